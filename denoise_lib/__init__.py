@@ -1,0 +1,43 @@
+"""Damage speech by a fixed procedure, undo it with networks, score and hear the result.
+
+Names of the axes, the same in every module:
+
+    batch    clips side by side
+    time     samples of a waveform, RATE per second
+    freq     bins of an STFT, n_fft // 2 + 1 of them
+    frames   time steps of an STFT, one per hop
+
+A waveform is float32 with full scale = 1, shaped (time,) or (batch, time).
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+RATE = 16000  # samples per second of every waveform inside the library
+
+# Public name -> module that holds it. Resolved on first use, so that `import denoise_lib` and
+# `denoise --help` do not wait for torch.
+_HOME = {
+    "Corruption": "corruption",
+    "StreetMix": "mixing",
+    "wsdr": "losses",
+    "load_pretrained": "checkpoints",
+    "enhance": "inference",
+}
+
+__all__ = ["RATE", "models", *_HOME]
+
+
+def __getattr__(name):
+    if name == "models":
+        return import_module("denoise_lib.models")
+    if name in _HOME:
+        value = getattr(import_module(f"denoise_lib.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'denoise_lib' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
