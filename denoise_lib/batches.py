@@ -1,0 +1,129 @@
+"""Training and validation data: crops of clean speech and their damaged twins.
+
+A training batch is a pure function of the seed and the step, so a resumed run sees what an
+uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from denoise_lib.audio import to_level
+from denoise_lib.corpora import Clip, Corpus
+from denoise_lib.corruption import clip_generator
+
+Damage = Callable[..., Tensor]  # (waveform, generator) -> waveform: Corruption or StreetMix
+
+
+class CleanCrops(Dataset):
+    """Item ``step`` is the batch of clean crops for that training step.
+
+    Clips are drawn in proportion to their length, brought to the nominal level as a whole, and
+    cropped at a random place; a shorter clip is padded with silence at its end.
+
+    Args:
+        corpus: Where the waveforms are.
+        clips: The clips to draw from.
+        batch: Crops side by side.
+        seconds: Length of a crop.
+        seed: Together with the step it fixes the batch.
+        steps: Number of batches.
+    """
+
+    def __init__(
+        self, corpus: Corpus, clips: list[Clip], *, batch: int, seconds: float, seed: int, steps: int
+    ) -> None:
+        if not clips:
+            raise ValueError(f"no training clips in {corpus.name}")
+        self.corpus, self.clips, self.batch = corpus, clips, batch
+        self.samples = round(seconds * corpus.rate)
+        self.seed, self.steps = seed, steps
+        self.weights = torch.tensor([float(clip.samples) for clip in clips])
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Tensor:
+        """(batch, time)"""
+        generator = clip_generator(f"crops/{step}", self.seed)
+        chosen = torch.multinomial(self.weights, self.batch, True, generator=generator)
+        places = torch.rand(self.batch, dtype=torch.float64, generator=generator)
+        return torch.stack(
+            [
+                self._crop(self.clips[i], place)
+                for i, place in zip(chosen.tolist(), places.tolist(), strict=True)
+            ]
+        )
+
+    def _crop(self, clip: Clip, place: float) -> Tensor:
+        waveform = to_level(self.corpus.waveform(clip))
+        start = int(place * max(1, len(waveform) - self.samples + 1))
+        crop = waveform[start : start + self.samples]
+        return F.pad(crop, (0, self.samples - len(crop)))
+
+
+def damaged_batches(
+    crops: CleanCrops,
+    damage: Damage,
+    *,
+    first_step: int = 0,
+    device: torch.device | str = "cpu",
+    workers: int = 0,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (noisy, clean), each (batch, time) on ``device``, from ``first_step`` on.
+
+    The damage is drawn anew for every batch and made on the device.
+
+    Args:
+        workers: Processes that read clips ahead; 0 reads in this one.
+    """
+    loader = DataLoader(
+        crops, batch_size=None, sampler=range(first_step, len(crops)), num_workers=workers
+    )
+    for step, clean in enumerate(loader, start=first_step):
+        clean = clean.to(device)
+        yield damage(clean, clip_generator(f"damage/{step}", crops.seed)), clean
+
+
+def fixed_clip(
+    corpus: Corpus, clip: Clip, damage: Damage, seed: int, longest: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """One clip and the damage that is its own for ever: (noisy, clean), each (time,).
+
+    Args:
+        seed: Together with the clip's name it fixes the damage.
+        longest: Seconds of the clip's beginning to use; all of it when None.
+    """
+    waveform = corpus.waveform(clip)
+    if longest is not None:
+        waveform = waveform[: round(longest * corpus.rate)]
+    clean = to_level(waveform)
+    return damage(clean, clip_generator(clip.name, seed)), clean
+
+
+def fixed_batch(
+    corpus: Corpus,
+    clips: list[Clip],
+    damage: Damage,
+    *,
+    seed: int,
+    seconds: float,
+    most: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The beginnings of several clips with their fixed damage: (noisy, clean), (batch, time).
+
+    Clips shorter than ``seconds`` are left out, so that nothing is padded; of the others the first
+    ``most`` are used.
+    """
+    samples = round(seconds * corpus.rate)
+    long_enough = [clip for clip in clips if clip.samples >= samples][:most]
+    if not long_enough:
+        raise ValueError(f"{corpus.name}: no clip of {seconds} s or more to validate on")
+    pairs = [fixed_clip(corpus, clip, damage, seed, seconds) for clip in long_enough]
+    noisy, clean = zip(*pairs, strict=True)
+    return torch.stack(noisy), torch.stack(clean)

@@ -1,0 +1,58 @@
+"""One strided convolution and its transpose: the study's smallest network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConvAutoencoder(nn.Module):
+    """Conv1d(1, channels, kernel, stride) -> tanh -> ConvTranspose1d back to a waveform.
+
+    With the defaults it holds 32 values for every 32 samples: as many as it reads.
+
+    Args:
+        channels: Filters, which is also the width of the code.
+        kernel: Filter length in samples; even.
+        stride: Samples from one code frame to the next; even.
+        tanh: Squash the code, as the original study did.
+
+    Shape:
+        (batch, time) -> (batch, time), time >= 1.
+    """
+
+    def __init__(
+        self, channels: int = 32, kernel: int = 2048, stride: int = 32, tanh: bool = True
+    ) -> None:
+        super().__init__()
+        if kernel % 2 or stride % 2 or kernel < stride:
+            raise ValueError(
+                f"ConvAutoencoder: kernel and stride must be even, kernel >= stride; "
+                f"got {kernel} and {stride}"
+            )
+        self.config = {"channels": channels, "kernel": kernel, "stride": stride, "tanh": tanh}
+        padding = kernel // 2 - 1
+        self.encoder = nn.Conv1d(1, channels, kernel, stride, padding)
+        # n frames come back as (n - 1) * stride - 2 * padding + kernel = n * stride - stride + 2
+        # samples; output_padding makes up the rest.
+        self.decoder = nn.ConvTranspose1d(
+            channels, 1, kernel, stride, padding, output_padding=stride - 2
+        )
+
+    @property
+    def stride(self) -> int:
+        """Samples from one code frame to the next."""
+        return self.config["stride"]
+
+    @property
+    def context(self) -> int:
+        """Samples on either side that an output sample can depend on."""
+        return self.config["kernel"]
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        length = noisy.shape[-1]
+        code = self.encoder(F.pad(noisy, (0, -length % self.stride))[:, None])
+        if self.config["tanh"]:
+            code = torch.tanh(code)
+        return self.decoder(code)[:, 0, :length]
