@@ -1,0 +1,71 @@
+"""Names, colours and number formats, the same in figures, players and tables."""
+
+# One colour, one meaning, on the whole page. Each has a contrast of at least 3:1 against white and
+# against the dark page, and they differ in lightness, so that they also part in grey.
+COLOURS = {
+    "clean": "#4f8a2f",
+    "noisy": "#82868f",
+    "autoencoder": "#b97a00",
+    "wavenet": "#9b63d6",
+    "dcunet": "#2279c8",
+    "street": "#cc5540",
+}
+OTHER_COLOUR = "#8a7f72"
+
+NAMES = {"wavenet": "WaveNet", "dcunet": "DCUnet"}
+
+CONDITIONS = {
+    "both": "zeroing and raising",
+    "zero": "zeroing alone",
+    "raise": "raising alone",
+    "street": "street noise",
+}
+
+SPLITS = {
+    "test": "test clips, training voices",
+    "unseen_voice": "a voice never heard in training",
+    "valid": "validation clips",
+}
+
+# metric -> (heading, unit, decimals, which way is better)
+METRICS = {
+    "wsdr": ("wSDR", "", 3, "lower"),
+    "si_sdr": ("SI-SDR", "dB", 1, "higher"),
+    "pesq": ("PESQ", "", 2, "higher"),
+    "stoi": ("STOI", "", 3, "higher"),
+}
+
+
+def colour(name):
+    """Colour of a version: that of the last known word in its name ("street, dcunet" is a dcunet)."""
+    words = name.lower().replace(",", " ").replace("(", " ").split()
+    known = [COLOURS[word] for word in words if word in COLOURS]
+    return known[-1] if known else OTHER_COLOUR
+
+
+def label(name):
+    """Name as it is written on the page: "dcunet, retrained" -> "DCUnet, retrained"."""
+    for plain, written in NAMES.items():
+        name = name.replace(plain, written)
+    return name
+
+
+def number(value, decimals=3):
+    """A number with a real minus sign; a missing one is an en dash."""
+    if value is None or value != value:
+        return "\N{EN DASH}"
+    text = f"{value:.{decimals}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def score(metric, value):
+    """A score with the decimals and the unit of its metric: ("si_sdr", 14.21) -> "14.2 dB"."""
+    _, unit, decimals, _ = METRICS.get(metric, (metric, "", 3, ""))
+    return number(value, decimals) + (f"\N{NO-BREAK SPACE}{unit}" if unit and value is not None else "")
+
+
+def heading(metric):
+    """Name of a metric in a table."""
+    return METRICS.get(metric, (metric, "", 3, ""))[0]
