@@ -1,0 +1,44 @@
+"""Copy the built page of the quick profile to docs/, where visitors read it without building."""
+
+import shutil
+from pathlib import Path
+
+from . import readme
+from .errors import UserError
+from .files import atomic, read_json
+from .runner import ROOT
+
+PROFILE = "quick"
+MOST_BYTES = 8_000_000  # of the page: what a visitor downloads, and what the history carries for ever
+
+
+def publish(root=ROOT):
+    """Copy report/index.html and report/results.json to docs/ and bring README's table in step.
+
+    Raises:
+        UserError: there is no page, it is of another profile or too large, or its numbers were not
+            all made from one commit; nothing is copied then.
+    """
+    root = Path(root)
+    page = root / "report" / "index.html"
+    results = read_json(root / "report" / "results.json")
+    past = results["provenance"]
+    if results["profile"] != PROFILE:
+        raise UserError(f"the page is of profile {results['profile']!r}: run `make report` and publish "
+                        f"the {PROFILE} one")
+    if not page.exists():
+        raise UserError(f"{page} does not exist: run `make report`")
+    if page.stat().st_size > MOST_BYTES:
+        raise UserError(f"{page} has {page.stat().st_size / 1e6:.1f} MB, more than "
+                        f"{MOST_BYTES / 1e6:.0f}: use fewer or shorter clips")
+    if past["dirty"]:
+        raise UserError("some runs were made with uncommitted changes: commit, then `make clean report`")
+    if not past["commit"]:
+        raise UserError("the runs are of different commits: `make clean report` makes them all again")
+    text = readme.rewritten((root / "README.md").read_text(encoding="utf-8"), results)
+    for name in ("index.html", "results.json"):
+        with atomic(root / "docs" / name) as temporary:
+            shutil.copyfile(root / "report" / name, temporary)
+    with atomic(root / "README.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(f"published {page.stat().st_size / 1e6:.1f} MB to docs/; commit docs/ and README.md")

@@ -1,0 +1,392 @@
+"""The runner on small notebooks of its own: what runs again, what fails and how, what is left."""
+
+import io
+import json
+import sys
+import types
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+import denoise_lib
+from denoise_lib import runner
+from denoise_lib.errors import UserError
+from denoise_lib.run_progress import RunProgress
+
+PARAMETERS = '''profile = "quick"  # profile
+out = ""  # folder of the run
+steps = 3  # steps of training
+rate = 0.5  # learning rate
+voice = "en"  # voice
+play = True  # players shown
+conditions = ["both"]  # conditions'''
+WRITE = '''from pathlib import Path
+Path(out, "seen.txt").write_text(f"{profile} {steps} {rate} {voice} {play} {conditions}")'''
+READ = '''from pathlib import Path
+Path(out, "seen.txt").write_text(Path(out).parent.joinpath("01_a", "seen.txt").read_text())'''
+
+
+class Clone:
+    """A folder like a clone of the project, with notebooks of one's choice."""
+
+    def __init__(self, root):
+        self.root = root
+        self.build = root / "report" / "build" / "quick"
+        (root / "notebooks" / "profiles").mkdir(parents=True)
+        (root / "denoise_lib").mkdir()
+        self.profile("quick", "")
+
+    def notebook(self, name, code=WRITE, *, prose="Prose.", parameters=(PARAMETERS,), mark=True,
+                 needs=()):
+        cells = [new_markdown_cell(prose)]
+        cells += [new_code_cell(source, metadata={"tags": ["parameters"]}) for source in parameters]
+        cells += [new_code_cell(code), new_markdown_cell("The end.")]
+        cells += [new_code_cell(f'print("run complete: {name}")' if mark else "pass")]
+        for index, cell in enumerate(cells):
+            cell.id = f"cell{index}"
+        metadata = {"denoise": {"needs": list(needs)}, "kernelspec": {
+            "name": "python3", "display_name": "Python 3", "language": "python"}}
+        path = self.root / "notebooks" / f"{name}.ipynb"
+        nbformat.write(new_notebook(cells=cells, metadata=metadata), path)
+
+    def profile(self, name, text):
+        (self.root / "notebooks" / "profiles" / f"{name}.toml").write_text(text)
+
+    def library(self, text, name="models.py"):
+        (self.root / "denoise_lib" / name).write_text(text)
+
+    def seen(self, name="01_a"):
+        return (self.build / name / "seen.txt").read_text()
+
+    def record(self, name="01_a"):
+        return json.loads((self.build / name / "run.json").read_text())
+
+    def stale(self):
+        return runner.Study("quick", self.root).stale()
+
+    def report(self, profile="quick"):
+        return runner.report(profile, root=self.root)
+
+
+@pytest.fixture
+def pages(monkeypatch):
+    """The pages that were built, by profile; the page itself has tests of its own."""
+    built = []
+    page = types.ModuleType("denoise_lib.page")
+    page.build = lambda profile, root: built.append(profile) or root / "report" / "index.html"
+    monkeypatch.setitem(sys.modules, "denoise_lib.page", page)
+    monkeypatch.setattr(denoise_lib, "page", page, raising=False)
+    return built
+
+
+@pytest.fixture
+def clone(tmp_path, pages, capsys):
+    return Clone(tmp_path)
+
+
+def test_report_runs_once_and_builds_the_page_each_time(clone, pages, capsys):
+    clone.notebook("01_a")
+    clone.notebook("02_b", READ, needs=["01_a"])
+    assert clone.report() == clone.root / "report" / "index.html"
+    assert "[1/2] 01_a" in capsys.readouterr().out
+    assert clone.seen("02_b") == clone.seen("01_a") == "quick 3 0.5 en True ['both']"
+    before = clone.record()
+    clone.report()
+    assert "2 of 2 notebooks were up to date" in capsys.readouterr().out
+    assert clone.record() == before and pages == ["quick", "quick"]
+
+
+def test_record_says_what_ran_and_where(clone):
+    clone.notebook("01_a")
+    clone.report()
+    record = clone.record()
+    assert record["parameters"] == {"profile": "quick", "steps": 3, "rate": 0.5, "voice": "en",
+                                    "play": True, "conditions": ["both"]}
+    assert record["machine"]["python"] == sys.version.split()[0] and record["machine"]["cores"] >= 1
+    assert record["versions"]["torch"] and record["seconds"] > 0
+    assert (record["commit"], record["dirty"]) == (None, True)  # not a git clone
+
+
+def test_nothing_of_the_machine_is_in_the_cells(clone):
+    clone.notebook("01_a")
+    clone.report()
+    executed = nbformat.read(clone.build / "01_a" / "executed.ipynb", as_version=4)
+    assert 'out = "../report/build/quick/01_a.partial"' in executed.cells[2].source
+    assert not any(str(clone.root) in cell.source for cell in executed.cells)
+
+
+def test_kernel_is_the_running_interpreter(clone):
+    clone.notebook("01_a", "import sys; print(sys.executable)")
+    clone.report()
+    executed = nbformat.read(clone.build / "01_a" / "executed.ipynb", as_version=4)
+    assert executed.cells[3].outputs[0].text.strip() == sys.executable
+
+
+def test_what_makes_a_run_stale(clone):
+    clone.library('"""Models."""\nwidth = 16  # channels\n')
+    clone.library("text = 1\n", "page.py")
+    clone.notebook("01_a")
+    clone.notebook("02_b", READ, needs=["01_a"])
+    clone.notebook("03_c")
+    clone.report()
+    assert clone.stale() == []
+
+    clone.notebook("01_a", prose="Better prose.")
+    clone.library('"""The models of the study."""\n\nwidth = 16\n')
+    clone.library("text = 2\n", "page.py")
+    assert clone.stale() == [], "prose, comments and the page's own code change no number"
+
+    clone.notebook("01_a", WRITE + "\n1 + 1")
+    assert clone.stale() == ["01_a", "02_b"], "code, and what reads the run"
+    clone.notebook("01_a")
+    clone.profile("quick", "[03_c]\nsteps = 4\n")
+    assert clone.stale() == ["03_c"], "parameters of the profile"
+    clone.profile("quick", "")
+    clone.library("width = 32\n")
+    assert clone.stale() == ["01_a", "02_b", "03_c"], "library"
+
+
+def test_edited_prose_reaches_the_page_without_a_run(clone):
+    clone.notebook("01_a", "print('the output')\n" + WRITE)
+    clone.report()
+    before = clone.record()
+    clone.notebook("01_a", "print('the output')\n" + WRITE, prose="Better prose.")
+    clone.report()
+    cells = nbformat.read(clone.build / "01_a" / "executed.ipynb", as_version=4).cells
+    assert clone.record() == before
+    assert [cell.source for cell in cells if cell.cell_type == "markdown"] == ["Better prose.", "The end."]
+    assert "injected-parameters" in cells[2].metadata.tags
+    assert cells[3].outputs[0].text == "the output\n"
+
+
+def test_corpus_counts_by_content(clone, monkeypatch):
+    opened = types.SimpleNamespace(digest="one")
+    corpora = types.ModuleType("denoise_lib.corpora")
+    corpora.open_speech = lambda source: opened
+    monkeypatch.setitem(sys.modules, "denoise_lib.corpora", corpora)
+    monkeypatch.setattr(denoise_lib, "corpora", corpora, raising=False)
+    runner.provenance.corpus_digest.cache_clear()
+    clone.notebook("01_a", parameters=[PARAMETERS + '\nspeech = "default"  # corpus'])
+    clone.report()
+    assert clone.record()["corpora"] == {"speech": "one"} and clone.stale() == []
+    opened.digest = "two"
+    runner.provenance.corpus_digest.cache_clear()
+    assert clone.stale() == ["01_a"]
+    runner.provenance.corpus_digest.cache_clear()
+
+
+FAILURES = {
+    "exception": dict(code="print('so far')\nraise ValueError('first\\nlast line')"),
+    "no mark": dict(mark=False),
+    "left early": dict(code="import sys\nsys.exit(0)"),
+    "kernel died": dict(code="import os\nos._exit(1)"),
+}
+
+
+@pytest.mark.parametrize("kind, message", [
+    ("exception", "01_a failed: ValueError: last line; see .*01_a.failed.ipynb"),
+    ("no mark", "01_a failed: its last cell did not print 'run complete: 01_a'"),
+    ("left early", "01_a failed: "),
+    ("kernel died", "01_a failed: .*[Kk]ernel died"),
+])
+def test_failed_run_leaves_the_previous_one(clone, pages, kind, message):
+    clone.notebook("01_a")
+    clone.report()
+    executed = (clone.build / "01_a" / "executed.ipynb").read_bytes()
+    record = clone.record()
+    clone.notebook("01_a", **FAILURES[kind])
+    with pytest.raises(UserError, match=message):
+        clone.report()
+    assert (clone.build / "01_a" / "executed.ipynb").read_bytes() == executed
+    assert clone.record() == record and clone.stale() == ["01_a"] and pages == ["quick"]
+    assert (clone.build / "01_a" / "01_a.failed.ipynb").exists()
+
+
+def test_failed_run_is_kept_as_far_as_it_came_until_the_next_good_one(clone):
+    clone.notebook("01_a", FAILURES["exception"]["code"])
+    with pytest.raises(UserError):
+        clone.report()
+    failed = clone.build / "01_a" / "01_a.failed.ipynb"
+    assert "so far" in failed.read_text() and "ValueError" in failed.read_text()
+    clone.notebook("01_a")
+    clone.report()
+    assert not failed.exists() and clone.seen()
+
+
+def test_failure_keeps_finished_notebooks_and_stops_there(clone):
+    clone.notebook("01_a")
+    clone.notebook("02_b", "1 / 0")
+    clone.notebook("03_c")
+    with pytest.raises(UserError, match="02_b failed: ZeroDivisionError"):
+        clone.report()
+    assert clone.stale() == ["02_b", "03_c"]
+
+
+def test_interrupted_run_leaves_the_previous_one_and_goes_on_where_it_was(clone, monkeypatch):
+    clone.notebook("01_a")
+    clone.report()
+    before = clone.record()
+
+    def interrupted(source, target, name, parameters, progress):
+        (target.parent / "both.safetensors").write_text("weights so far")
+        raise KeyboardInterrupt
+
+    changed = WRITE + '\nPath(out, "found.txt").write_text(str(Path(out, "both.safetensors").exists()))'
+    clone.notebook("01_a", changed)
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "execute", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            clone.report()
+    assert clone.record() == before and clone.seen()
+    clone.report()
+    assert (clone.build / "01_a" / "found.txt").read_text() == "True"
+    assert not list(clone.build.glob("*.partial"))
+
+
+def test_leavings_of_an_interrupted_run_of_other_code_are_not_used(clone):
+    clone.notebook("01_a")
+    partial = clone.build / "01_a.partial"
+    partial.mkdir(parents=True)
+    (partial / "fingerprint").write_text("of other code")
+    (partial / "both.safetensors").write_text("other weights")
+    clone.report()
+    assert not (clone.build / "01_a" / "both.safetensors").exists()
+
+
+def test_one_notebook_with_parameters(clone, pages):
+    clone.notebook("01_a")
+    clone.notebook("02_b")
+    clone.report()
+    other = clone.record("02_b")
+    runner.notebook("01_a", {"steps": "2", "rate": "1e-3", "voice": "16", "play": "false",
+                             "conditions": "[zero, raise]"}, root=clone.root)
+    assert clone.seen() == "quick 2 0.001 16 False ['zero', 'raise']"
+    assert clone.record("02_b") == other and pages == ["quick", "quick"]
+    assert clone.stale() == ["01_a"], "the report goes back to the profile's values"
+
+
+def test_one_notebook_runs_missing_needs_first_and_uses_existing_ones(clone):
+    clone.notebook("01_a")
+    clone.notebook("02_b", READ, needs=["01_a"])
+    clone.notebook("03_c")
+    runner.notebook("02_b", root=clone.root)
+    assert clone.seen("02_b") and not (clone.build / "03_c").exists()
+    runner.notebook("01_a", {"steps": "1"}, root=clone.root)
+    runner.notebook("02_b", root=clone.root)
+    assert clone.seen("02_b").startswith("quick 1 ")
+
+
+@pytest.mark.parametrize("name, parameters, message", [
+    ("04_x", {}, "there is no notebook '04_x'; there are 01_a"),
+    ("01_a", {"step": "2"}, "01_a: unknown parameter 'step'; there are steps, rate, voice"),
+    ("01_a", {"steps": "many"}, "01_a: steps = 'many' does not fit; its default is 3"),
+    ("01_a", {"steps": "2.5"}, "steps = 2.5 does not fit"),
+    ("01_a", {"rate": "fast"}, "rate = 'fast' does not fit"),
+    ("01_a", {"steps": "true"}, "steps = True does not fit"),
+    ("01_a", {"play": "2"}, "play = 2 does not fit"),
+    ("01_a", {"conditions": "both"}, "conditions = 'both' does not fit"),
+    ("01_a", {"conditions": "[both"}, "does not fit"),
+    ("01_a", {"out": "x"}, "'out' is set by the runner"),
+    ("01_a", {"profile": "full"}, "'profile' is set by the runner"),
+])
+def test_wrong_request_is_refused_before_anything_runs(clone, name, parameters, message):
+    clone.notebook("01_a")
+    with pytest.raises(UserError, match=message):
+        runner.notebook(name, parameters, root=clone.root)
+    assert not clone.build.exists()
+
+
+@pytest.mark.parametrize("parameters, message", [
+    ([], "01_a: 0 cells are tagged `parameters`"),
+    ([PARAMETERS, "steps = 4"], "01_a: 2 cells are tagged"),
+    (["steps = 2 +"], "the parameters cell is not Python"),
+    (["steps = 2\nimport os"], "line 2 of the parameters cell is not `name = literal`"),
+    (["steps = 2\nrate = steps / 2"], "line 2 of the parameters cell"),
+])
+def test_parameters_cell_must_be_one_cell_of_literals(clone, parameters, message):
+    clone.notebook("01_a", parameters=parameters)
+    with pytest.raises(UserError, match=message):
+        clone.report()
+    assert not clone.build.exists()
+
+
+def test_help_of_a_parameter_is_its_comment(clone):
+    clone.notebook("01_a", parameters=['steps = 3  # steps, "#1"\nnote = "a # b"\n'])
+    known = runner.Study("quick", clone.root).known["01_a"]
+    assert [known[name].help for name in known] == ['steps, "#1"', ""]
+
+
+@pytest.mark.parametrize("text, message", [
+    ("[01_a]\nstep = 4", "profile quick.toml, 01_a: unknown parameter 'step'"),
+    ("[07_x]\nsteps = 4", "profile quick.toml names an unknown notebook '07_x'; there are 01_a"),
+    ("steps = 4", "unknown notebook 'steps'"),
+    ("[01_a]\nsteps = 'many'", "steps = 'many' does not fit"),
+    ("[01_a", "quick.toml is not valid TOML"),
+])
+def test_profile_may_set_only_what_there_is(clone, text, message):
+    clone.notebook("01_a")
+    clone.profile("quick", text)
+    with pytest.raises(UserError, match=message):
+        clone.report()
+
+
+def test_unknown_profile_names_those_that_exist(clone):
+    clone.notebook("01_a")
+    clone.profile("smoke", "")
+    for profile in ("fast", "../profiles/quick"):
+        with pytest.raises(UserError, match="choose one of quick, smoke"):
+            clone.report(profile)
+    assert not clone.build.exists()
+
+
+def test_need_must_be_an_earlier_notebook(clone):
+    clone.notebook("01_a", needs=["02_b"])
+    clone.notebook("02_b")
+    with pytest.raises(UserError, match="01_a needs '02_b', which is no notebook before it"):
+        clone.report()
+
+
+def test_folder_without_notebooks(clone):
+    with pytest.raises(UserError, match="no numbered notebooks"):
+        clone.report()
+
+
+def show(lines, **kwargs):
+    """What RunProgress prints for (seconds, text) pairs."""
+    now = [0.0]
+    stream = io.StringIO()
+    with RunProgress("03_wavenet", ["02_autoencoder", "03_wavenet"], stream=stream,
+                  clock=lambda: now[0], **kwargs) as progress:
+        for seconds, text in lines:
+            now[0] = seconds
+            progress.write(text)
+    return stream.getvalue().splitlines()
+
+
+def test_progress_estimates_from_the_speed_of_the_training():
+    lines = show([(30, "loading\nboth: step 100/400  loss -0.8\nboth: st"),
+                  (90, "ep 200/400  loss -0.9\n"), (100, "zero: step 100/400\n")])
+    assert lines == [
+        "[2/2] 03_wavenet",
+        "[2/2] 03_wavenet  both: step 100/400  loss -0.8",
+        "[2/2] 03_wavenet  both: step 200/400  loss -0.9, about 2 min left of this training",
+        "[2/2] 03_wavenet  zero: step 100/400",
+        "[2/2] 03_wavenet  done after 1:40",
+    ]
+
+
+def test_progress_knows_the_time_left_from_the_last_run():
+    lines = show([(60, "both: step 100/400\n"), (295, "both: step 400/400\n")],
+                 expected=300, later=120)
+    assert [line.split(", ")[-1] for line in lines[:3]] == [
+        "about 7 min left", "about 6 min left", "about 2 min left"]
+
+
+def test_time_left_is_known_for_the_same_parameters_only(clone):
+    clone.notebook("01_a")
+    clone.report()
+    study = runner.Study("quick", clone.root)
+    assert study.seconds("01_a") == clone.record()["seconds"] and study.seconds() == 0
+    study.override("01_a", {"steps": "1000"})
+    assert study.seconds("01_a") is None
