@@ -1,0 +1,180 @@
+"""Read and write audio files; bring waveforms to mono, to a rate, to a level."""
+
+from math import ceil, gcd
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from . import RATE
+from .errors import UserError
+from .files import atomic
+from .progress import say
+
+MAX_CHANNELS = 32  # more "channels" than this are samples in the wrong axis
+
+
+def load(path, rate=RATE, quiet=False):
+    """Read any audio file as a mono waveform.
+
+    soundfile reads wav, flac, ogg and mp3; PyAV reads what it does not know. Down-mixing and
+    resampling are announced in a line on stderr unless `quiet`.
+
+    Args:
+        path: the file. rate: samples per second wanted.
+    Returns:
+        float32 tensor (time,), full scale = 1.
+    Raises:
+        UserError: no such file, not audio, no samples in it, or samples that are not finite.
+    """
+    samples, found = read(path)
+    if not quiet and samples.shape[1] > 1:
+        say(f"{path}: {samples.shape[1]} channels mixed down to one")
+    if not quiet and found != rate:
+        say(f"{path}: resampled from {found} to {rate} Hz")
+    return resample(_mean(samples), found, rate)
+
+
+def read(path):
+    """Samples of a file as they are: float32 array (time, channels), and their rate in Hz."""
+    import soundfile
+
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} is {'a folder, not an audio file' if path.is_dir() else 'not there'}")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path} is empty")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError:
+        # G.722 has no header, so that only its name tells what it is.
+        samples, rate = decode_pyav(path, "g722" if path.suffix.lower() == ".g722" else None)
+    if len(samples) == 0:
+        raise UserError(f"{path} holds no samples")
+    if not np.isfinite(samples).all():
+        raise UserError(f"{path} holds samples that are not finite (NaN or infinity)")
+    return samples, rate
+
+
+def decode_pyav(path, container=None):
+    """Decode a file with PyAV: float32 array (time, channels), and the rate in Hz.
+
+    Args:
+        container: name of the format where the file does not tell it, such as "g722".
+    """
+    import av
+
+    blocks = []
+    try:
+        with av.open(str(path), format=container) as file:
+            if not file.streams.audio:
+                raise UserError(f"{path} holds no audio")
+            to_float = av.AudioResampler(format="fltp")
+            for frame in file.decode(audio=0):
+                blocks += [part.to_ndarray() for part in to_float.resample(frame)]
+                rate = frame.sample_rate
+            if blocks:
+                blocks += [part.to_ndarray() for part in to_float.resample(None)]
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as audio ({getattr(error, 'strerror', None) or error})") from None
+    if not blocks:
+        raise UserError(f"{path} holds no samples")
+    return np.concatenate(blocks, axis=1).T, rate  # (time, channels)
+
+
+def length(path, rate=RATE):
+    """Samples that `load(path, rate)` will return, from the file's header where it has one."""
+    import soundfile
+
+    try:
+        info = soundfile.info(str(path))
+        frames, found = info.frames, info.samplerate
+    except soundfile.SoundFileError:
+        samples, found = read(path)
+        frames = len(samples)
+    return ceil(frames * rate / found)
+
+
+def as_mono(samples):
+    """A waveform (time,) from an array (n,), (n, channels) or (channels, n).
+
+    Channels are averaged, with a line on stderr. Which axis holds them is told by length.
+
+    Raises:
+        UserError: any other shape, or one where both axes could be the channels.
+    """
+    x = torch.as_tensor(samples)
+    if not x.is_floating_point():
+        raise UserError(f"a waveform holds floats in [-1, 1], got {str(x.dtype).removeprefix('torch.')}")
+    x = x.to(torch.float32)
+    if x.ndim == 1 and len(x):
+        return x
+    if x.ndim != 2 or not x.numel() or min(x.shape) > MAX_CHANNELS or (x.shape[0] == x.shape[1] > 1):
+        raise UserError(f"expected samples shaped (n,), (n, channels) or (channels, n), got {tuple(x.shape)}")
+    x = x if x.shape[0] >= x.shape[1] else x.T  # (time, channels)
+    if x.shape[1] > 1:
+        say(f"{x.shape[1]} channels mixed down to one")
+    return _mean(x)
+
+
+def _mean(samples):
+    return torch.as_tensor(samples).mean(dim=1)  # (time, channels) -> (time,)
+
+
+def resample(waveform, source, target):
+    """Waveform (time,) or (batch, time) from `source` to `target` samples per second."""
+    if source == target:
+        return waveform
+    if max(source, target) // gcd(source, target) > 2000:
+        # torchaudio's filter bank grows with the product of the two reduced rates: gigabytes for
+        # 44101 Hz. scipy's grows with the larger one.
+        from scipy.signal import resample_poly
+
+        common = gcd(source, target)
+        out = resample_poly(waveform.numpy(), target // common, source // common, axis=-1)
+        return torch.from_numpy(out.astype(np.float32))
+    from torchaudio.functional import resample as by_torchaudio
+
+    return by_torchaudio(waveform, source, target)
+
+
+def to_level(waveform, rms=0.05):
+    """Scale a waveform, or each of a batch, to an RMS level re full scale.
+
+    0.05 is -26 dBFS, the nominal speech level of ITU-T P.56 (here over the whole clip, pauses
+    included). Silence has no level and is returned unchanged.
+    """
+    level = waveform.square().mean(dim=-1, keepdim=True).sqrt()
+    return torch.where(level > 0, waveform * (rms / level.clamp_min(1e-12)), waveform)
+
+
+def save(path, waveform, rate=RATE):
+    """Write a waveform (time,) as 16-bit wav or flac, whole or not at all.
+
+    Samples outside [-1, 1] are clipped and counted in a line on stderr.
+
+    Raises:
+        UserError: not one axis, no samples, samples that are not finite, or another suffix.
+    """
+    import soundfile
+
+    path = Path(path)
+    if path.suffix.lower() not in (".wav", ".flac"):
+        raise UserError(f"{path}: audio is written as .wav or .flac, not as {path.suffix or 'a file without suffix'}")
+    x = torch.as_tensor(waveform).detach().cpu()
+    if x.ndim != 1 or not len(x):
+        raise UserError(f"{path}: expected a waveform shaped (time,) with samples in it, got {tuple(x.shape)}")
+    if not torch.isfinite(x).all():
+        raise UserError(f"{path}: not written, {int((~torch.isfinite(x)).sum())} samples are not finite")
+    if outside := int((x.abs() > 1).sum()):
+        say(f"{path}: {outside} of {len(x)} samples clipped to full scale")
+    try:
+        with atomic(path) as temporary:
+            soundfile.write(temporary, to_int16(x), rate, subtype="PCM_16", format=path.suffix[1:].upper())
+    except (soundfile.SoundFileError, OSError) as error:
+        raise UserError(f"{path} cannot be written: {error}") from None
+
+
+def to_int16(x):
+    """Samples re full scale as int16, as read: n / 32768 becomes n. What lies outside is clipped."""
+    return np.clip(np.round(np.asarray(x) * 32768), -32768, 32767).astype(np.int16)

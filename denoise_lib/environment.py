@@ -1,0 +1,41 @@
+"""Make torchaudio importable beside a torch without CUDA: `python -m denoise_lib.environment`.
+
+torchaudio's wheels are built for CUDA, and importing it loads its compiled extension, which fails
+where torch brings no CUDA libraries. Without these files torchaudio treats itself as "no extension"
+and its Python part (resampling, MFCC, datasets, add_noise) works. `make` runs this once on the
+.venv it has just made; conda and pip users run it once after installing.
+"""
+
+import importlib.util
+from pathlib import Path
+
+
+def remove_cuda_extension(torchaudio, cuda):
+    """Delete the compiled extension of the torchaudio in this folder if torch has no CUDA.
+
+    Args:
+        torchaudio: the package's folder. cuda: torch.version.cuda, None for a CPU build.
+    Returns:
+        the paths that were removed.
+    """
+    removed = []
+    if cuda is None:
+        for path in sorted((Path(torchaudio) / "lib").glob("*.so")):
+            path.unlink()
+            removed.append(path)
+    return removed
+
+
+def main():
+    import torch
+
+    spec = importlib.util.find_spec("torchaudio")  # found without importing it, which would fail
+    if spec is None:
+        raise SystemExit("denoise_lib.environment: torchaudio is not installed; install requirements.lock first")
+    removed = remove_cuda_extension(Path(spec.origin).parent, torch.version.cuda)
+    if removed:
+        print(f"torch {torch.__version__} has no CUDA: removed torchaudio/lib/*.so ({len(removed)} files)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""What the default corpora are made of: packages, their digests, voices, recordings left out."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Package:
+    """One package of recordings.
+
+    name, version: of the Debian package; sha256: of that package file.
+    folder: where its recordings lie inside it. suffix: of the recordings.
+    archive: upstream's own release of the same recordings, for systems without apt; None where
+        upstream has none that is known to hold the same files.
+    content: digest over the recordings themselves, whatever they came packed in (`unpack.content`).
+    prefix: put before the name of each recording, to tell languages apart.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    folder: str
+    suffix: str
+    content: str
+    archive: str | None = None
+    prefix: str = ""
+    credit: str = ""
+
+    @property
+    def deb(self):
+        return f"{self.name}_{self.version}_all.deb"
+
+
+# Where upstream keeps its release archives; DENOISE_MIRROR names another place.
+UPSTREAM = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
+
+
+def _prompts(language, folder, sha256, content, credit):
+    return Package(
+        name=f"asterisk-core-sounds-{language}-g722",
+        version="1.6.1-1",
+        sha256=sha256,
+        folder=f"usr/share/asterisk/sounds/{folder}",
+        suffix=".g722",
+        content=content,
+        archive=f"asterisk-core-sounds-{language}-g722-1.6.1.tar.gz",
+        prefix=f"{language}/",
+        credit=credit,
+    )
+
+
+SPEECH = (
+    _prompts(
+        "en",
+        "en_US_f_Allison",
+        "38c5261820b406dcb0ecb37675720da2b0864850690690352ca52707eb623806",
+        "1398caaf18868b36770205db12797357a533aa54f81cdad914682c74a72465ab",
+        "Allison Smith, CC BY-SA 3.0",
+    ),
+    _prompts(
+        "es",
+        "es_MX_f_Allison",
+        "e4e3b4281057d3b81b779298fd6be705f57411513955c518eed1bcaabbd615b8",
+        "ff431c0eb26a71ec5864aa4e4e876ea506fc3345c8b22f6a74feb94c899a66d8",
+        "Allison Smith, CC BY-SA 3.0",
+    ),
+    _prompts(
+        "fr",
+        "fr_CA_f_June",
+        "7add61d5e42279ecff1bbdf842a5a946ac3644fac9a0fe44384731aa7270c8e0",
+        "23b41f2cca34509ce95f1232ec47428a8e81f3580da3fffe925ddfe3cae414b5",
+        "June Wallack, CC BY-SA 3.0",
+    ),
+    _prompts(
+        "it",
+        "it_IT_m_Carlo",
+        "46b4cf7afc508a5fcfc051b7ea233251c0d195dd4ef83cc4b7facb4c6429b016",
+        "0384bbee89208d135cb2fa0e72f05f027bc1d4b339d0640e93e5c453e07e2e8e",
+        "Carlo Flora, CC BY 3.0",
+    ),
+    _prompts(
+        "ru",
+        "ru_RU_f_IvrvoiceRU",
+        "673b4238a6b8269960f055d868c6a11083f7a0d00979167cb01554046b48ed9b",
+        "db68af28d9c65d988f316523c7227767dfc46306d91bdc86b9eb126c76eb9792",
+        "provided by Maxim Topal (ivrvoice.ru), CC BY 3.0",
+    ),
+)
+
+STREET = (
+    Package(
+        name="lincity-ng-data",
+        version="2.9~git20150314-5",
+        sha256="8f5e85bd42879abdc7099b035d7a3d7468eceb6b93b52a12270c28f3f3c792f9",
+        folder="usr/share/games/lincity-ng/sounds",
+        suffix=".wav",
+        content="cae11d90fa8db51fa1aba47cc0bdd38015c3542147a99f3bec791ce00dbd5ff7",
+        credit="the LinCity-NG authors, GPL-2+ or CC BY-SA 2.0",
+    ),
+)
+
+# Who speaks which language. English and Spanish are one person.
+VOICES = {"en": "allison", "es": "allison", "fr": "june", "it": "carlo", "ru": "ru"}
+
+# The voice that training never hears. The only man is needed in training, and Allison speaks two
+# languages, so it is the Russian one: a new voice and a new language at once.
+UNSEEN_VOICES = {"ru"}
+
+# No speech: tones of the telephone system, and sixteen seconds of screaming monkeys that are the
+# same recording in all five packages and so would carry over from training to the unseen voice.
+NOT_SPEECH = {
+    "ascending-2tone",
+    "beep",
+    "beeperr",
+    "confbridge-join",
+    "confbridge-leave",
+    "descending-2tone",
+    "tt-monkeys",
+}
+
+# City recordings used as street noise, by the beginning of their names: what one hears outdoors in a
+# town. Left out: the sounds of the program itself (Click, WindowOpen, WindowClose), its events
+# (Build, Raze, Rocket, Substation), fires, the countryside (Farm, OrganicFarm, Green, Parkland,
+# Water, WindMill), the hum of power lines and solar panels, the tones of machines indoors
+# (Health, University) and a potter's workshop.
+STREET_KINDS = (
+    "Blacksmith",
+    "CoalMine",
+    "Commune",
+    "DirtTrack",
+    "FireStation",  # engines and sirens
+    "Harbor",
+    "Industry",
+    "Market",
+    "Mill",
+    "Monument",  # visitors, and the building site
+    "OreMine",
+    "PowerCoal",
+    "RailTrain",
+    "Recycle",
+    "Residential",
+    "School",
+    "Shanty",
+    "SportsCroud",
+    "Tip",
+    "TraficHigh",
+    "TraficLow",
+)
+
+# Recordings that share a stretch or are cuts of one recording, and go into one split together.
+# Found by correlating every half second of each recording, whitened, with all the others: 0.85 for
+# TraficLow1 in TraficHigh3, below 0.45 for all other pairs of different files. The three crowds do
+# not overlap but are plainly one stadium: same format, level and spectrum.
+SAME_RECORDING = {
+    "TraficLow1": "TraficHigh3",
+    "SportsCroud2": "SportsCroud1",
+    "SportsCroud3": "SportsCroud1",
+}
+
+# Prompts under several names that share a stretch of one recording, and so go into one split.
+SAME_SENTENCE = {
+    "queue-seconds": "seconds",
+    "pbx-invalid": "invalid",
+    "dir-welcome": "dir-intro",
+    "dir-usingkeypad": "dir-intro",
+    "dictate/playback_mode": "dictate/record_help",
+}

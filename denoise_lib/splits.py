@@ -1,0 +1,41 @@
+"""Which split a clip belongs to: for ever, and by its name alone."""
+
+import hashlib
+
+SPLITS = ("train", "valid", "test", "unseen_voice", "unused")
+
+FRACTIONS = (0.8, 0.1, 0.1)  # train, valid, test
+
+
+def share(name):
+    """A number in [0, 1) that is a pure function of the name and as good as random over names."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+
+
+def split_of(name, fractions=FRACTIONS):
+    """The split of a name: "train", "valid" or "test" in these fractions, the rest "unused".
+
+    A listing is never shuffled, so adding or removing clips moves no other clip.
+    """
+    at = share(name)
+    for split, end in zip(SPLITS, _ends(fractions)):
+        if at < end:
+            return split
+    return "unused"
+
+
+def split_of_unseen(name, fractions=FRACTIONS):
+    """The split of a clip whose voice is kept out of training.
+
+    Only clips in the test share are scored: the others say what training clips say, in another
+    voice or language.
+    """
+    return "unseen_voice" if split_of(name, fractions) == "test" else "unused"
+
+
+def _ends(fractions):
+    """Upper ends of the three shares, checked."""
+    if len(fractions) != 3 or min(fractions) < 0 or sum(fractions) > 1 + 1e-9:
+        raise ValueError(f"fractions of train, valid and test must be at least 0 and at most 1 in all, got {fractions}")
+    train, valid, test = fractions
+    return train, train + valid, (1.0 if sum(fractions) > 1 - 1e-9 else sum(fractions))
