@@ -53,9 +53,17 @@ def execute(source, target, name, parameters, progress):
     try:
         # The kernel's time limits are for a busy machine, not for the work: cells have none.
         papermill.execute_notebook(
-            source, target, parameters, kernel_name="python3", kernel_manager_class=ThisPython,
-            cwd=source.parent, progress_bar=False, stdout_file=progress, start_timeout=120,
-            iopub_timeout=60)
+            source,
+            target,
+            parameters,
+            kernel_name="python3",
+            kernel_manager_class=ThisPython,
+            cwd=source.parent,
+            progress_bar=False,
+            stdout_file=progress,
+            start_timeout=120,
+            iopub_timeout=60,
+        )
     except papermill.PapermillExecutionError as error:
         raise NotebookFailed(f"{error.ename}: {_last_line(error.evalue)}") from None
     except RuntimeError as error:  # DeadKernelError and its kin

@@ -48,9 +48,11 @@ def cell_parameters(notebook, name):
         statements = ast.parse(source).body
     except SyntaxError as error:
         raise UserError(f"{name}: the parameters cell is not Python: {error}") from None
-    comments = {token.start[0]: token.string.lstrip("# ")
-                for token in tokenize.generate_tokens(io.StringIO(source).readline)
-                if token.type == tokenize.COMMENT}
+    comments = {
+        token.start[0]: token.string.lstrip("# ")
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
     found = {}
     for statement in statements:
         try:
@@ -58,8 +60,9 @@ def cell_parameters(notebook, name):
             value = ast.literal_eval(statement.value)
             found[target.id] = Parameter(target.id, value, comments.get(statement.end_lineno, ""))
         except (AttributeError, ValueError):
-            raise UserError(f"{name}: line {statement.lineno} of the parameters cell is not "
-                            "`name = literal`") from None
+            raise UserError(
+                f"{name}: line {statement.lineno} of the parameters cell is not `name = literal`"
+            ) from None
     return found
 
 
@@ -85,11 +88,15 @@ def profile_values(folder, profile, known):
     checked = {}
     for notebook, table in tables.items():
         if notebook not in known or not isinstance(table, dict):
-            raise UserError(f"profile {path.name} names an unknown notebook {notebook!r}; "
-                            f"there are {', '.join(known)}")
+            raise UserError(
+                f"profile {path.name} names an unknown notebook {notebook!r}; "
+                f"there are {', '.join(known)}"
+            )
         where = f"profile {path.name}, {notebook}"
-        checked[notebook] = {key: _fit(value, _known(known[notebook], key, where), where)
-                             for key, value in table.items()}
+        checked[notebook] = {
+            key: _fit(value, _known(known[notebook], key, where), where)
+            for key, value in table.items()
+        }
     return checked
 
 
@@ -107,7 +114,9 @@ def given_values(texts, known, name):
     values = {}
     for key, text in texts.items():
         if key in GIVEN:
-            raise UserError(f"{name}: {key!r} is set by the runner (choose a profile with --profile)")
+            raise UserError(
+                f"{name}: {key!r} is set by the runner (choose a profile with --profile)"
+            )
         parameter = _known(known, key, name)
         if isinstance(parameter.default, str):
             values[key] = text  # as typed: YAML would make a number of "16" and False of "no"
@@ -142,8 +151,10 @@ def _fit(value, parameter, where):
         return float(number)
     if kind is int and type(number) is float and number.is_integer():
         return int(number)
-    raise UserError(f"{where}: {parameter.name} = {value!r} does not fit; its default is "
-                    f"{parameter.default!r} ({kind.__name__})")
+    raise UserError(
+        f"{where}: {parameter.name} = {value!r} does not fit; its default is "
+        f"{parameter.default!r} ({kind.__name__})"
+    )
 
 
 def read_notebook(folder, name):

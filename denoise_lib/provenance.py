@@ -14,10 +14,28 @@ from .files import read_json
 
 # Library modules that no number, figure or sound in a notebook depends on: they run the notebooks or
 # set the page around them. Everything else counts, so a module is listed here only if it is certain.
-PAGE_ONLY = {"cli", "execution", "page", "parameters", "provenance", "publish", "readme", "run_progress",
-             "runner"}
-PACKAGES = ["torch", "torchaudio", "numpy", "librosa", "torchmetrics", "pesq", "pystoi",
-            "lightning-fabric", "papermill"]
+PAGE_ONLY = {
+    "cli",
+    "execution",
+    "page",
+    "parameters",
+    "provenance",
+    "publish",
+    "readme",
+    "run_progress",
+    "runner",
+}
+PACKAGES = [
+    "torch",
+    "torchaudio",
+    "numpy",
+    "librosa",
+    "torchmetrics",
+    "pesq",
+    "pystoi",
+    "lightning-fabric",
+    "papermill",
+]
 
 
 def library_digest(root):
@@ -82,16 +100,18 @@ def commit(root):
     """
     try:
         head = _git(root, "rev-parse", "HEAD")
-        changed = _git(root, "status", "--porcelain", "--", "denoise_lib", "notebooks",
-                       "requirements.lock")
+        changed = _git(
+            root, "status", "--porcelain", "--", "denoise_lib", "notebooks", "requirements.lock"
+        )
     except (OSError, subprocess.CalledProcessError):
         return None, True
     return head, bool(changed)
 
 
 def _git(root, *arguments):
-    return subprocess.run(["git", "-C", str(root), *arguments], check=True, text=True,
-                          capture_output=True).stdout.strip()
+    return subprocess.run(
+        ["git", "-C", str(root), *arguments], check=True, text=True, capture_output=True
+    ).stdout.strip()
 
 
 def machine():
@@ -99,20 +119,30 @@ def machine():
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        models = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines()
-                  if line.startswith("model name")]
+        models = [
+            line.split(":", 1)[1].strip()
+            for line in cpuinfo.read_text().splitlines()
+            if line.startswith("model name")
+        ]
         processor = models[0] if models else processor
     memory = None
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    accelerators = [line.split(":", 1)[1].strip()
-                    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
-                    for line in path.read_text().splitlines() if line.startswith("Model")]
-    return {"processor": processor, "cores": cores, "memory_gib": memory,
-            "accelerators": accelerators,
-            "system": f"{platform.system()} {platform.release()}",
-            "python": platform.python_version()}
+    accelerators = [
+        line.split(":", 1)[1].strip()
+        for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+        for line in path.read_text().splitlines()
+        if line.startswith("Model")
+    ]
+    return {
+        "processor": processor,
+        "cores": cores,
+        "memory_gib": memory,
+        "accelerators": accelerators,
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
 
 
 def versions():
@@ -138,22 +168,31 @@ def collect(build, names):
         None; "commits" gives it by notebook, so that a mixed page can be announced as such.
     """
     build = Path(build)
-    runs = {name: read_json(build / name / "run.json") for name in names
-            if (build / name / "run.json").exists()}
+    runs = {
+        name: read_json(build / name / "run.json")
+        for name in names
+        if (build / name / "run.json").exists()
+    }
     rows = [row for name in runs for row in read_json(build / name / "results.json")["rows"]]
     commits = {name: run["commit"] for name, run in runs.items()}
     seeds = {run["parameters"].get("seed") for run in runs.values()}
     last = max(runs.values(), key=lambda run: run["finished"], default={})
-    return {"profile": build.name, "provenance": {
-        "commit": last.get("commit") if len(set(commits.values())) == 1 else None,
-        "commits": commits,
-        "dirty": any(run["dirty"] for run in runs.values()),
-        "seed": seeds.pop() if len(seeds) == 1 else None,
-        "parameters": {name: run["parameters"] for name, run in runs.items()},
-        "versions": last.get("versions", {}),
-        "corpora": {key: digest for run in runs.values() for key, digest in run["corpora"].items()},
-        "machine": last.get("machine", {}),
-        "seconds": {name: run["seconds"] for name, run in runs.items()},
-        "peak_memory_mib": {name: run["peak_memory_mib"] for name, run in runs.items()},
-        "finished": last.get("finished"),
-    }, "results": rows}
+    return {
+        "profile": build.name,
+        "provenance": {
+            "commit": last.get("commit") if len(set(commits.values())) == 1 else None,
+            "commits": commits,
+            "dirty": any(run["dirty"] for run in runs.values()),
+            "seed": seeds.pop() if len(seeds) == 1 else None,
+            "parameters": {name: run["parameters"] for name, run in runs.items()},
+            "versions": last.get("versions", {}),
+            "corpora": {
+                key: digest for run in runs.values() for key, digest in run["corpora"].items()
+            },
+            "machine": last.get("machine", {}),
+            "seconds": {name: run["seconds"] for name, run in runs.items()},
+            "peak_memory_mib": {name: run["peak_memory_mib"] for name, run in runs.items()},
+            "finished": last.get("finished"),
+        },
+        "results": rows,
+    }

@@ -9,7 +9,9 @@ from .files import atomic, read_json
 from .runner import ROOT
 
 PROFILE = "quick"
-MOST_BYTES = 8_000_000  # of the page: what a visitor downloads, and what the history carries for ever
+MOST_BYTES = (
+    8_000_000  # of the page: what a visitor downloads, and what the history carries for ever
+)
 
 
 def publish(root=ROOT):
@@ -24,17 +26,25 @@ def publish(root=ROOT):
     results = read_json(root / "report" / "results.json")
     past = results["provenance"]
     if results["profile"] != PROFILE:
-        raise UserError(f"the page is of profile {results['profile']!r}: run `make report` and publish "
-                        f"the {PROFILE} one")
+        raise UserError(
+            f"the page is of profile {results['profile']!r}: run `make report` and publish "
+            f"the {PROFILE} one"
+        )
     if not page.exists():
         raise UserError(f"{page} does not exist: run `make report`")
     if page.stat().st_size > MOST_BYTES:
-        raise UserError(f"{page} has {page.stat().st_size / 1e6:.1f} MB, more than "
-                        f"{MOST_BYTES / 1e6:.0f}: use fewer or shorter clips")
+        raise UserError(
+            f"{page} has {page.stat().st_size / 1e6:.1f} MB, more than "
+            f"{MOST_BYTES / 1e6:.0f}: use fewer or shorter clips"
+        )
     if past["dirty"]:
-        raise UserError("some runs were made with uncommitted changes: commit, then `make clean report`")
+        raise UserError(
+            "some runs were made with uncommitted changes: commit, then `make clean report`"
+        )
     if not past["commit"]:
-        raise UserError("the runs are of different commits: `make clean report` makes them all again")
+        raise UserError(
+            "the runs are of different commits: `make clean report` makes them all again"
+        )
     text = readme.rewritten((root / "README.md").read_text(encoding="utf-8"), results)
     for name in ("index.html", "results.json"):
         with atomic(root / "docs" / name) as temporary:

@@ -14,6 +14,7 @@ LINES = [
 ]
 START = "<!-- results: written by `make publish` from docs/results.json -->"
 END = "<!-- end of results -->"
+ORIGINAL = {"test": ["original study"], "unseen_voice": []}  # columns: it had no such split
 MODELS = ["autoencoder", "wavenet", "dcunet"]
 
 
@@ -28,22 +29,36 @@ def table(results):
         line on where the numbers come from.
     """
     lines = []
-    for split, title in [("test", "Clips of the training voices, not used in training"),
-                         ("unseen_voice", "A voice and a language never heard in training")]:
+    for split, title in [
+        ("test", "Clips of the training voices, not used in training"),
+        ("unseen_voice", "A voice and a language never heard in training"),
+    ]:
+        columns = ["", "noisy", *ORIGINAL[split], *map(label, MODELS), "limit"]
         found = [_line(results["results"], split, *row) for row in LINES]
         if any(found):
-            names = " | ".join(label(model) for model in MODELS)
-            lines += [f"**{title}**", "", f"| | noisy | original study | {names} | limit |",
-                      "|---|" + "--:|" * (len(MODELS) + 3), *filter(None, found), ""]
+            lines += [
+                f"**{title}**",
+                "",
+                f"| {' | '.join(columns)} |".replace("|  |", "| |"),
+                "|---|" + "--:|" * (len(columns) - 1),
+                *filter(None, found),
+                "",
+            ]
     past = results["provenance"]
-    counts = sorted({row["n"] for row in results["results"]
-                     if row["metric"] == "wsdr" and row["split"] == "test"})
+    counts = sorted(
+        {
+            row["n"]
+            for row in results["results"]
+            if row["metric"] == "wsdr" and row["split"] == "test"
+        }
+    )
     lines.append(
         f"wSDR: lower is better, {number(-1, 0)} is perfect. Means over {_span(counts)} clips, with "
         "95 % intervals. The original study used other recordings (VCTK at 48 kHz), so its column is "
         f"a reference, not a ranking. Profile `{results['profile']}`, commit "
         f"`{(past['commit'] or 'unknown')[:7]}`, {round(sum(past['seconds'].values()) / 60)} minutes "
-        f"on {past['machine']['cores']} cores.")
+        f"on {past['machine']['cores']} cores."
+    )
     return "\n".join(lines)
 
 
@@ -59,8 +74,12 @@ def _line(rows, split, condition, experiment, name, original):
         return None
     # The damage can be undone exactly where its positions are known; nothing such holds of a street.
     limit = -1 if condition != "street" else None
-    cells = [number(noisy), number(original if split == "test" else None),
-             *(_cell(found.get(model)) for model in MODELS), number(limit, 0)]
+    cells = [
+        number(noisy),
+        *(number(original) for _ in ORIGINAL[split]),
+        *(_cell(found.get(model)) for model in MODELS),
+        number(limit, 0),
+    ]
     return f"| {name} | {' | '.join(cells)} |"
 
 
@@ -82,6 +101,8 @@ def rewritten(text, results):
         UserError: a marker is missing.
     """
     if not 0 <= text.find(START) < text.find(END):
-        raise UserError(f"README.md has no results table to rewrite: put {START} and {END} around it")
+        raise UserError(
+            f"README.md has no results table to rewrite: put {START} and {END} around it"
+        )
     before, rest = text.split(START, 1)
     return f"{before}{START}\n\n{table(results)}\n\n{END}{rest.split(END, 1)[1]}"

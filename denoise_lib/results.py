@@ -16,8 +16,18 @@ import numpy as np
 from . import RATE
 from .files import atomic, write_json
 
-CLIP_COLUMNS = ["experiment", "condition", "model", "split", "clip", "voice", "metric",
-                "noisy", "denoised", "reason"]
+CLIP_COLUMNS = [
+    "experiment",
+    "condition",
+    "model",
+    "split",
+    "clip",
+    "voice",
+    "metric",
+    "noisy",
+    "denoised",
+    "reason",
+]
 COMPLETE = "run complete: {name}"  # the runner looks for this line in the last cell's output
 
 
@@ -91,29 +101,64 @@ class Run:
         """
         if not scores:
             raise ValueError(f"{self.name}: no scores for {model}, {condition}, {split}")
-        key = dict(experiment=experiment or self.name, condition=condition, model=model, split=split)
+        key = dict(
+            experiment=experiment or self.name, condition=condition, model=model, split=split
+        )
         new = []
         for metric in dict.fromkeys(metric for clip in scores for metric in clip["denoised"]):
             pairs = []
             for clip in scores:
-                pair = [_finite(clip[side].get(metric), clip["clip"], metric)
-                        for side in ("noisy", "denoised")]
-                self.clips.append({**key, "clip": clip["clip"], "voice": clip["voice"],
-                                   "metric": metric, "noisy": pair[0], "denoised": pair[1],
-                                   "reason": clip.get("reason", {}).get(metric, "")})
+                pair = [
+                    _finite(clip[side].get(metric), clip["clip"], metric)
+                    for side in ("noisy", "denoised")
+                ]
+                self.clips.append(
+                    {
+                        **key,
+                        "clip": clip["clip"],
+                        "voice": clip["voice"],
+                        "metric": metric,
+                        "noisy": pair[0],
+                        "denoised": pair[1],
+                        "reason": clip.get("reason", {}).get(metric, ""),
+                    }
+                )
                 if None not in pair:
                     pairs.append(pair)
-            new.append({**key, "n": len(pairs), "total": len(scores), "metric": metric,
-                        **_summary(pairs)})
+            new.append(
+                {**key, "n": len(pairs), "total": len(scores), "metric": metric, **_summary(pairs)}
+            )
         self.rows += new
         return new
 
-    def row(self, *, condition, model, split, metric, denoised, noisy=None, ci95=None, n=1,
-            experiment=None):
+    def row(
+        self,
+        *,
+        condition,
+        model,
+        split,
+        metric,
+        denoised,
+        noisy=None,
+        ci95=None,
+        n=1,
+        experiment=None,
+    ):
         """Add one row as it is, for a number that has no clips behind it."""
-        self.rows.append({"experiment": experiment or self.name, "condition": condition,
-                          "model": model, "split": split, "n": n, "total": n, "metric": metric,
-                          "noisy": noisy, "denoised": denoised, "ci95": ci95})
+        self.rows.append(
+            {
+                "experiment": experiment or self.name,
+                "condition": condition,
+                "model": model,
+                "split": split,
+                "n": n,
+                "total": n,
+                "metric": metric,
+                "noisy": noisy,
+                "denoised": denoised,
+                "ci95": ci95,
+            }
+        )
         return self.rows[-1]
 
     def value(self, condition, model, metric="wsdr", split="test", experiment=None):
@@ -130,8 +175,9 @@ class Run:
             raise KeyError(f"{len(found)} rows of {self.name} match {wanted}")
         return found[0]
 
-    def example(self, key, *, clip, condition, split, voice, versions, scores=None, rate=RATE,
-                gain_db=0.0):
+    def example(
+        self, key, *, clip, condition, split, voice, versions, scores=None, rate=RATE, gain_db=None
+    ):
         """Keep one clip for the page: a FLAC per version and examples/<key>.json naming them.
 
         Args:
@@ -139,22 +185,34 @@ class Run:
             versions: {version: waveform (time,)} in the order to show, such as clean, noisy, dcunet.
             scores: {version: {metric: value}}.
             gain_db: gain in dB, applied to every version alike: levels within a clip stay
-                comparable, and the page can say what was done.
+                comparable, and the page can say what was done. None: as in a player, 0 dB or what
+                keeps the loudest version from clipping.
         """
-        from .audio import save  # only here: reading results needs no audio library
+        from .audio import save  # only here: numbers need neither audio nor players
+        from .listening import common_gain_db
 
         key = re.sub(r"[^\w-]+", "-", key)
         folder = self.out / "examples"
+        if gain_db is None:
+            gain_db = common_gain_db(versions.values())
         gain = 10 ** (gain_db / 20)
         entries = []
         for name, waveform in versions.items():
             file = f"{key}-{re.sub(r'[^a-z0-9]+', '_', name.lower())}.flac"
-            with atomic(folder / file) as temporary:
-                save(temporary, waveform * gain, rate)
+            save(folder / file, waveform * gain, rate)
             entries.append({"name": name, "file": file, "scores": (scores or {}).get(name, {})})
-        write_json(folder / f"{key}.json", {
-            "clip": clip, "condition": condition, "split": split, "voice": voice, "rate": rate,
-            "gain_db": gain_db, "versions": entries})
+        write_json(
+            folder / f"{key}.json",
+            {
+                "clip": clip,
+                "condition": condition,
+                "split": split,
+                "voice": voice,
+                "rate": rate,
+                "gain_db": gain_db,
+                "versions": entries,
+            },
+        )
 
     def finish(self):
         """Write results.json and clips.csv, print peak memory and the mark of a complete run."""
@@ -163,8 +221,15 @@ class Run:
                 writer = csv.DictWriter(file, CLIP_COLUMNS)
                 writer.writeheader()
                 writer.writerows(self.clips)
-        write_json(self.out / "results.json", {"experiment": self.name, "profile": self.profile,
-                                               "parameters": self.parameters, "rows": self.rows})
+        write_json(
+            self.out / "results.json",
+            {
+                "experiment": self.name,
+                "profile": self.profile,
+                "parameters": self.parameters,
+                "rows": self.rows,
+            },
+        )
         print(f"peak memory: {peak_memory()} MiB")
         print(COMPLETE.format(name=self.name))
 
@@ -183,8 +248,11 @@ def _summary(pairs):
         return {"noisy": None, "denoised": None, "ci95": None}
     noisy, denoised = zip(*pairs)
     mean, low, high = interval(denoised)
-    return {"noisy": float(np.mean(noisy)), "denoised": mean,
-            "ci95": None if math.isnan(low) else [low, high]}
+    return {
+        "noisy": float(np.mean(noisy)),
+        "denoised": mean,
+        "ci95": None if math.isnan(low) else [low, high],
+    }
 
 
 def peak_memory():

@@ -67,7 +67,9 @@ class RunProgress:
 
     def _show(self, line):
         if self.stream.isatty():
-            line = line[:shutil.get_terminal_size().columns - 1]  # a wrapped line cannot be rewritten
+            line = line[
+                : shutil.get_terminal_size().columns - 1
+            ]  # a wrapped line cannot be rewritten
             self.stream.write("\r" + line.ljust(self.shown))
             self.shown = len(line)
         else:
@@ -78,4 +80,6 @@ class RunProgress:
 def _left(seconds, of=""):
     if seconds is None:
         return ""
-    return f", about {seconds / 60:.0f} min left{of}" if seconds >= 60 else f", under 1 min left{of}"
+    return (
+        f", about {seconds / 60:.0f} min left{of}" if seconds >= 60 else f", under 1 min left{of}"
+    )

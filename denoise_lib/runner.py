@@ -33,7 +33,7 @@ def report(profile="quick", root=ROOT):
     study = Study(profile, root)
     stale = study.stale()
     for index, name in enumerate(stale):
-        study.run(name, waiting=stale[index + 1:])
+        study.run(name, waiting=stale[index + 1 :])
     print(f"{len(study.names) - len(stale)} of {len(study.names)} notebooks were up to date")
     return study.build_page()
 
@@ -58,7 +58,7 @@ def notebook(name, parameters=None, profile="quick", root=ROOT):
     study.override(name, parameters or {})
     todo = [other for other in study.upstream(name) if not study.record(other)] + [name]
     for index, each in enumerate(todo):
-        study.run(each, waiting=todo[index + 1:])
+        study.run(each, waiting=todo[index + 1 :])
     return study.build_page()
 
 
@@ -118,8 +118,9 @@ class Study:
         """The fingerprint of a run of `name`, given those of the runs it needs."""
         values = self.parameters(name)
         needs = {other: upstream[other] for other in self.needs(name)}
-        return provenance.fingerprint(self.notebooks[name], values, self.library,
-                                      provenance.corpora_digests(values), needs)
+        return provenance.fingerprint(
+            self.notebooks[name], values, self.library, provenance.corpora_digests(values), needs
+        )
 
     def stale(self):
         """Notebooks to run, in order: their last run has another fingerprint than a run now would."""
@@ -140,9 +141,13 @@ class Study:
         values = self.parameters(name)
         # Everything is recorded as it is before the run: edits meanwhile belong to the next one.
         upstream = {other: self.record(other)["fingerprint"] for other in self.needs(name)}
-        record = {"notebook": name, "profile": self.profile, "parameters": values,
-                  "fingerprint": self.fingerprint(name, upstream),
-                  "corpora": provenance.corpora_digests(values)}
+        record = {
+            "notebook": name,
+            "profile": self.profile,
+            "parameters": values,
+            "fingerprint": self.fingerprint(name, upstream),
+            "corpora": provenance.corpora_digests(values),
+        }
         record["commit"], record["dirty"] = provenance.commit(self.root)
         partial, final = self.build / f"{name}.partial", self.build / name
         _prepare(partial, record["fingerprint"])
@@ -151,13 +156,19 @@ class Study:
         out = Path(os.path.relpath(partial, self.folder)).as_posix()
         start = time.monotonic()
         try:
-            with RunProgress(name, self.names, self.seconds(name), self.seconds(*waiting)) as progress:
-                executed = execute(self.folder / f"{name}.ipynb", target, name,
-                                   {**values, "out": out}, progress)
-            record |= {"seconds": round(time.monotonic() - start, 1),
-                       "finished": datetime.datetime.now().astimezone().isoformat("T", "seconds"),
-                       "peak_memory_mib": peak_memory(executed), "machine": provenance.machine(),
-                       "versions": provenance.versions()}
+            with RunProgress(
+                name, self.names, self.seconds(name), self.seconds(*waiting)
+            ) as progress:
+                executed = execute(
+                    self.folder / f"{name}.ipynb", target, name, {**values, "out": out}, progress
+                )
+            record |= {
+                "seconds": round(time.monotonic() - start, 1),
+                "finished": datetime.datetime.now().astimezone().isoformat("T", "seconds"),
+                "peak_memory_mib": peak_memory(executed),
+                "machine": provenance.machine(),
+                "versions": provenance.versions(),
+            }
             write_json(partial / "run.json", record)
             # The worst a crash between these two lines can do is to make this notebook run again.
             shutil.rmtree(final, ignore_errors=True)

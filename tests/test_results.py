@@ -14,8 +14,13 @@ from denoise_lib.results import Run, interval
 
 
 def clip(name, noisy, denoised, reason=None, metric="wsdr"):
-    return {"clip": name, "voice": "en", "noisy": {metric: noisy}, "denoised": {metric: denoised},
-            "reason": {metric: reason} if reason else {}}
+    return {
+        "clip": name,
+        "voice": "en",
+        "noisy": {metric: noisy},
+        "denoised": {metric: denoised},
+        "reason": {metric: reason} if reason else {},
+    }
 
 
 def add(run, scores, **kwargs):
@@ -67,8 +72,14 @@ def test_summary_is_the_mean_over_clips_with_an_interval(tmp_path):
 
 def test_missing_score_is_left_out_on_both_sides_and_counted(tmp_path):
     run = Run("04_dcunet", tmp_path)
-    (row,) = add(run, [clip("a", 2.0, 3.0), clip("b", 4.0, None, "NoUtterancesError"),
-                       clip("c", None, 5.0, "NoUtterancesError")])
+    (row,) = add(
+        run,
+        [
+            clip("a", 2.0, 3.0),
+            clip("b", 4.0, None, "NoUtterancesError"),
+            clip("c", None, 5.0, "NoUtterancesError"),
+        ],
+    )
     assert (row["n"], row["total"]) == (1, 3)
     assert (row["noisy"], row["denoised"], row["ci95"]) == (2.0, 3.0, None)
 
@@ -110,16 +121,25 @@ def test_finish_writes_rows_and_every_clip(tmp_path, capsys):
     assert written["rows"] == run.rows and written["parameters"] == {"steps": 4}
     rows = list(csv.DictReader((tmp_path / "clips.csv").open(newline="")))
     assert [(row["clip"], row["noisy"], row["denoised"], row["reason"]) for row in rows] == [
-        ("a", "-0.8", "-0.9", ""), ("b", "-0.6", "", "silence")]
+        ("a", "-0.8", "-0.9", ""),
+        ("b", "-0.6", "", "silence"),
+    ]
 
 
 def test_example_keeps_levels_and_names_its_files(tmp_path):
     time = torch.arange(16000) / 16000
     clean = 0.1 * torch.sin(2 * torch.pi * 440 * time)
     run = Run("04_dcunet", tmp_path)
-    run.example("both-test-1", clip="en/a", condition="both", split="test", voice="en", gain_db=6.0,
-                versions={"clean": clean, "DCUnet, retrained": clean / 2},
-                scores={"DCUnet, retrained": {"wsdr": -0.9}})
+    run.example(
+        "both-test-1",
+        clip="en/a",
+        condition="both",
+        split="test",
+        voice="en",
+        gain_db=6.0,
+        versions={"clean": clean, "DCUnet, retrained": clean / 2},
+        scores={"DCUnet, retrained": {"wsdr": -0.9}},
+    )
     entry = json.loads((tmp_path / "examples" / "both-test-1.json").read_text())
     assert [version["name"] for version in entry["versions"]] == ["clean", "DCUnet, retrained"]
     assert [version["scores"] for version in entry["versions"]] == [{}, {"wsdr": -0.9}]
@@ -132,18 +152,53 @@ def test_example_keeps_levels_and_names_its_files(tmp_path):
     assert peaks[1] == pytest.approx(peaks[0] / 2, abs=1e-3)
 
 
+def test_example_that_is_too_loud_is_brought_down_as_a_whole(tmp_path):
+    clean = torch.full((160,), 0.5)
+    Run("04_dcunet", tmp_path).example(
+        "a",
+        clip="a",
+        condition="both",
+        split="test",
+        voice="en",
+        versions={"clean": clean, "noisy": 4 * clean},
+    )
+    entry = json.loads((tmp_path / "examples" / "a.json").read_text())
+    levels = [
+        soundfile.read(tmp_path / "examples" / version["file"])[0].max()
+        for version in entry["versions"]
+    ]
+    assert levels[1] < 1 and levels[1] == pytest.approx(4 * levels[0], rel=1e-3)
+    assert levels[0] == pytest.approx(0.5 * 10 ** (entry["gain_db"] / 20), rel=1e-3)
+
+
 def test_example_key_stays_in_the_folder(tmp_path):
-    Run("04_dcunet", tmp_path / "out").example("../a clip", clip="../a clip", condition="both",
-                                               split="test", voice="en", versions={})
+    Run("04_dcunet", tmp_path / "out").example(
+        "../a clip",
+        clip="../a clip",
+        condition="both",
+        split="test",
+        voice="en",
+        versions={"clean": torch.zeros(160)},
+    )
     assert [path.name for path in tmp_path.rglob("*.json")] == ["-a-clip.json"]
     assert (tmp_path / "out" / "examples" / "-a-clip.json").exists()
 
 
 def record(name, commit="a" * 40, dirty=False, seed=0):
-    return {"notebook": name, "profile": "quick", "parameters": {"seed": seed, "steps": 3},
-            "fingerprint": "f", "commit": commit, "dirty": dirty, "seconds": 10.0,
-            "peak_memory_mib": 500, "finished": f"2024-01-0{name[1]}T00:00:00+00:00",
-            "machine": {"cores": 2}, "versions": {"torch": "2"}, "corpora": {"speech": "d"}}
+    return {
+        "notebook": name,
+        "profile": "quick",
+        "parameters": {"seed": seed, "steps": 3},
+        "fingerprint": "f",
+        "commit": commit,
+        "dirty": dirty,
+        "seconds": 10.0,
+        "peak_memory_mib": 500,
+        "finished": f"2024-01-0{name[1]}T00:00:00+00:00",
+        "machine": {"cores": 2},
+        "versions": {"torch": "2"},
+        "corpora": {"speech": "d"},
+    }
 
 
 def write(build, name, rows=(), **kwargs):

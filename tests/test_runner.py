@@ -14,17 +14,17 @@ from denoise_lib import runner
 from denoise_lib.errors import UserError
 from denoise_lib.run_progress import RunProgress
 
-PARAMETERS = '''profile = "quick"  # profile
+PARAMETERS = """profile = "quick"  # profile
 out = ""  # folder of the run
 steps = 3  # steps of training
 rate = 0.5  # learning rate
 voice = "en"  # voice
 play = True  # players shown
-conditions = ["both"]  # conditions'''
-WRITE = '''from pathlib import Path
-Path(out, "seen.txt").write_text(f"{profile} {steps} {rate} {voice} {play} {conditions}")'''
-READ = '''from pathlib import Path
-Path(out, "seen.txt").write_text(Path(out).parent.joinpath("01_a", "seen.txt").read_text())'''
+conditions = ["both"]  # conditions"""
+WRITE = """from pathlib import Path
+Path(out, "seen.txt").write_text(f"{profile} {steps} {rate} {voice} {play} {conditions}")"""
+READ = """from pathlib import Path
+Path(out, "seen.txt").write_text(Path(out).parent.joinpath("01_a", "seen.txt").read_text())"""
 
 
 class Clone:
@@ -37,16 +37,19 @@ class Clone:
         (root / "denoise_lib").mkdir()
         self.profile("quick", "")
 
-    def notebook(self, name, code=WRITE, *, prose="Prose.", parameters=(PARAMETERS,), mark=True,
-                 needs=()):
+    def notebook(
+        self, name, code=WRITE, *, prose="Prose.", parameters=(PARAMETERS,), mark=True, needs=()
+    ):
         cells = [new_markdown_cell(prose)]
         cells += [new_code_cell(source, metadata={"tags": ["parameters"]}) for source in parameters]
         cells += [new_code_cell(code), new_markdown_cell("The end.")]
         cells += [new_code_cell(f'print("run complete: {name}")' if mark else "pass")]
         for index, cell in enumerate(cells):
             cell.id = f"cell{index}"
-        metadata = {"denoise": {"needs": list(needs)}, "kernelspec": {
-            "name": "python3", "display_name": "Python 3", "language": "python"}}
+        metadata = {
+            "denoise": {"needs": list(needs)},
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        }
         path = self.root / "notebooks" / f"{name}.ipynb"
         nbformat.write(new_notebook(cells=cells, metadata=metadata), path)
 
@@ -101,8 +104,14 @@ def test_record_says_what_ran_and_where(clone):
     clone.notebook("01_a")
     clone.report()
     record = clone.record()
-    assert record["parameters"] == {"profile": "quick", "steps": 3, "rate": 0.5, "voice": "en",
-                                    "play": True, "conditions": ["both"]}
+    assert record["parameters"] == {
+        "profile": "quick",
+        "steps": 3,
+        "rate": 0.5,
+        "voice": "en",
+        "play": True,
+        "conditions": ["both"],
+    }
     assert record["machine"]["python"] == sys.version.split()[0] and record["machine"]["cores"] >= 1
     assert record["versions"]["torch"] and record["seconds"] > 0
     assert (record["commit"], record["dirty"]) == (None, True)  # not a git clone
@@ -155,7 +164,10 @@ def test_edited_prose_reaches_the_page_without_a_run(clone):
     clone.report()
     cells = nbformat.read(clone.build / "01_a" / "executed.ipynb", as_version=4).cells
     assert clone.record() == before
-    assert [cell.source for cell in cells if cell.cell_type == "markdown"] == ["Better prose.", "The end."]
+    assert [cell.source for cell in cells if cell.cell_type == "markdown"] == [
+        "Better prose.",
+        "The end.",
+    ]
     assert "injected-parameters" in cells[2].metadata.tags
     assert cells[3].outputs[0].text == "the output\n"
 
@@ -184,12 +196,15 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("kind, message", [
-    ("exception", "01_a failed: ValueError: last line; see .*01_a.failed.ipynb"),
-    ("no mark", "01_a failed: its last cell did not print 'run complete: 01_a'"),
-    ("left early", "01_a failed: "),
-    ("kernel died", "01_a failed: .*[Kk]ernel died"),
-])
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        ("exception", "01_a failed: ValueError: last line; see .*01_a.failed.ipynb"),
+        ("no mark", "01_a failed: its last cell did not print 'run complete: 01_a'"),
+        ("left early", "01_a failed: "),
+        ("kernel died", "01_a failed: .*[Kk]ernel died"),
+    ],
+)
 def test_failed_run_leaves_the_previous_one(clone, pages, kind, message):
     clone.notebook("01_a")
     clone.report()
@@ -232,7 +247,9 @@ def test_interrupted_run_leaves_the_previous_one_and_goes_on_where_it_was(clone,
         (target.parent / "both.safetensors").write_text("weights so far")
         raise KeyboardInterrupt
 
-    changed = WRITE + '\nPath(out, "found.txt").write_text(str(Path(out, "both.safetensors").exists()))'
+    changed = (
+        WRITE + '\nPath(out, "found.txt").write_text(str(Path(out, "both.safetensors").exists()))'
+    )
     clone.notebook("01_a", changed)
     with monkeypatch.context() as patch:
         patch.setattr(runner, "execute", interrupted)
@@ -259,8 +276,17 @@ def test_one_notebook_with_parameters(clone, pages):
     clone.notebook("02_b")
     clone.report()
     other = clone.record("02_b")
-    runner.notebook("01_a", {"steps": "2", "rate": "1e-3", "voice": "16", "play": "false",
-                             "conditions": "[zero, raise]"}, root=clone.root)
+    runner.notebook(
+        "01_a",
+        {
+            "steps": "2",
+            "rate": "1e-3",
+            "voice": "16",
+            "play": "false",
+            "conditions": "[zero, raise]",
+        },
+        root=clone.root,
+    )
     assert clone.seen() == "quick 2 0.001 16 False ['zero', 'raise']"
     assert clone.record("02_b") == other and pages == ["quick", "quick"]
     assert clone.stale() == ["01_a"], "the report goes back to the profile's values"
@@ -277,19 +303,22 @@ def test_one_notebook_runs_missing_needs_first_and_uses_existing_ones(clone):
     assert clone.seen("02_b").startswith("quick 1 ")
 
 
-@pytest.mark.parametrize("name, parameters, message", [
-    ("04_x", {}, "there is no notebook '04_x'; there are 01_a"),
-    ("01_a", {"step": "2"}, "01_a: unknown parameter 'step'; there are steps, rate, voice"),
-    ("01_a", {"steps": "many"}, "01_a: steps = 'many' does not fit; its default is 3"),
-    ("01_a", {"steps": "2.5"}, "steps = 2.5 does not fit"),
-    ("01_a", {"rate": "fast"}, "rate = 'fast' does not fit"),
-    ("01_a", {"steps": "true"}, "steps = True does not fit"),
-    ("01_a", {"play": "2"}, "play = 2 does not fit"),
-    ("01_a", {"conditions": "both"}, "conditions = 'both' does not fit"),
-    ("01_a", {"conditions": "[both"}, "does not fit"),
-    ("01_a", {"out": "x"}, "'out' is set by the runner"),
-    ("01_a", {"profile": "full"}, "'profile' is set by the runner"),
-])
+@pytest.mark.parametrize(
+    "name, parameters, message",
+    [
+        ("04_x", {}, "there is no notebook '04_x'; there are 01_a"),
+        ("01_a", {"step": "2"}, "01_a: unknown parameter 'step'; there are steps, rate, voice"),
+        ("01_a", {"steps": "many"}, "01_a: steps = 'many' does not fit; its default is 3"),
+        ("01_a", {"steps": "2.5"}, "steps = 2.5 does not fit"),
+        ("01_a", {"rate": "fast"}, "rate = 'fast' does not fit"),
+        ("01_a", {"steps": "true"}, "steps = True does not fit"),
+        ("01_a", {"play": "2"}, "play = 2 does not fit"),
+        ("01_a", {"conditions": "both"}, "conditions = 'both' does not fit"),
+        ("01_a", {"conditions": "[both"}, "does not fit"),
+        ("01_a", {"out": "x"}, "'out' is set by the runner"),
+        ("01_a", {"profile": "full"}, "'profile' is set by the runner"),
+    ],
+)
 def test_wrong_request_is_refused_before_anything_runs(clone, name, parameters, message):
     clone.notebook("01_a")
     with pytest.raises(UserError, match=message):
@@ -297,13 +326,16 @@ def test_wrong_request_is_refused_before_anything_runs(clone, name, parameters, 
     assert not clone.build.exists()
 
 
-@pytest.mark.parametrize("parameters, message", [
-    ([], "01_a: 0 cells are tagged `parameters`"),
-    ([PARAMETERS, "steps = 4"], "01_a: 2 cells are tagged"),
-    (["steps = 2 +"], "the parameters cell is not Python"),
-    (["steps = 2\nimport os"], "line 2 of the parameters cell is not `name = literal`"),
-    (["steps = 2\nrate = steps / 2"], "line 2 of the parameters cell"),
-])
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ([], "01_a: 0 cells are tagged `parameters`"),
+        ([PARAMETERS, "steps = 4"], "01_a: 2 cells are tagged"),
+        (["steps = 2 +"], "the parameters cell is not Python"),
+        (["steps = 2\nimport os"], "line 2 of the parameters cell is not `name = literal`"),
+        (["steps = 2\nrate = steps / 2"], "line 2 of the parameters cell"),
+    ],
+)
 def test_parameters_cell_must_be_one_cell_of_literals(clone, parameters, message):
     clone.notebook("01_a", parameters=parameters)
     with pytest.raises(UserError, match=message):
@@ -317,13 +349,19 @@ def test_help_of_a_parameter_is_its_comment(clone):
     assert [known[name].help for name in known] == ['steps, "#1"', ""]
 
 
-@pytest.mark.parametrize("text, message", [
-    ("[01_a]\nstep = 4", "profile quick.toml, 01_a: unknown parameter 'step'"),
-    ("[07_x]\nsteps = 4", "profile quick.toml names an unknown notebook '07_x'; there are 01_a"),
-    ("steps = 4", "unknown notebook 'steps'"),
-    ("[01_a]\nsteps = 'many'", "steps = 'many' does not fit"),
-    ("[01_a", "quick.toml is not valid TOML"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("[01_a]\nstep = 4", "profile quick.toml, 01_a: unknown parameter 'step'"),
+        (
+            "[07_x]\nsteps = 4",
+            "profile quick.toml names an unknown notebook '07_x'; there are 01_a",
+        ),
+        ("steps = 4", "unknown notebook 'steps'"),
+        ("[01_a]\nsteps = 'many'", "steps = 'many' does not fit"),
+        ("[01_a", "quick.toml is not valid TOML"),
+    ],
+)
 def test_profile_may_set_only_what_there_is(clone, text, message):
     clone.notebook("01_a")
     clone.profile("quick", text)
@@ -356,8 +394,13 @@ def show(lines, **kwargs):
     """What RunProgress prints for (seconds, text) pairs."""
     now = [0.0]
     stream = io.StringIO()
-    with RunProgress("03_wavenet", ["02_autoencoder", "03_wavenet"], stream=stream,
-                  clock=lambda: now[0], **kwargs) as progress:
+    with RunProgress(
+        "03_wavenet",
+        ["02_autoencoder", "03_wavenet"],
+        stream=stream,
+        clock=lambda: now[0],
+        **kwargs,
+    ) as progress:
         for seconds, text in lines:
             now[0] = seconds
             progress.write(text)
@@ -365,8 +408,13 @@ def show(lines, **kwargs):
 
 
 def test_progress_estimates_from_the_speed_of_the_training():
-    lines = show([(30, "loading\nboth: step 100/400  loss -0.8\nboth: st"),
-                  (90, "ep 200/400  loss -0.9\n"), (100, "zero: step 100/400\n")])
+    lines = show(
+        [
+            (30, "loading\nboth: step 100/400  loss -0.8\nboth: st"),
+            (90, "ep 200/400  loss -0.9\n"),
+            (100, "zero: step 100/400\n"),
+        ]
+    )
     assert lines == [
         "[2/2] 03_wavenet",
         "[2/2] 03_wavenet  both: step 100/400  loss -0.8",
@@ -377,10 +425,14 @@ def test_progress_estimates_from_the_speed_of_the_training():
 
 
 def test_progress_knows_the_time_left_from_the_last_run():
-    lines = show([(60, "both: step 100/400\n"), (295, "both: step 400/400\n")],
-                 expected=300, later=120)
+    lines = show(
+        [(60, "both: step 100/400\n"), (295, "both: step 400/400\n")], expected=300, later=120
+    )
     assert [line.split(", ")[-1] for line in lines[:3]] == [
-        "about 7 min left", "about 6 min left", "about 2 min left"]
+        "about 7 min left",
+        "about 6 min left",
+        "about 2 min left",
+    ]
 
 
 def test_time_left_is_known_for_the_same_parameters_only(clone):
