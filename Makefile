@@ -1,0 +1,61 @@
+# Everything from a bare checkout: each target sets up what it needs first.
+
+PROFILE ?= quick
+PYTHON ?= python3
+NB ?=
+P ?=
+T ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help report notebook test lab fetch bench publish clean
+
+help: ## this list
+	@echo "make TARGET [PROFILE=smoke|quick|full] [PYTHON=python3.12]"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+report: $(READY) ## run the notebooks that need it, build report/index.html and report/results.json
+	@$(BIN)/denoise report --profile $(PROFILE)
+
+notebook: $(READY) ## run one notebook again and rebuild the page: NB=03_wavenet P="-p steps 50"
+	@$(if $(NB),,echo 'make: name the notebook, for example: make notebook NB=03_wavenet P="-p steps 50"' >&2; exit 1)
+	@$(BIN)/denoise notebook $(NB) $(P) --profile $(PROFILE)
+
+test: $(READY) ## run the tests, the smoke report and the browser tests among them (T=tests/test_cli.py for one)
+	@tools/need.sh chromium
+	@$(BIN)/python -m pytest $(T)
+
+lab: $(READY) ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab notebooks/
+
+fetch: $(READY) ## download, verify and decode the default corpora into the user's cache
+	@$(BIN)/denoise fetch
+
+bench: $(READY) ## time the parts that decide how long the report takes
+	@$(BIN)/python -m denoise_lib.bench
+
+publish: $(READY) ## copy the built page and its numbers to docs/
+	@$(BIN)/denoise publish
+
+clean: ## remove the built page, its runs and caches; .venv and the corpora stay
+	rm -rf report/build report/index.html report/results.json .pytest_cache .hypothesis
+	find denoise_lib tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment: made once, again when the pins change. The stamp is written last, so that a failed
+# installation leaves none and the next call goes on with it.
+$(READY): requirements.lock pyproject.toml
+	@tools/need.sh python $(PYTHON)
+	@tools/need.sh venv $(PYTHON)
+	@tools/need.sh compiler $(PYTHON)
+	@rm -f $@
+	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "installing requirements.lock into $(VENV) (a few minutes, once)"
+	@$(PIP) install -qq -r requirements.lock
+	@$(PIP) install -qq --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m denoise_lib.environment
+	@touch $@
