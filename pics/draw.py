@@ -1,0 +1,391 @@
+"""Draw the diagrams of this folder: `python pics/draw.py` rewrites the SVG files.
+
+Numbers in them come from the library: the damage is really made, the networks are asked for their
+sizes. Each is a light card, legible on a light and on a dark page, with its text as text.
+"""
+
+import sys
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import numpy as np
+import torch
+
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER.parent))
+
+from denoise_lib import RATE, Corruption  # noqa: E402
+from denoise_lib.labels import COLOURS  # noqa: E402
+from denoise_lib.models import DCUnet, DenoisingWaveNet  # noqa: E402
+from denoise_lib.models.dcunet import LAYERS  # noqa: E402
+
+FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
+INK, QUIET, LINE, CARD, FILL = "#1d2126", "#5c6370", "#c9ccd2", "#fbfbfa", "#eef0f3"
+ZERO, RAISE, ACCENT = COLOURS["street"], COLOURS["dcunet"], COLOURS["wavenet"]
+GREYS = ["#f2f2f0", "#d8d8d6", "#b4b4b3", "#8a8a8a", "#5e5e5f", "#333436"]
+
+
+class Svg:
+    """A card of some width and height, in pixels, that shapes and text are put on."""
+
+    def __init__(self, width, height, title):
+        self.parts = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+            f'width="{width}" height="{height}" role="img" font-family="{FONT}">',
+            f"<title>{escape(title)}</title>",
+            '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+            f'markerHeight="7" orient="auto"><path d="M0 0.5L8 4L0 7.5z" fill="{QUIET}"/></marker></defs>',
+            f'<rect x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="10" fill="{CARD}" '
+            f'stroke="{LINE}"/>',
+        ]
+
+    def text(self, x, y, text, size=12, fill=INK, anchor="middle", weight=400, style="normal"):
+        extra = f' font-weight="{weight}"' if weight != 400 else ""
+        extra += f' font-style="{style}"' if style != "normal" else ""
+        self.parts.append(
+            f'<text x="{_n(x)}" y="{_n(y)}" font-size="{size}" fill="{fill}" text-anchor="{anchor}"'
+            f"{extra}>{escape(text)}</text>"
+        )
+
+    def box(self, x, y, width, height, lines=(), fill=FILL, stroke=LINE, dash="", radius=6):
+        """A rectangle with lines of text in its middle, the first of them bold."""
+        extra = f' stroke-dasharray="{dash}"' if dash else ""
+        self.parts.append(
+            f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="{radius}" '
+            f'fill="{fill}" stroke="{stroke}"{extra}/>'
+        )
+        top = y + height / 2 - 8 * (len(lines) - 1) + 4
+        for index, line in enumerate(lines):
+            weight, ink = (600, INK) if index == 0 else (400, QUIET)
+            self.text(x + width / 2, top + 16 * index, line, 12, ink, weight=weight)
+
+    def path(self, d, stroke=QUIET, width=1.4, fill="none", arrow=False, dash="", opacity=1):
+        extra = ' marker-end="url(#head)"' if arrow else ""
+        extra += f' stroke-dasharray="{dash}"' if dash else ""
+        extra += f' opacity="{opacity}"' if opacity != 1 else ""
+        self.parts.append(
+            f'<path d="{d}" fill="{fill}" stroke="{stroke}" stroke-width="{width}" '
+            f'stroke-linejoin="round"{extra}/>'
+        )
+
+    def arrow(self, *points, **kwargs):
+        """A line through points (x, y) with a head at its end."""
+        d = "M" + "L".join(f"{_n(x)} {_n(y)}" for x, y in points)
+        self.path(d, arrow=True, **kwargs)
+
+    def circle(self, x, y, radius, fill=CARD, stroke=QUIET, sign=""):
+        self.parts.append(
+            f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{_n(radius)}" fill="{fill}" stroke="{stroke}"/>'
+        )
+        if sign:
+            self.text(x, y + 5, sign, 15)
+
+    def waveform(self, x, y, width, height, samples, colour):
+        """The envelope of a waveform, (time,), full height = its largest sample."""
+        columns = np.array_split(samples, width)
+        scale = height / 2 / np.abs(samples).max()
+        top = [f"{x + i} {_n(y - column.max() * scale)}" for i, column in enumerate(columns)]
+        bottom = [f"{x + i} {_n(y - column.min() * scale)}" for i, column in enumerate(columns)]
+        outline = "L".join(top + bottom[::-1])
+        self.path(f"M{outline}z", stroke=colour, width=0.8, fill=colour)
+
+    def cells(self, x, y, cell, grid, fills):
+        """A grid of coloured cells, grid[row, column] = index of a fill; rows go upwards."""
+        width, height = cell
+        rows, columns = grid.shape
+        for value, fill in enumerate(fills):
+            runs = []
+            for row in range(rows):
+                hit = np.flatnonzero(np.diff(np.r_[0, grid[row] == value, 0]))
+                for start, end in hit.reshape(-1, 2):
+                    left, top = x + start * width, y + (rows - 1 - row) * height
+                    runs.append(
+                        f"M{_n(left)} {_n(top)}h{_n((end - start) * width)}v{_n(height)}H{_n(left)}z"
+                    )
+            if runs:
+                self.parts.append(
+                    f'<path d="{"".join(runs)}" fill="{fill}" shape-rendering="crispEdges"/>'
+                )
+
+    def __str__(self):
+        return "\n".join([*self.parts, "</svg>\n"])
+
+
+def _n(value):
+    """A coordinate, rounded to a tenth of a pixel: the same digits on every machine."""
+    return f"{round(float(value), 1):g}"
+
+
+def voice(seconds=0.9):
+    """A vowel-like sound at the procedure's level, waveform (time,): gliding harmonics, two formants."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    pitch = 150 + 45 * np.sin(2 * np.pi * 1.1 * time)  # Hz
+    phase = 2 * np.pi * np.cumsum(pitch) / RATE
+    wave = np.zeros_like(time)
+    for harmonic in range(1, 30):
+        frequency = harmonic * pitch
+        peaks = np.exp(-(((frequency - 500) / 260) ** 2)) + 0.5 * np.exp(
+            -(((frequency - 1500) / 330) ** 2)
+        )
+        wave += (peaks + 0.01) * np.cos(harmonic * phase)
+    wave *= np.sin(np.pi * np.minimum(1, time / seconds)) ** 2 * (
+        0.35 + np.sin(2 * np.pi * 2.4 * time) ** 2
+    )
+    wave += 0.004 * np.random.default_rng(0).normal(size=time.size)
+    return torch.tensor(wave * 0.05 / np.sqrt(np.mean(wave**2)), dtype=torch.float32)
+
+
+def noise_pipeline():
+    damage = Corruption()
+    clean = voice()
+    spectrum = damage.stft(clean[None])
+    positions = damage.draw(spectrum, torch.Generator().manual_seed(1))
+    noisy = damage.istft(damage.apply(spectrum, positions), len(clean))[0]
+
+    bins, frames = slice(0, 80), slice(24, 64)  # 0 to 2 kHz, 0.4 s
+    decibel = 20 * np.log10(spectrum[0].abs().numpy()[bins, frames] + 1e-9)
+    level = np.clip((decibel + 30) / 60 * len(GREYS), 0, len(GREYS) - 1).astype(int)
+    zeroed, raised = (mask[0].numpy()[bins, frames] for mask in positions)
+    first = np.where(zeroed, len(GREYS), level)
+    second = np.where(raised, len(GREYS) + 1, first)
+
+    width, size, gap, left, top = 1040, 160, 46, 28, 30
+    svg = Svg(width, 316, "The fixed damage: speech, STFT, zero, raise, inverse STFT")
+    x = [left + index * (size + gap) for index in range(5)]
+    middle = top + size / 2
+    svg.waveform(x[0], middle, size, size * 0.7, clean.numpy(), COLOURS["clean"])
+    for place, grid in zip(x[1:4], (level, first, second), strict=True):
+        svg.cells(place, top, (4, 2), grid, [*GREYS, ZERO, RAISE])
+    svg.waveform(x[4], middle, size, size * 0.7, noisy.numpy(), COLOURS["noisy"])
+    for place, name in zip(x, ["STFT", "zero", "raise", "iSTFT"], strict=False):
+        svg.arrow((place + size + 7, middle), (place + size + gap - 6, middle))
+        svg.text(place + size + gap / 2, middle - 9, name, 11.5, QUIET)
+    percent = {
+        "large": f"{1 - damage.quantile:.0%}", "small": f"{damage.quantile:.0%}",
+        "zero": f"{damage.zero:.0%}", "raise": f"{damage.raised:.0%}",
+    }  # fmt: skip
+    percent = {key: value.replace("%", "\N{NO-BREAK SPACE}%") for key, value in percent.items()}
+    captions = [
+        ("clean speech x", "16 kHz, RMS \N{MINUS SIGN}26 dBFS"),
+        ("|X|", f"frames of {damage.n_fft} samples,", f"hop {damage.hop}, rectangular"),
+        ("1. zero", f"of the largest {percent['large']},", f"a random {percent['zero']} become 0"),
+        ("2. raise", f"of the smallest {percent['small']},", f"a random {percent['raise']} become {damage.value:g}"),
+        ("damaged speech y", "of the same length"),
+    ]  # fmt: skip
+    for place, (name, *lines) in zip(x, captions, strict=True):
+        svg.text(place + size / 2, top + size + 26, name, 14, weight=600)
+        for index, line in enumerate(lines):
+            svg.text(place + size / 2, top + size + 46 + 17 * index, line, 12, QUIET)
+    y = top + size + 92
+    svg.text(x[1] + 52, y + 10, "\N{MINUS SIGN}30 dB", 12, QUIET, "end")
+    for index, grey in enumerate(GREYS):
+        svg.box(x[1] + 60 + 18 * index, y, 18, 12, fill=grey, stroke="none", radius=0)
+    svg.text(x[1] + 60 + 18 * len(GREYS) + 8, y + 10, "30 dB", 12, QUIET, "start")
+    names = [(ZERO, "set to 0"), (RAISE, f"set to {damage.value:g}")]
+    for place, (colour, name) in zip((x[2] + 60, x[2] + 160), names, strict=True):
+        svg.box(place, y, 12, 12, fill=colour, stroke="none", radius=0)
+        svg.text(place + 18, y + 10, name, 12, QUIET, "start")
+    svg.text(x[3] + 68, y + 10, "shown: 0 to 2 kHz, 0.4 s", 12, QUIET, "start")
+    return svg
+
+
+def wavenet():
+    model = DenoisingWaveNet.from_preset("paper")
+    config = model.config
+    width = 1040
+    svg = Svg(width, 664, "Denoising WaveNet after Rethage, Pons and Serra, 2018")
+    last = 2 ** (config["depth"] - 1)
+
+    # The whole network, left to right.
+    svg.text(28, 36, "The network", 14, anchor="start", weight=600)
+    y, height = 56, 66
+    blocks = [
+        (110, ["3\u00d71 conv", f"{config['channels']} channels"]),
+        (192, [f"{len(model.layers)} gated layers", f"{config['stacks']} \u00d7 dilations 1, 2, 4 \u2026 {last}"]),
+        (116, ["\u03a3 of the skips", f"{config['channels']} channels"]),
+        (122, ["ReLU, 3\u00d71 conv", f"{config['final'][0]:,} channels"]),
+        (122, ["ReLU, 3\u00d71 conv", f"{config['final'][1]:,} channels"]),
+        (122, ["ReLU, 1\u00d71 conv", "1 channel"]),
+    ]  # fmt: skip
+    x, gap = 84, 20
+    svg.text(28, y + height / 2 - 4, "noisy", 12, QUIET, "start")
+    svg.text(28, y + height / 2 + 12, "wave", 12, QUIET, "start")
+    edges = []
+    for size, lines in blocks:
+        svg.arrow((x - gap + 3, y + height / 2), (x - 3, y + height / 2))
+        svg.box(x, y, size, height, lines, fill="#e9e2f5" if "gated" in lines[0] else FILL)
+        edges.append((x, x + size))
+        x += size + gap
+    svg.arrow((x - gap + 3, y + height / 2), (x - 3, y + height / 2))
+    svg.text(x + 2, y + height / 2 - 4, "target", 12, QUIET, "start")
+    svg.text(x + 2, y + height / 2 + 12, "field", 12, QUIET, "start")
+
+    # One gated layer.
+    top, base = 172, 282
+    svg.box(edges[0][0], top, 710, 186, fill="#f6f3fb", stroke=ACCENT, dash="4 3")
+    svg.path(f"M{edges[1][0] + 30} {y + height}L{edges[0][0] + 60} {top}", ACCENT, 1, dash="4 3")
+    svg.path(f"M{edges[1][1] - 30} {y + height}L{edges[0][0] + 650} {top}", ACCENT, 1, dash="4 3")
+    left = edges[0][0]
+    svg.text(left + 16, top + 24, "One gated layer", 14, anchor="start", weight=600)
+    svg.text(28, base + 4, "input", 12, QUIET, "start")
+    svg.arrow((66, base), (left + 47, base))
+    svg.box(
+        left + 50,
+        base - 28,
+        136,
+        56,
+        ["3\u00d71 conv", f"dilation d, {2 * config['channels']} ch"],
+        fill=CARD,
+    )
+    svg.arrow(
+        (left + 186, base), (left + 206, base), (left + 206, base - 32), (left + 233, base - 32)
+    )
+    svg.arrow(
+        (left + 186, base), (left + 206, base), (left + 206, base + 32), (left + 233, base + 32)
+    )
+    svg.box(left + 236, base - 50, 76, 36, ["tanh"], fill=CARD)
+    svg.box(left + 236, base + 14, 76, 36, ["sigmoid"], fill=CARD)
+    svg.arrow((left + 312, base - 32), (left + 354, base - 32), (left + 354, base - 15))
+    svg.arrow((left + 312, base + 32), (left + 354, base + 32), (left + 354, base + 15))
+    svg.circle(left + 354, base, 12, sign="\u00d7")
+    svg.arrow((left + 366, base), (left + 405, base))
+    svg.box(
+        left + 408, base - 22, 104, 44, ["1\u00d71 conv", f"{2 * config['channels']} ch"], fill=CARD
+    )
+    svg.arrow((left + 512, base), (left + 605, base))
+    svg.circle(left + 620, base, 12, sign="+")
+    svg.arrow((left + 632, base), (left + 740, base))
+    svg.text(left + 746, base + 4, "next layer", 12, QUIET, "start")
+    svg.arrow(
+        (left + 22, base), (left + 22, base + 64), (left + 620, base + 64), (left + 620, base + 15)
+    )
+    svg.text(left + 430, base + 58, "residual, cropped by d at both ends", 12, QUIET)
+    svg.arrow((left + 560, base), (left + 560, base - 66), (left + 740, base - 66))
+    svg.text(left + 746, base - 62, "\u03a3 of the skips", 12, QUIET, "start")
+    svg.text(left + 628, base - 73, "one half: skip", 12, QUIET)
+    svg.text(left + 664, base - 8, "sum", 12, QUIET)
+    svg.text(left + 586, base + 18, "other half", 12, QUIET, "end")
+
+    # What one output sample sees.
+    svg.text(28, 402, "What the output sees", 14, anchor="start", weight=600)
+    svg.text(
+        28, 424, f"Drawn: one stack of dilations 1 to 8. With {config['stacks']} stacks up to {last}, a sample "
+        f"depends on {model.receptive_field:,} samples ({1000 * model.receptive_field / RATE:.0f} ms), "
+        "as many after it as before.",
+        12, QUIET, "start",
+    )  # fmt: skip
+    _fan(svg, 458, 44)
+    return svg
+
+
+def _fan(svg, top, step):
+    """Rows of samples, input at the bottom; the lines that lead to one sample of the target field."""
+    dilations, field, spacing, centre = [1, 2, 4, 8], 5, 22, 560
+    names = ["input", *(f"dilation {dilation}" for dilation in dilations)]
+    reach = [sum(dilations) + field // 2]  # samples on either side of the centre, from the input up
+    for dilation in dilations:
+        reach.append(reach[-1] - dilation)
+    heights = [top + step * (len(dilations) - level) for level in range(len(names))]
+
+    def place(sample, level):
+        return centre + spacing * sample, heights[level]
+
+    wanted = {0}
+    lines, seen = [], {len(dilations): wanted}
+    for level in range(len(dilations), 0, -1):
+        dilation = dilations[level - 1]
+        below = {sample + shift for sample in wanted for shift in (-dilation, 0, dilation)}
+        for sample in sorted(wanted):
+            for shift in (-dilation, 0, dilation):
+                (x1, y1), (x2, y2) = place(sample + shift, level - 1), place(sample, level)
+                lines.append(f"M{_n(x1)} {_n(y1)}L{_n(x2)} {_n(y2)}")
+        wanted = seen[level - 1] = below
+    svg.path("".join(lines), ACCENT, 1.1, opacity=0.65)
+    x, y = place(-(field // 2), len(dilations))
+    svg.box(x - 11, y - 11, (field - 1) * spacing + 22, 22, fill="none", stroke=ACCENT, radius=11)
+    svg.text(
+        x + (field - 1) * spacing + 22,
+        y + 4,
+        "target field: all its samples at once",
+        12,
+        QUIET,
+        "start",
+    )
+    for level, name in enumerate(names):
+        svg.text(132, heights[level] + 4, name, 12, QUIET, "end")
+        for sample in range(-reach[level], reach[level] + 1):
+            on = sample in seen[level]
+            x, y = place(sample, level)
+            svg.circle(
+                x, y, 4.5 if on else 3.5, fill=ACCENT if on else CARD, stroke=ACCENT if on else LINE
+            )
+
+
+def dcunet():
+    table = LAYERS["dcunet10"]
+    model = DCUnet.from_preset("10")
+    width = 1040
+    svg = Svg(width, 540, "Deep Complex U-Net after Choi et al., 2019")
+    row, size, indent = 58, (178, 44), 28
+    top, line, left, right = 158, 48, 172, width - 172
+    down, up = left + size[0] / 2, right - size[0] / 2  # x of the first encoder and last decoder
+
+    # Waveform and spectrum in; mask times spectrum, and waveform out.
+    clean = voice()
+    noisy = Corruption()(clean, torch.Generator().manual_seed(1))
+    for x, name, samples, colour, what in [
+        (76, "STFT", noisy, "noisy", "noisy speech"),
+        (width - 76, "iSTFT", clean, "clean", "estimate"),
+    ]:
+        svg.box(x - 44, line - 24, 88, 48, [name, f"{model.n_fft} / {model.hop}"])
+        svg.waveform(x - 48, 140, 96, 56, samples.numpy(), COLOURS[colour])
+        svg.text(x, 188, what, 12, QUIET)
+    svg.arrow((76, 106), (76, line + 27))
+    svg.arrow((width - 76, line + 24), (width - 76, 105))
+    svg.arrow((120, line), (up - 15, line))
+    svg.text(140, line - 8, "X", 13, style="italic")
+    svg.circle(down, line, 3, fill=QUIET)
+    svg.arrow((down, line), (down, top - 3))
+    svg.circle(up, line, 12, sign="\u00d7")
+    svg.arrow((up + 12, line), (width - 123, line))
+    svg.box(up - 82, 82, 164, 44, ["tanh |O| \u00b7 O / |O|", "bounded complex mask"], fill=CARD)
+    svg.arrow((up, top), (up, 129))
+    svg.text(up + 14, 147, "O", 13, style="italic")
+    svg.arrow((up, 82), (up, line + 15))
+
+    # Encoder down the left, decoder up the right, skips between them.
+    for level, (channels, kernel, stride) in enumerate(table):
+        y, shift = top + row * level, indent * level
+        x1, x2 = left + shift, right - shift - size[0]
+        shape = f"{kernel[0]}\u00d7{kernel[1]}, stride {stride[0]}\u00d7{stride[1]}"
+        out = table[level - 1][0] if level else 1
+        svg.box(x1, y, *size, [f"encoder {level + 1}", f"{shape}, {channels} ch"], fill="#dcebf8")
+        svg.box(
+            x2, y, *size, [f"decoder {len(table) - level}", f"{shape}, {out} ch"], fill="#dcebf8"
+        )
+        innermost = level == len(table) - 1
+        middle = y + size[1] / 2
+        svg.arrow((x1 + size[0] + 2, middle), (x2 - 3, middle), dash="" if innermost else "5 4")
+        if not innermost:
+            svg.arrow((down + shift + 20, y + size[1]), (down + shift + 20, y + row - 3))
+            svg.arrow((up - shift - 20, y + row), (up - shift - 20, y + size[1] + 3))
+    svg.text(width / 2, top + size[1] / 2 - 8, "skip: joined as channels", 12, QUIET)
+
+    small = ", ".join(str(channels) for channels, _, _ in LAYERS["small"])
+    for index, text in enumerate([
+        "Each layer is a complex convolution, (A + iB) \u2217 (x + iy) = (A\u2217x \u2212 B\u2217y) + i (B\u2217x + A\u2217y), "
+        "complex batch norm and leaky CReLU; the last is the convolution alone.",
+        f"Drawn: DCUnet-10; 16 and 20 are deeper. The light one has {small} channels, reads X with its magnitude "
+        "to the power of 0.5, and adds O \u00b7 X to X.",
+    ]):  # fmt: skip
+        svg.text(width / 2, 482 + 24 * index, text, 12, QUIET)
+    return svg
+
+
+DIAGRAMS = {"noise_pipeline": noise_pipeline, "wavenet": wavenet, "dcunet": dcunet}
+
+
+if __name__ == "__main__":
+    for name, draw in DIAGRAMS.items():
+        (FOLDER / f"{name}.svg").write_text(str(draw()), encoding="utf-8")
+        print(f"pics/{name}.svg")
