@@ -41,7 +41,10 @@ def command(body):
 
 @command
 def fetch():
-    """Download, verify and decode the default corpora; a second time nothing is left to do."""
+    """Fetch the default corpora into the cache.
+
+    They are downloaded, verified and decoded; a second time nothing is left to do.
+    """
     from . import corpora
     from .fetch import cache_folder
 
@@ -53,7 +56,10 @@ def fetch():
 
 @command
 def report(profile: Profile = "quick"):
-    """Run the notebooks that need it and build report/index.html and report/results.json."""
+    """Run notebooks where needed, build the page.
+
+    The page is report/index.html, every number in it is in report/results.json.
+    """
     from . import runner
 
     print(runner.report(profile))
@@ -68,7 +74,10 @@ def notebook(
     ] = None,
     profile: Profile = "quick",
 ):
-    """Run one notebook again, with other parameters if given, and rebuild the page."""
+    """Run one notebook again, rebuild the page.
+
+    Other notebooks are not run, unless this one needs a result that is not there yet.
+    """
     from . import runner
 
     print(runner.notebook(name, _split_pairs(parameters or []), profile))
@@ -76,7 +85,7 @@ def notebook(
 
 @command
 def page(profile: Profile = "quick"):
-    """Build the page from the runs that are there, without running a notebook."""
+    """Build the page from finished runs."""
     from . import page as page_module
 
     print(page_module.build(profile))
@@ -84,7 +93,7 @@ def page(profile: Profile = "quick"):
 
 @command
 def publish():
-    """Copy the built page and its numbers to docs/."""
+    """Copy the page and its numbers to docs/."""
     from . import publish as publish_module
 
     publish_module.publish()
