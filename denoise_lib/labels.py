@@ -1,7 +1,9 @@
 """Names, colours and number formats, the same in figures, players and tables."""
 
-# One colour, one meaning, on the whole page. Each has a contrast of at least 3:1 against white and
-# against the dark page, and they differ in lightness, so that they also part in grey.
+import re
+
+# One colour, one meaning, on the whole page: what is heard, and below, by which damage. Each has a
+# contrast of at least 3:1 against the light page and against the dark one.
 COLOURS = {
     "clean": "#4f8a2f",
     "noisy": "#82868f",
@@ -11,6 +13,7 @@ COLOURS = {
     "street": "#cc5540",
 }
 OTHER_COLOUR = "#8a7f72"
+DAMAGE_COLOURS = {"zero": "#c2418f", "raise": "#16877a"}
 
 NAMES = {"wavenet": "WaveNet", "dcunet": "DCUnet"}
 
@@ -37,9 +40,9 @@ METRICS = {
 
 
 def colour(name):
-    """Colour of a version: that of the last known word in its name ("street, dcunet" is a dcunet)."""
-    words = name.lower().replace(",", " ").replace("(", " ").split()
-    known = [COLOURS[word] for word in words if word in COLOURS]
+    """Colour of a version, by the last known word of its name ("street, dcunet" is a dcunet)."""
+    colours = COLOURS | DAMAGE_COLOURS
+    known = [colours[word] for word in re.findall(r"\w+", name.lower()) if word in colours]
     return known[-1] if known else OTHER_COLOUR
 
 
@@ -60,10 +63,17 @@ def number(value, decimals=3):
     return text.replace("-", "\N{MINUS SIGN}")
 
 
+def prose(text):
+    """Text as it is set on the page: a hyphen that stands for minus becomes one ("-0.94")."""
+    return re.sub(r"(?<![\w.-])-(?=[\d.])", "\N{MINUS SIGN}", text)
+
+
 def score(metric, value):
     """A score with the decimals and the unit of its metric: ("si_sdr", 14.21) -> "14.2 dB"."""
     _, unit, decimals, _ = METRICS.get(metric, (metric, "", 3, ""))
-    return number(value, decimals) + (f"\N{NO-BREAK SPACE}{unit}" if unit and value is not None else "")
+    return number(value, decimals) + (
+        f"\N{NO-BREAK SPACE}{unit}" if unit and value is not None else ""
+    )
 
 
 def heading(metric):

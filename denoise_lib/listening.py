@@ -20,7 +20,7 @@ from PIL import Image
 from . import RATE
 from .errors import UserError
 from .figures import COLOUR_MAP, DB_RANGE, as_array, spectrogram_db
-from .labels import METRICS, colour, heading, label, number, score
+from .labels import METRICS, colour, heading, label, number, prose, score
 
 PEAK_DB = -1.0  # the loudest sample of a player's versions, dB re full scale, at most
 PICTURE = (640, 180)  # pixels of a spectrogram
@@ -35,8 +35,8 @@ def compare(versions, rate=RATE, *, title, listen_for="", scores=None, gain_db=N
     normalised by version.
 
     Args:
-        versions: {name: waveform (time,)}, torch or numpy, full scale = 1, all of one length, in the
-            order of the buttons.
+        versions: {name: waveform (time,)}, torch or numpy, full scale = 1, all of one length, in
+            the order of the buttons.
         rate: samples per second.
         title: what is heard.
         listen_for: what to listen for, in a sentence.
@@ -58,7 +58,9 @@ def compare(versions, rate=RATE, *, title, listen_for="", scores=None, gain_db=N
         raise UserError(f"compare({title!r}) needs versions of one length, got {lengths}")
     unknown = set(scores or {}) - set(arrays)
     if unknown:
-        raise UserError(f"compare({title!r}) has scores of {sorted(unknown)}, but plays {list(arrays)}")
+        raise UserError(
+            f"compare({title!r}) has scores of {sorted(unknown)}, but plays {list(arrays)}"
+        )
     if seconds:
         arrays = {name: array[: max(1, round(seconds * rate))] for name, array in arrays.items()}
     if gain_db is None:
@@ -71,9 +73,10 @@ def compare(versions, rate=RATE, *, title, listen_for="", scores=None, gain_db=N
 
 
 def common_gain_db(waveforms):
-    """The one gain for all versions of a clip, in dB: 0, or what brings the loudest peak to -1 dBFS.
+    """The one gain for all versions of a clip, in dB.
 
-    Rounded down to 0.1 dB, so that the number shown is the gain applied.
+    It is 0, or what brings the loudest sample of any version down to -1 dB re full scale; rounded
+    down to 0.1 dB, so that the number shown is the gain applied.
     """
     peak = max(float(np.abs(as_array(waveform)).max()) for waveform in waveforms)
     if peak <= 10 ** (PEAK_DB / 20):
@@ -107,12 +110,15 @@ class Player:
             f'<p class="player-title">{html.escape(self.title)}</p>',
         ]
         if self.listen_for:
-            lines.append(f'<p class="player-hint">Listen for: {html.escape(self.listen_for)}</p>')
+            lines.append(
+                f'<p class="player-hint">Listen for: {html.escape(prose(self.listen_for))}</p>'
+            )
         lines += [self._version(name, waveform) for name, waveform in self.versions.items()]
         low, high = (number(level, 0) for level in DB_RANGE)
         lines.append(
-            f'<p class="player-foot"><span>gain {number(self.gain_db, 1)} dB, the same for all versions</span> '
-            f'<span class="player-scale">{low}<i></i>{high} dB re full scale</span></p></div>'
+            f'<p class="player-foot"><span>gain {number(self.gain_db, 1)} dB, the same for all '
+            f'versions</span> <span class="player-scale">{low}<i></i>{high} dB re full scale'
+            f"</span></p></div>"
         )
         return "\n".join(lines)
 
@@ -122,31 +128,44 @@ class Player:
         alt = html.escape(f"Spectrogram: {label(name)}, {self.title}")
         heard = html.escape(f"{label(name)}, {self.title}")
         return (
-            f'<figure class="player-version" data-name="{html.escape(name)}" style="--version:{colour(name)}">'
+            f'<figure class="player-version" data-name="{html.escape(name)}" '
+            f'style="--version:{colour(name)}">'
             f"<figcaption>{written}</figcaption>"
-            f'<div class="player-screen"><img class="player-picture" alt="{alt}" width="{PICTURE[0]}" '
-            f'height="{PICTURE[1]}" src="{_picture(waveform, self.rate)}">{self._axes()}</div>'
+            f'<div class="player-screen"><img class="player-picture" alt="{alt}" '
+            f'width="{PICTURE[0]}" height="{PICTURE[1]}" '
+            f'src="{_picture(waveform, self.rate)}">{self._axes()}</div>'
             f'<audio class="player-native" controls preload="none" aria-label="{heard}" '
             f'data-sound="{sound}" src="{source}"></audio>{self._scores(name)}</figure>'
         )
 
     def _axes(self):
         top = self.rate / 2000
-        marks = [f'<span class="y" style="bottom:{share:.0%}">{top * share:g}</span>' for share in (0, 0.25, 0.5, 0.75)]
+        marks = [
+            f'<span class="y" style="bottom:{share:.0%}">{top * share:g}</span>'
+            for share in (0, 0.25, 0.5, 0.75)
+        ]
         marks.append(f'<span class="y" style="bottom:100%">{top:g} kHz</span>')
-        step = next(step for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 600, math.inf) if self.seconds / step <= 9)
+        step = next(
+            step
+            for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 600, math.inf)
+            if self.seconds / step <= 9
+        )
         for index in range(int(self.seconds / step) + 1 if step < math.inf else 1):
             at = 0 if index == 0 else index * step
             unit = " s" if index == 0 else ""
-            marks.append(f'<span class="x" style="left:{at / self.seconds:.2%}">{at:g}{unit}</span>')
+            marks.append(
+                f'<span class="x" style="left:{at / self.seconds:.2%}">{at:g}{unit}</span>'
+            )
         return f'<span class="player-axes" aria-hidden="true">{"".join(marks)}</span>'
 
     def _scores(self, name):
         given = self.scores.get(name, {})
-        metrics = [metric for metric in METRICS if metric in given] + [m for m in given if m not in METRICS]
+        metrics = [metric for metric in METRICS if metric in given] + [
+            m for m in given if m not in METRICS
+        ]
         items = (
-            f"<div><dt>{html.escape(heading(metric))}</dt><dd>{score(metric, given[metric])}</dd></div>"
-            for metric in metrics
+            f"<div><dt>{html.escape(heading(each))}</dt><dd>{score(each, given[each])}</dd></div>"
+            for each in metrics
         )
         return f'<dl class="player-scores">{"".join(items)}</dl>'
 

@@ -1,0 +1,70 @@
+"""The style of every figure: paper, ink, sizes."""
+
+from functools import wraps
+
+import matplotlib
+from matplotlib.figure import Figure
+
+# Ink and paper while matplotlib draws; show() turns each into its light and dark value.
+INK, QUIET, GRID, PAPER = "#1d2126", "#5c6370", "#e3e4e7", "#fcfcfb"
+DARK = {INK: "#e4e5e8", QUIET: "#a3a9b4", GRID: "#34383f", PAPER: "#1e2125"}
+
+STYLE = {
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "text.color": INK,
+    "axes.labelcolor": QUIET,
+    "axes.edgecolor": QUIET,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "grid.color": GRID,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "font.family": "DejaVu Sans",
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 96,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "denoise",
+    "svg.image_inline": True,
+}
+
+
+def styled(draw):
+    """Draw with the style of the page, whatever the notebook has set."""
+
+    @wraps(draw)
+    def wrapper(*args, **kwargs):
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+@styled
+def subplots(rows=1, columns=1, size=(7.6, 2.8), **kwargs):
+    """A figure and its axes in the style of the page.
+
+    Args:
+        rows, columns: grid of axes.
+        size: (width, height) in inches; 7.6 fills the page.
+        kwargs: as for `matplotlib.figure.Figure.subplots`.
+
+    Returns:
+        figure, axes. Nothing is shown until `show(figure, caption)`.
+    """
+    # Not pyplot: such a figure belongs to nobody else, so the notebook cannot show it twice.
+    figure = Figure(figsize=size)
+    return figure, figure.subplots(rows, columns, **kwargs)
