@@ -2,6 +2,7 @@
 
 import functools
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,7 +21,7 @@ Profile = Annotated[str, typer.Option(help="smoke, quick or full: a file in note
 
 
 def command(body):
-    """Register a function as a command of its own name, with errors as one line instead of a traceback.
+    """Register a function as a command of its own name; its errors become one line each.
 
     Imports that take seconds belong inside the function, so that `denoise --help` does not wait.
     """
@@ -55,6 +56,75 @@ def fetch():
 
 
 @command
+def enhance(
+    source: Annotated[Path, typer.Argument(help="noisy recording, any format")],
+    target: Annotated[Path, typer.Argument(help="where to write, .wav or .flac")],
+    model: Annotated[str, typer.Option(help="name of a pretrained model, or a checkpoint")] = "dcunet-stft",
+    chunk: Annotated[float, typer.Option(help="seconds processed at a time")] = 10.0,
+):
+    """Denoise a recording."""
+    from .commands import enhance_file
+
+    enhance_file(source, target, model, chunk)
+
+
+Condition = Annotated[str, typer.Option(help="zero, raise, both or street")]
+Speech = Annotated[str, typer.Option(help="corpus: default, or a folder")]
+Noise = Annotated[str, typer.Option(help="street recordings: default, or a folder")]
+Snr = Annotated[float, typer.Option(help="speech to street noise, dB")]
+
+
+@command
+def train(
+    out: Annotated[Path, typer.Argument(help="checkpoint to write, .safetensors")],
+    model: Annotated[str, typer.Option(help="autoencoder, wavenet or dcunet")] = "dcunet",
+    preset: Annotated[str | None, typer.Option(help="size, such as small or 20")] = None,
+    condition: Condition = "both",
+    speech: Speech = "default",
+    noise: Noise = "default",
+    snr: Snr = 0.75,
+    steps: Annotated[int, typer.Option(help="optimiser steps", min=1)] = 600,
+    learning_rate: Annotated[float, typer.Option(help="peak of the cosine")] = 2e-3,
+    batch: Annotated[int, typer.Option(help="crops in a batch", min=1)] = 8,
+    crop: Annotated[float, typer.Option(help="seconds of a crop")] = 1.0,
+    seed: Annotated[int, typer.Option(help="of weights, crops and damage")] = 0,
+    start: Annotated[str | None, typer.Option(help="checkpoint to start from")] = None,
+    precision: Annotated[str, typer.Option(help="Lightning Fabric's name of it")] = "32-true",
+    workers: Annotated[int, typer.Option(help="processes that read clips ahead", min=0)] = 0,
+):
+    """Train a network; an interrupted training goes on when it is started again."""
+    from .commands import train_model
+    from .training import Schedule
+
+    train_model(
+        out, model=model, preset=preset, condition=condition, speech=speech, noise=noise, snr_db=snr,
+        schedule=Schedule(steps, learning_rate), batch=batch, crop=crop, seed=seed, start=start,
+        precision=precision, workers=workers,
+    )
+
+
+@command
+def evaluate(
+    model: Annotated[str, typer.Argument(help="name of a pretrained model, or a checkpoint")],
+    condition: Condition = "both",
+    split: Annotated[str, typer.Option(help="test, unseen_voice or valid")] = "test",
+    speech: Speech = "default",
+    noise: Noise = "default",
+    snr: Snr = 0.75,
+    seed: Annotated[int, typer.Option(help="fixes each clip's damage")] = 0,
+    longest: Annotated[float, typer.Option(help="seconds of each clip to score; 0: all")] = 10.0,
+    table: Annotated[Path | None, typer.Option(help="CSV file for the scores of each clip")] = None,
+):
+    """Score a network on a split."""
+    from .commands import evaluate_model
+
+    evaluate_model(
+        model, condition=condition, split=split, speech=speech, noise=noise, snr_db=snr, seed=seed,
+        longest=longest, table=table,
+    )
+
+
+@command
 def report(profile: Profile = "quick"):
     """Run notebooks where needed, build the page.
 
@@ -70,7 +140,9 @@ def notebook(
     name: Annotated[str, typer.Argument(help="such as 03_wavenet")],
     parameters: Annotated[
         list[str] | None,
-        typer.Option("-p", metavar="NAME VALUE", help="set a parameter of the notebook; may be repeated"),
+        typer.Option(
+            "-p", metavar="NAME VALUE", help="set a parameter of the notebook; may be repeated"
+        ),
     ] = None,
     profile: Profile = "quick",
 ):
@@ -105,7 +177,7 @@ def main(arguments=None):
 
 
 def _join_pairs(arguments):
-    """`-p NAME VALUE`, papermill's way, as `-p NAME=VALUE`: typer repeats options of one value only."""
+    """`-p NAME VALUE`, papermill's way, as `-p NAME=VALUE`: typer repeats single values only."""
     arguments, joined = list(arguments), []
     while arguments:
         joined.append(arguments.pop(0))
@@ -118,7 +190,9 @@ def _split_pairs(pairs):
     """{name: value} of the joined pairs."""
     for pair in pairs:
         if "=" not in pair:
-            raise UserError(f"-p takes a name and a value, got only {pair!r}; for example: -p steps 50")
+            raise UserError(
+                f"-p takes a name and a value, got only {pair!r}; for example: -p steps 50"
+            )
     return dict(pair.split("=", 1) for pair in pairs)
 
 

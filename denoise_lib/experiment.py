@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -10,20 +12,53 @@ from torch import Tensor
 from denoise_lib.batches import CleanCrops, Damage, fixed_batch, fixed_clip
 from denoise_lib.checkpoints import model_name
 from denoise_lib.corpora import Clip, Corpus
+from denoise_lib.corruption import CONDITIONS, Corruption
+from denoise_lib.errors import UserError
 from denoise_lib.inference import process
-from denoise_lib.labels import CONDITIONS
-from denoise_lib.losses import wsdr_loss
+from denoise_lib.labels import CONDITIONS as CONDITION_NAMES
+from denoise_lib.labels import number
+from denoise_lib.listening import compare
+from denoise_lib.losses import wsdr, wsdr_loss
 from denoise_lib.metrics import METRICS, evaluate, score
 from denoise_lib.results import Run
 from denoise_lib.training import Loss, Schedule, train
 
 SPLITS = ("test", "unseen_voice")
 EXAMPLE_SECONDS = (2.5, 4.5)  # lengths of clips that are played on the page
+REPORT = Path(__file__).resolve().parents[1] / "report"
+
+
+def run_folder(notebook: str, profile: str, out: str = "") -> Path:
+    """Folder of a notebook's run: ``out`` if given, else report/build/<profile>/<notebook>."""
+    return Path(out) if out else REPORT / "build" / profile / notebook
+
+
+def needed_run(run: Run, notebook: str) -> Path:
+    """Folder of an earlier notebook's run under the same profile.
+
+    Raises:
+        UserError: That notebook has not been run.
+    """
+    folder = run.out.parent / notebook
+    if not (folder / "results.json").exists():
+        raise UserError(
+            f"{run.name} needs a run of {notebook}: make notebook NB={notebook} PROFILE={run.profile}"
+        )
+    return folder
 
 
 def no_damage(waveform: Tensor, generator=None) -> Tensor:
     """The identity check's damage: none."""
     return waveform
+
+
+class Identity(torch.nn.Module):
+    """Does nothing: the row that every network has to beat."""
+
+    stride, context = 1, 0
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        return noisy
 
 
 @dataclass
@@ -54,7 +89,7 @@ class Experiment:
     validation_clips: int = 24
     test_clips: int = 0
     longest: float = 10.0
-    metrics: tuple[str, ...] = METRICS
+    metrics: list[str] | tuple[str, ...] = METRICS
     histories: dict[str, list[dict]] = field(default_factory=dict)
 
     @property
@@ -119,25 +154,57 @@ class Experiment:
                     longest=self.longest or None, metrics=self.metrics, device=self.device,
                 )  # fmt: skip
                 self.run.add(
-                    scores[split], condition=condition, model=model_name(model), split=split,
+                    scores[split], condition=condition, model=_name(model), split=split,
                     experiment=experiment,
                 )  # fmt: skip
         return scores
 
-    def identity(self, model: torch.nn.Module, schedule: Schedule, clips: int, **options):
-        """Can the model copy its input? Train and score it on the same few undamaged clips.
+    def denoise(
+        self, network: Callable[[], torch.nn.Module], schedule: Schedule, **options
+    ) -> tuple[dict[str, torch.nn.Module], dict[str, dict[str, list[dict]]]]:
+        """Train and score a new network for zeroing alone, raising alone and both.
+
+        Args:
+            network: Makes an untrained network; called under the experiment's seed.
+            options: For :meth:`train`.
 
         Returns:
-            The trained model and its result row (mean wSDR, which is minus the cosine between
-            clip and copy).
+            Networks by condition, and scores by condition and split.
+        """
+        models, scores = {}, {}
+        for condition in CONDITIONS:
+            damage = Corruption.for_condition(condition)
+            models[condition] = self.train(
+                self.seeded(network), damage, schedule, condition, **options
+            )
+            scores[condition] = self.score(models[condition], condition, damage)
+        return models, scores
+
+    def identity(
+        self, network: Callable[[], torch.nn.Module], schedule: Schedule, clips: int, **options
+    ) -> tuple[torch.nn.Module, dict]:
+        """Can the network copy its input? Train and score it on the same few undamaged clips.
+
+        Returns:
+            The trained network and its result row (mean wSDR, which without noise is minus the
+            cosine between clip and copy).
         """
         few = self.drawn("train", clips)
-        model = self.train(model, no_damage, schedule, "identity", clips=few, **options)
-        scores = evaluate(model, self.corpus, few, no_damage, seed=self.seed, metrics=("wsdr",),
-                          device=self.device)  # fmt: skip
-        return model, self.run.add(
-            scores, condition="identity", model=model_name(model), split="train"
-        )[0]
+        model = self.train(
+            self.seeded(network), no_damage, schedule, "identity", clips=few, **options
+        )
+        scores = evaluate(
+            model, self.corpus, few, no_damage, seed=self.seed, metrics=("wsdr",),
+            device=self.device,
+        )  # fmt: skip
+        rows = self.run.add(scores, condition="identity", model=_name(model), split="train")
+        return model, rows[0]
+
+    def seeded(self, network: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+        """A new network whose initial weights depend on the seed and on nothing before."""
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            return network()
 
     def drawn(self, split: str, count: int) -> list[Clip]:
         """Clips of a length to listen to, drawn by the seed, not by ear."""
@@ -151,27 +218,102 @@ class Experiment:
         """A clip by its name."""
         return next(clip for clip in self.corpus.clips if clip.name == name)
 
-    def versions(
-        self, clip: Clip, damage: Damage, models: dict[str, torch.nn.Module]
-    ) -> tuple[dict[str, Tensor], dict[str, dict[str, float]]]:
-        """Clean, noisy and denoised waveforms (time,) of one clip, and their scores by name."""
+    def clean(self, clip: Clip) -> Tensor:
+        """A clip as it is scored: the nominal level, at most ``longest`` seconds; (time,)."""
+        return fixed_clip(self.corpus, clip, no_damage, self.seed, self.longest or None)[1]
+
+    def scores(self, estimate: Tensor, clean: Tensor, noisy: Tensor) -> dict[str, float | None]:
+        """This experiment's measures of one clip."""
+        return score(estimate, clean, noisy, tuple(self.metrics))[0]
+
+    def player(
+        self,
+        clip: Clip,
+        condition: str,
+        models: dict[str, torch.nn.Module],
+        *,
+        title: str,
+        listen_for: str,
+        damage: Damage | None = None,
+        seconds: float | None = None,
+    ):
+        """A comparison player of clean, noisy and each model's output; the clip is kept.
+
+        Args:
+            condition: "zero", "raise", "both", "identity", or another with its ``damage``.
+            models: By the name on the button.
+            seconds: Play only the beginning.
+        """
+        if damage is None:
+            damage = no_damage if condition == "identity" else Corruption.for_condition(condition)
         noisy, clean = fixed_clip(self.corpus, clip, damage, self.seed, self.longest or None)
         versions = {"clean": clean, "noisy": noisy}
         for name, model in models.items():
             versions[name] = process(model, noisy.to(self.device)).cpu()
-        scores = {
-            name: score(waveform, clean, noisy, self.metrics)[0]
-            for name, waveform in versions.items()
-        }
-        return versions, scores
-
-    def keep_example(self, clip: Clip, condition: str, versions, scores) -> None:
-        """Keep a clip's versions for the page's first player."""
-        self.run.example(
-            f"{condition}-{clip.name.replace('/', '-')}",
-            clip=clip.name, condition=condition, split=clip.split, voice=clip.voice,
-            versions=versions, scores=scores,
+        scores = {name: self.scores(each, clean, noisy) for name, each in versions.items()}
+        if condition != "identity":  # nothing to compare with other networks' outputs
+            self.run.example(
+                f"{condition}-{clip.name.replace('/', '-')}",
+                clip=clip.name, condition=condition, split=clip.split, voice=clip.voice,
+                versions=versions, scores=scores,
+            )  # fmt: skip
+        return compare(
+            versions, self.corpus.rate, title=title, listen_for=listen_for, scores=scores,
+            seconds=seconds if seconds and seconds * self.corpus.rate < len(clean) else None,
         )  # fmt: skip
+
+    @staticmethod
+    def values(scores: list[dict], side: str, metric: str = "wsdr") -> list[float | None]:
+        """One measure of every clip; ``side`` is "noisy" or "denoised"."""
+        return [each[side][metric] for each in scores]
+
+    def by_condition(self, scores: dict[str, dict[str, list[dict]]], name: str) -> dict:
+        """wSDR of the test clips, noisy and denoised, by condition: what figures draw."""
+        return {
+            condition: {
+                "noisy": self.values(by_split["test"], "noisy"),
+                name: self.values(by_split["test"], "denoised"),
+            }
+            for condition, by_split in scores.items()
+        }
+
+
+def _name(model: torch.nn.Module) -> str:
+    return "identity" if isinstance(model, Identity) else model_name(model)
+
+
+def strength_for_level(
+    lab: Experiment, clips: list[Clip], damage: Corruption, condition: str, target: float
+) -> Corruption:
+    """The procedure whose damage gives a wanted mean wSDR, found by bisection.
+
+    Args:
+        clips: Clips to take the mean over; not test clips.
+        damage: Where the other parameters come from.
+        condition: Whether the share of zeroed ("zero"), of raised ("raise"), or both shares, in
+            their proportion, are changed.
+        target: Wanted mean wSDR of the damaged clips.
+    """
+
+    def at(strength: float) -> Corruption:
+        if condition == "zero":
+            return replace(damage, zero=strength)
+        if condition == "raise":
+            return replace(damage, raised=strength)
+        return replace(damage, zero=0.4 * strength, raised=strength)
+
+    low, high = 0.0, 1.0  # more damage is always worse
+    for _ in range(7):  # to a hundredth of the range
+        middle = (low + high) / 2
+        scores = []
+        for clip in clips:
+            noisy, clean = fixed_clip(lab.corpus, clip, at(middle), lab.seed, lab.longest or None)
+            scores.append(wsdr(noisy, clean, noisy))
+        if float(torch.stack(scores).mean()) < target:
+            low = middle
+        else:
+            high = middle
+    return at((low + high) / 2)
 
 
 def worst(scores: list[dict], metric: str = "wsdr") -> dict:
@@ -180,10 +322,9 @@ def worst(scores: list[dict], metric: str = "wsdr") -> dict:
 
 
 def describe(row: dict, what: str) -> str:
-    """Verdict sentence of a result row: before, after, interval and number of clips."""
-    low, high = row["ci95"] or (float("nan"), float("nan"))
+    """Verdict clause of a result row: before, after, interval and number of clips."""
+    interval = f" [{number(row['ci95'][0])}, {number(row['ci95'][1])}]" if row["ci95"] else ""
     return (
-        f"{what} on {CONDITIONS.get(row['condition'], row['condition'])}: wSDR "
-        f"{row['noisy']:.3f} before, {row['denoised']:.3f} after "
-        f"[{low:.3f}, {high:.3f}] on {row['n']} clips"
+        f"{what}: {CONDITION_NAMES.get(row['condition'], row['condition'])} goes from wSDR "
+        f"{number(row['noisy'])} to {number(row['denoised'])}{interval} on {row['n']} test clips"
     )

@@ -1,0 +1,68 @@
+"""Figures that belong to one experiment: touched coefficients, learned filters."""
+
+import numpy as np
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.patches import Patch
+
+from .figures import COLOUR_MAP, INK, styled, subplots
+
+# What became of a coefficient: kept, zeroed, raised. They differ in lightness, so that they also
+# part in grey.
+FATE = ("#e3e4e7", "#a3262a", "#5f9ed1")
+
+
+@styled
+def touched(spectrum, positions, *, rate, hop, start=0.5, seconds=0.5, highest=4000):
+    """Part of a clip's spectrum before the damage, and the fate of each coefficient beside it.
+
+    Args:
+        spectrum: complex STFT of one clip, (freq, frames), torch.
+        positions: Positions with masks (1, freq, frames).
+        rate: samples per second. hop: samples from frame to frame.
+        start, seconds: the part of the clip to show, s.
+        highest: top of the frequency axis, Hz.
+    """
+    bins = round(highest / rate * 2 * (spectrum.shape[0] - 1))
+    frames = slice(round(start * rate / hop), round((start + seconds) * rate / hop))
+    level = 20 * np.log10(spectrum[:bins, frames].abs().numpy() + 1e-3)
+    fate = positions.zeroed[0, :bins, frames].int() + 2 * positions.raised[0, :bins, frames].int()
+    figure, (left, right) = subplots(1, 2, (7.6, 3.4), sharey=True)
+    extent = (start, start + seconds, 0, highest / 1000)
+    style = {"origin": "lower", "aspect": "auto", "extent": extent, "interpolation": "nearest"}
+    image = left.imshow(level, cmap=COLOUR_MAP, **style)
+    figure.colorbar(image, ax=left, label="magnitude, dB re 1")
+    # A coefficient that was zeroed and then raised counts as raised.
+    colours, edges = ListedColormap(FATE), BoundaryNorm([0, 1, 2, 4], 3)
+    right.imshow(fate.numpy(), cmap=colours, norm=edges, **style)
+    for axis, title in ((left, "before"), (right, "what becomes of it")):
+        axis.set(xlabel="time, s", title=title)
+        axis.grid(False)
+    left.set_ylabel("frequency, kHz")
+    names = ("kept", "set to 0", "set to 1")
+    handles = [Patch(facecolor=c, label=n) for c, n in zip(FATE, names, strict=True)]
+    right.legend(handles=handles, loc="upper right", framealpha=0.9, frameon=True, labelcolor=INK)
+    return figure
+
+
+@styled
+def filters(weights, rate, size=2048, range_db=40):
+    """Magnitude responses of a bank of filters, one row each, sorted by where they peak.
+
+    Args:
+        weights: (filters, taps), torch.
+        rate: samples per second.
+        size: points of the FFT.
+        range_db: lowest level shown, dB below the largest of all.
+    """
+    response = np.abs(np.fft.rfft(weights.cpu().numpy(), size))
+    level = 20 * np.log10(response / response.max() + 1e-6)
+    level = level[np.argsort(response.argmax(1))]
+    figure, axis = subplots(size=(7.6, 3.0))
+    image = axis.imshow(
+        level, cmap=COLOUR_MAP, vmin=-range_db, vmax=0, origin="lower", aspect="auto",
+        extent=(0, rate / 2000, 0.5, len(level) + 0.5), interpolation="nearest",
+    )
+    axis.set(xlabel="frequency, kHz", ylabel="filter")
+    axis.grid(False)
+    figure.colorbar(image, ax=axis, label="dB re the largest")
+    return figure

@@ -1,0 +1,95 @@
+"""Training batches are a function of seed and step; a clip's damage is its own."""
+
+import pytest
+import torch
+from small_corpus import small_corpus
+
+from denoise_lib import RATE, Corruption
+from denoise_lib.batches import CleanCrops, damaged_batches, fixed_batch, fixed_clip
+
+
+def crops(corpus, **changes):
+    settings = {"batch": 4, "seconds": 0.3, "seed": 0, "steps": 5} | changes
+    return CleanCrops(corpus, corpus.split("train"), **settings)
+
+
+def test_a_batch_depends_on_seed_and_step_only():
+    corpus = small_corpus()
+    straight = [crops(corpus)[step] for step in range(5)]
+    backwards = [crops(corpus)[step] for step in reversed(range(5))][::-1]
+    for one, other in zip(straight, backwards, strict=True):
+        assert torch.equal(one, other)
+    assert not torch.equal(straight[0], straight[1])
+    assert not torch.equal(straight[0], crops(corpus, seed=1)[0])
+
+
+def test_resumed_batches_continue_the_uninterrupted_ones():
+    corpus = small_corpus()
+    whole = list(damaged_batches(crops(corpus), Corruption()))
+    rest = list(damaged_batches(crops(corpus), Corruption(), first_step=3))
+    assert len(whole) == 5 and len(rest) == 2
+    for (noisy, clean), (same_noisy, same_clean) in zip(whole[3:], rest, strict=True):
+        assert torch.equal(noisy, same_noisy) and torch.equal(clean, same_clean)
+
+
+def test_damage_is_new_in_every_batch():
+    corpus = small_corpus(per_split=1)
+    whole_clip = crops(corpus, seconds=corpus.clips[0].samples / RATE, batch=2)
+    (first, clean), (second, same) = list(damaged_batches(whole_clip, Corruption()))[:2]
+    assert torch.equal(clean, same)
+    assert not torch.equal(first, second)
+    assert not torch.equal(first[0], first[1])
+
+
+def test_worker_processes_give_the_same_batches():
+    corpus = small_corpus()
+    alone = list(damaged_batches(crops(corpus), Corruption()))
+    helped = list(damaged_batches(crops(corpus), Corruption(), workers=2))
+    for (noisy, _), (same, _) in zip(alone, helped, strict=True):
+        assert torch.equal(noisy, same)
+
+
+def test_level_is_set_over_the_whole_clip_not_the_crop():
+    corpus = small_corpus()
+    whole = crops(corpus, seconds=5.0, batch=16)[0]
+    # Padded with silence to 5 s: the energy is that of the clip at RMS 0.05.
+    samples = {c.samples for c in corpus.split("train")}
+    for energy in whole.square().sum(1).tolist():
+        assert min(abs(energy / (0.05**2 * n) - 1) for n in samples) < 1e-3
+    short = crops(corpus, seconds=0.1, batch=64)[0].square().mean(1).sqrt()
+    assert float(short.max() / short.min()) > 2
+
+
+def test_longer_clips_are_drawn_more_often():
+    corpus = small_corpus()
+    clips = corpus.split("train")
+    found = crops(corpus, seconds=5.0, batch=2000)[0]
+    lengths = torch.tensor([float(int(row.nonzero().max()) + 1) for row in found])
+    counts = [float((lengths - clip.samples).abs().lt(3).double().mean()) for clip in clips]
+    total = sum(clip.samples for clip in clips)
+    for count, clip in zip(counts, clips, strict=True):
+        assert count == pytest.approx(clip.samples / total, abs=0.05)
+
+
+def test_fixed_clip_is_fixed_by_name_and_seed():
+    corpus = small_corpus()
+    clip, other = corpus.split("test")[:2]
+    noisy, clean = fixed_clip(corpus, clip, Corruption(), 0)
+    assert torch.equal(noisy, fixed_clip(corpus, clip, Corruption(), 0)[0])
+    assert not torch.equal(noisy, fixed_clip(corpus, clip, Corruption(), 1)[0])
+    assert float(clean.square().mean().sqrt()) == pytest.approx(0.05, rel=1e-4)
+    assert len(fixed_clip(corpus, other, Corruption(), 0, longest=0.5)[0]) == 0.5 * RATE
+
+
+def test_fixed_batch_pads_nothing():
+    corpus = small_corpus(seconds=1.0)  # 1.0 s, 1.31 s, 1.62 s
+    noisy, clean = fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=1.2)
+    assert noisy.shape == clean.shape == (2, round(1.2 * RATE))
+    assert len(fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=1, most=1)[0]) == 1
+    with pytest.raises(ValueError, match="9 s"):
+        fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=9)
+
+
+def test_no_clips_are_refused():
+    with pytest.raises(ValueError, match="no training clips"):
+        CleanCrops(small_corpus(), [], batch=1, seconds=1, seed=0, steps=1)

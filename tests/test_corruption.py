@@ -1,0 +1,143 @@
+"""The fixed damage: exact counts, independence of the batch, an affine map."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from denoise_lib import Corruption, wsdr
+from denoise_lib.corruption import CONDITIONS, Positions, clip_generator
+
+
+def speech_like(batch: int, time: int, seed: int = 0) -> torch.Tensor:
+    """Noise with a falling spectrum at the nominal level, (batch, time)."""
+    noise = torch.randn(batch, time, generator=torch.Generator().manual_seed(seed))
+    noise = torch.nn.functional.avg_pool1d(noise[:, None], 5, 1, 2, count_include_pad=False)[:, 0]
+    return 0.05 * noise / noise.square().mean(-1, keepdim=True).sqrt()
+
+
+def test_stft_matches_numpy_frame_by_frame():
+    x = speech_like(1, 4001)[0]
+    ours = Corruption().stft(x[None])[0]
+    padded = np.pad(x.numpy(), 320)
+    for frame in (0, 1, 12, 25):
+        theirs = np.fft.rfft(padded[160 * frame : 160 * frame + 640])
+        np.testing.assert_allclose(ours[:, frame].numpy(), theirs, atol=1e-5)
+    assert ours.shape == (321, 1 + 4001 // 160)
+
+
+@given(time=st.integers(1, 3000), window=st.sampled_from(["rect", "hann"]))
+@settings(max_examples=40, deadline=None)
+def test_round_trip_without_damage(time, window):
+    x = speech_like(2, time)
+    untouched = Corruption(zero=0, raised=0, window=window)(x)
+    assert untouched.shape == x.shape
+    # float32: |x| is about 0.05, so 1e-6 is a hundred thousandth of it. A Hann window's overlap
+    # sum is smallest at the signal's ends, where centred frames still overlap.
+    torch.testing.assert_close(untouched, x, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_counts_are_exact(condition):
+    procedure = Corruption.for_condition(condition)
+    spectrum = procedure.stft(speech_like(3, 16000))
+    zeroed, raised = procedure.draw(spectrum, clip_generator("a"))
+    total = spectrum[0].numel()
+    large = round(0.1 * total)
+    zeros = round(0.2 * large) if condition != "raise" else 0
+    ones = round(0.5 * (total - large)) if condition != "zero" else 0
+    assert zeroed.flatten(1).sum(1).tolist() == [zeros] * 3
+    assert raised.flatten(1).sum(1).tolist() == [ones] * 3
+
+
+def test_touches_only_what_it_may_and_writes_what_it_says():
+    procedure = Corruption()
+    spectrum = procedure.stft(speech_like(2, 8000))
+    zeroed, raised = procedure.draw(spectrum, clip_generator("b"))
+    magnitude = spectrum.abs()
+    for clip in range(2):
+        edge = np.quantile(magnitude[clip].numpy(), 0.9)
+        assert (magnitude[clip][zeroed[clip]] >= edge * 0.999).all()
+        # The quantile of the second change is taken after the first made some of them 0.
+        after = np.where(zeroed[clip].numpy(), 0, magnitude[clip].numpy())
+        assert (after[raised[clip].numpy()] <= np.quantile(after, 0.9) * 1.001).all()
+    changed = procedure.apply(spectrum, Positions(zeroed, raised))
+    assert (changed[raised] == 1).all()
+    assert (changed[zeroed & ~raised] == 0).all()
+    assert torch.equal(changed[~zeroed & ~raised], spectrum[~zeroed & ~raised])
+
+
+def test_ties_do_not_change_counts():
+    silence = torch.zeros(1, 3200)
+    zeroed, raised = Corruption().draw(Corruption().stft(silence), clip_generator("silence"))
+    total = 321 * 21
+    assert int(zeroed.sum()) == round(0.2 * round(0.1 * total))
+    assert int(raised.sum()) == round(0.5 * (total - round(0.1 * total)))
+
+
+def test_a_clip_does_not_depend_on_its_batch():
+    clips = speech_like(4, 6000)
+    names = ["a", "b", "c", "d"]
+    together = Corruption()(clips, [clip_generator(name) for name in names])
+    for i, name in enumerate(names):
+        alone = Corruption()(clips[i], clip_generator(name))
+        torch.testing.assert_close(together[i], alone, atol=1e-6, rtol=0)
+
+
+def test_same_name_same_damage_other_name_other_damage():
+    x = speech_like(1, 6000)[0]
+    assert torch.equal(Corruption()(x, clip_generator("a")), Corruption()(x, clip_generator("a")))
+    assert not torch.equal(Corruption()(x, clip_generator("a")), Corruption()(x, clip_generator("b")))
+    assert not torch.equal(
+        Corruption()(x, clip_generator("a", seed=0)), Corruption()(x, clip_generator("a", seed=1))
+    )
+
+
+def test_random_choice_is_uniform():
+    """Each large coefficient is zeroed in a fifth of the draws."""
+    procedure = Corruption.for_condition("zero")
+    spectrum = procedure.stft(speech_like(1, 1600))
+    draws = torch.stack(
+        [procedure.draw(spectrum, clip_generator(str(i))).zeroed[0] for i in range(400)]
+    )
+    share = draws.double().mean(0)
+    share = share[share > 0]
+    # 400 draws: standard deviation 0.02; five of them leave room for the largest of 353.
+    assert abs(float(share.mean()) - 0.2) < 0.002  # 71 of 353
+    assert float((share - 0.2).abs().max()) < 0.1
+
+
+def test_given_the_positions_the_damage_is_affine():
+    """y = iSTFT(M STFT(x)) + iSTFT(c), DESIGN's fact on which exact inversion rests."""
+    procedure = Corruption()
+    x = speech_like(1, 5000)
+    spectrum = procedure.stft(x)
+    positions = procedure.draw(spectrum, clip_generator("affine"))
+    touched = positions.zeroed | positions.raised
+    constant = torch.zeros_like(spectrum).masked_fill(positions.raised, 1)
+    expected = procedure.istft(spectrum * ~touched, 5000) + procedure.istft(constant, 5000)
+    torch.testing.assert_close(procedure.istft(procedure.apply(spectrum, positions), 5000), expected)
+
+
+def test_stronger_damage_scores_worse():
+    x = speech_like(1, 16000)[0]
+    for name in ("zero", "raised"):
+        ladder = []
+        for share in (0.1, 0.3, 0.6, 0.9):
+            y = Corruption(**{"zero": 0, "raised": 0, name: share})(x, clip_generator("ladder"))
+            ladder.append(float(wsdr(y, x, y)))
+        assert ladder == sorted(ladder), (name, ladder)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"zero": 1.5}, {"quantile": -0.1}, {"hop": 0}, {"hop": 641}, {"window": "kaiser"}]
+)
+def test_wrong_parameters_are_named(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Corruption(**wrong)
+
+
+def test_unknown_condition_is_named():
+    with pytest.raises(ValueError, match="'louder'"):
+        Corruption.for_condition("louder")

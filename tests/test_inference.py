@@ -1,0 +1,86 @@
+"""enhance(): same length, same level, any channel layout, memory that does not grow."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from denoise_lib import enhance
+from denoise_lib.errors import UserError
+from denoise_lib.experiment import Identity
+from denoise_lib.inference import process
+from denoise_lib.models import DenoisingWaveNet
+
+
+def white(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+@given(time=st.integers(1, 4000), gain=st.floats(1e-3, 1))
+@settings(max_examples=25, deadline=None)
+def test_nothing_changes_but_the_noise(time, gain):
+    """With a model that does nothing, what comes out is what went in: level, length, no shift."""
+    x = gain * white(time)
+    out = enhance(x, Identity())
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, x, atol=1e-5 * gain, rtol=1e-5)
+
+
+def test_the_network_hears_the_nominal_level_over_the_whole_file():
+    heard = []
+
+    class Listening(Identity):
+        def forward(self, noisy):
+            heard.append(noisy)
+            return noisy
+
+    quiet_then_loud = torch.cat([0.001 * white(16000), 0.5 * white(16000)])
+    enhance(quiet_then_loud, Listening(), chunk_seconds=0.5)
+    assert len(heard) == 4
+    whole = torch.cat(heard, dim=1)
+    assert float(whole.square().mean().sqrt()) == pytest.approx(0.05, rel=1e-3)
+    assert float(heard[0].square().mean()) < 1e-4 * float(heard[-1].square().mean())
+
+
+def test_silence_stays_silence():
+    assert torch.equal(enhance(torch.zeros(3000), Identity()), torch.zeros(3000))
+
+
+def test_channels_are_mixed_down_in_either_layout():
+    stereo = white(2, 5000).numpy()
+    mono = stereo.mean(0)
+    for layout in (stereo, stereo.T, mono):
+        np.testing.assert_allclose(enhance(layout, Identity()).numpy(), mono, atol=1e-5)
+
+
+def test_bad_input_is_refused_in_a_line():
+    with pytest.raises(ValueError, match="44100"):
+        enhance(white(100), Identity(), rate=44100)
+    broken = white(100)
+    broken[3] = torch.nan
+    with pytest.raises((ValueError, UserError), match="finite"):
+        enhance(broken, Identity())
+    with pytest.raises(UserError, match="'dcunet-mars'"):
+        enhance(white(100), "dcunet-mars")
+
+
+def test_process_runs_in_evaluation_mode_and_restores_the_mode():
+    model = DenoisingWaveNet(channels=2, stacks=1, depth=2, final=(2, 2)).train()
+    process(model, white(500))
+    assert model.training
+
+
+def test_chunks_are_bounded():
+    longest = []
+
+    class Measuring(Identity):
+        context, stride = 100, 7
+
+        def forward(self, noisy):
+            longest.append(noisy.shape[-1])
+            return noisy
+
+    x = white(100_000)
+    assert torch.equal(process(Measuring(), x, chunk_seconds=0.5), x)
+    assert max(longest) <= 8000 + 2 * (100 + 7)

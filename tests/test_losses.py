@@ -1,0 +1,114 @@
+"""wSDR against NumPy, closed forms and its own properties."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from denoise_lib import wsdr
+from denoise_lib.losses import energy_conserving_loss, wsdr_loss
+
+
+def noise(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def numpy_wsdr(e, y, x):
+    """Choi et al. 2019, section 3.3, in float64 and for one clip."""
+    e, y, x = (np.asarray(each, dtype=np.float64) for each in (e, y, x))
+
+    def d(u, v):
+        return -(u @ v) / (np.linalg.norm(u) * np.linalg.norm(v))
+
+    a = (y @ y) / (y @ y + (x - y) @ (x - y))
+    return a * d(y, e) + (1 - a) * d(x - y, x - e)
+
+
+@given(seed=st.integers(0, 10**6), level=st.floats(0.01, 3))
+@settings(max_examples=30, deadline=None)
+def test_matches_numpy(seed, level):
+    y, n, e = noise(3, 4000, seed=seed)
+    x, e = y + level * n, y + 0.3 * e
+    assert float(wsdr(e, y, x)) == pytest.approx(numpy_wsdr(e, y, x), abs=1e-5)
+
+
+def test_perfect_is_minus_one_and_opposite_is_plus_one():
+    y, n = noise(2, 8000)
+    assert float(wsdr(y, y, y + n)) == pytest.approx(-1, abs=1e-6)
+    assert float(wsdr(y, y, y)) == pytest.approx(-1, abs=1e-6)  # no noise at all
+    # e = x + (x - y) k reverses both cosines only in part; the exact opposite of y does for a = 1.
+    assert float(wsdr(-y, y, y)) == pytest.approx(1, abs=1e-6)
+
+
+@given(level=st.floats(0.05, 5))
+@settings(max_examples=20, deadline=None)
+def test_doing_nothing_to_uncorrelated_noise_has_a_closed_form(level):
+    """The identity gives -a * |y| / |x| = -a ** 1.5, its noise term being 0."""
+    time = torch.arange(16000)
+    y, n = torch.sin(2 * torch.pi * time / 100), level * torch.sin(2 * torch.pi * time / 40)
+    a = 1 / (1 + level**2)
+    assert float(wsdr(y + n, y, y + n)) == pytest.approx(-(a**1.5), abs=1e-4)
+
+
+def test_worse_down_a_ladder_of_snr():
+    y, n, error = noise(3, 16000)
+    x = y + n
+    scores = [float(wsdr(y + k * error, y, x)) for k in (0, 0.1, 0.3, 1, 3)]
+    assert scores == sorted(scores) and len(set(scores)) == 5
+
+
+@given(scale=st.floats(0.05, 20))
+@settings(max_examples=20, deadline=None)
+def test_a_common_gain_does_not_matter(scale):
+    y, n, e = 0.05 * noise(3, 4000)
+    assert float(wsdr(scale * e, scale * y, scale * (y + n))) == pytest.approx(
+        float(wsdr(e, y, y + n)), abs=1e-5
+    )
+
+
+def test_a_clip_does_not_depend_on_its_batch_or_padding():
+    y, n, e = noise(3, 5000)
+    x = y + n
+    alone = wsdr(e[:3000], y[:3000], x[:3000])
+    padded = wsdr(
+        torch.stack([e, e]), torch.stack([y, y]), torch.stack([x, x]),
+        lengths=torch.tensor([3000, 5000]),
+    )  # fmt: skip
+    assert float(padded[0]) == pytest.approx(float(alone), abs=1e-6)
+    assert float(padded[1]) == pytest.approx(float(wsdr(e, y, x)), abs=1e-6)
+
+
+@pytest.mark.parametrize("silent", ["clean", "noise", "estimate", "clean and noise", "everything"])
+def test_silence_gives_finite_values_and_gradients(silent):
+    y, n, e = 0.05 * noise(3, 1600)
+    y = y * ("clean" not in silent and silent != "everything")
+    n = n * ("noise" not in silent and silent != "everything")
+    e = (e * (silent not in ("estimate", "everything"))).requires_grad_()
+    value = wsdr(e, y, y + n)
+    value.backward()
+    assert torch.isfinite(value) and -1 <= float(value) <= 1
+    assert torch.isfinite(e.grad).all()
+
+
+def test_gradient_matches_finite_differences():
+    y, n, e = 0.05 * noise(3, 40).double()
+    assert torch.autograd.gradcheck(lambda e: wsdr(e, y, y + n), e.requires_grad_())
+
+
+def test_shapes_must_agree():
+    with pytest.raises(ValueError, match=r"\(10,\), \(1, 10\)"):
+        wsdr(torch.zeros(10), torch.zeros(1, 10), torch.zeros(10))
+
+
+def test_loss_is_the_mean_over_clips():
+    y, n, e = noise(3, 4, 1000)
+    assert float(wsdr_loss(e, y, y + n)) == pytest.approx(
+        float(torch.stack([wsdr(e[i], y[i], y[i] + n[i]) for i in range(4)]).mean()), abs=1e-6
+    )
+
+
+def test_energy_conserving_loss_is_twice_the_absolute_error():
+    y, n, e = noise(3, 2, 1000)
+    expected = 2 * np.abs(y.numpy() - e.numpy()).mean()
+    assert float(energy_conserving_loss(e, y, y + n)) == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,215 @@
+"""The networks: shapes, receptive fields, the papers' sizes, and complex layers against torch."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from denoise_lib.inference import process
+from denoise_lib.models import BY_NAME, ConvAutoencoder, DCUnet, DenoisingWaveNet
+from denoise_lib.models.complex_layers import ComplexBatchNorm2d, ComplexConv2d
+
+TINY_LAYERS = [(2, (7, 5), (2, 2)), (3, (5, 3), (2, 2)), (3, (5, 3), (2, 1))]
+
+
+def tiny(name: str, **changes):
+    """A network of the named kind that runs in milliseconds."""
+    torch.manual_seed(0)
+    if name == "autoencoder":
+        return ConvAutoencoder(channels=4, kernel=128, stride=8)
+    if name == "wavenet":
+        return DenoisingWaveNet(channels=4, stacks=2, depth=4, final=(5, 3))
+    return DCUnet(layers=TINY_LAYERS, n_fft=64, hop=16, **changes)
+
+
+def parameters(model) -> int:
+    return sum(each.numel() for each in model.parameters())
+
+
+def noise(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+@given(batch=st.integers(1, 3), time=st.integers(1, 700))
+@settings(max_examples=25, deadline=None)
+def test_output_has_the_shape_of_the_input(name, batch, time):
+    model = tiny(name).eval()
+    with torch.inference_mode():
+        out = model(0.05 * noise(batch, time))
+    assert out.shape == (batch, time) and torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("mask", ["polar", "residual"])
+def test_a_gradient_reaches_every_parameter(name, mask):
+    model = tiny(name, mask=mask) if name == "dcunet" else tiny(name)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    target = noise(2, 600, seed=1)
+    # A residual mask starts at zero, so the layers below its last one hear of the loss only from
+    # the second step on.
+    for _ in range(2):
+        optimizer.zero_grad()
+        (model(noise(2, 600)) - target).square().mean().backward()
+        optimizer.step()
+    # Silent are only the convolution biases that a batch norm takes away again.
+    silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not [n for n in silent if not n.endswith("bias")], silent
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_evaluation_changes_nothing_and_clips_do_not_mix(name):
+    model = tiny(name).eval()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    clips = noise(3, 500)
+    with torch.inference_mode():
+        together = model(clips)
+        alone = torch.cat([model(clip[None]) for clip in clips])
+    assert not model.training
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_nothing_beyond_the_context_reaches_a_sample(name):
+    """Measured with a gradient: from one output sample back to the input."""
+    model = tiny(name).eval().double()
+    length = 4 * model.context + 600
+    x = noise(1, length).double().requires_grad_()
+    for middle in (length // 2, length // 2 + 7):
+        (gradient,) = torch.autograd.grad(model(x)[0, middle], x)
+        reached = gradient[0].nonzero()[:, 0]
+        assert middle - model.context <= int(reached.min())
+        assert int(reached.max()) <= middle + model.context
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("time", [1, 999, 5000])
+def test_chunks_give_what_one_pass_gives(name, time):
+    model = tiny(name).eval()
+    x = 0.05 * noise(time)
+    with torch.inference_mode():
+        whole = model(x[None])[0]
+    torch.testing.assert_close(process(model, x, chunk_seconds=0.04), whole, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("preset", DCUnet.PRESETS)
+def test_dcunet_presets_in_chunks(preset):
+    model = DCUnet.from_preset(preset).eval()
+    torch.manual_seed(0)
+    if model.mask == "residual":
+        torch.nn.init.normal_(model.decoder[-1].weight, std=0.02)
+    x = 0.05 * noise(40000)
+    with torch.inference_mode():
+        whole = model(x[None])[0]
+    torch.testing.assert_close(process(model, x, chunk_seconds=0.5), whole, atol=1e-5, rtol=1e-3)
+
+
+def test_autoencoder_is_two_convolutions():
+    assert parameters(ConvAutoencoder()) == 2 * 32 * 2048 + 32 + 1
+
+
+def test_wavenet_of_the_paper():
+    """Rethage et al. 2018: receptive field 6,139 samples (section 4.1), 6.3 M parameters."""
+    model = DenoisingWaveNet.from_preset("paper")
+    assert model.stack_receptive_field == 6139
+    assert parameters(model) == pytest.approx(6.3e6, rel=0.01)
+
+
+@pytest.mark.parametrize("preset", DenoisingWaveNet.PRESETS)
+def test_wavenet_receptive_field_measured_with_an_impulse(preset):
+    # Averaging weights and small biases: nothing cancels, no gate saturates, no ReLU closes. The
+    # way to the outermost sample is a product of sixty small factors, hence float64.
+    model = DenoisingWaveNet.from_preset(preset).double()
+    for parameter in model.parameters():
+        parameter.data.fill_(1 / parameter[0].numel() if parameter.dim() > 1 else 0.01)
+    length = model.receptive_field + 200
+    x = torch.zeros(1, length, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(model(x)[0, length // 2], x)
+    assert int((gradient != 0).sum()) == model.receptive_field
+
+
+def test_wavenet_target_field_needs_no_more_than_its_context():
+    model = tiny("wavenet").eval()
+    x = noise(1, 3000)
+    with torch.inference_mode():
+        whole = model(x)
+        field = model.target_field(x[:, 1000 - model.context : 1400 + model.context])
+    torch.testing.assert_close(field, whole[:, 1000:1400], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("preset", "millions"), [("10", 1.4), ("16", 2.3), ("20", 3.5)])
+def test_dcunets_of_the_paper(preset, millions):
+    """Choi et al. 2019, table 2 states 1.4 M, 2.3 M and 3.5 M parameters (16 has 2.37 M)."""
+    assert int(parameters(DCUnet.from_preset(preset)) / 1e5) / 10 == millions
+
+
+def test_polar_mask_is_bounded_and_keeps_the_phase():
+    model = DCUnet(layers=TINY_LAYERS, n_fft=64, hop=16, mask="polar").eval()
+    seen = {}
+    unet = model.unet
+    model.unet = lambda x: seen.setdefault("out", 5 * unet(x))
+    spectrum = torch.complex(noise(1, 33, 20), noise(1, 33, 20, seed=1))
+    mask = model.estimate(spectrum) / spectrum
+    out = torch.view_as_complex(seen["out"][:, :, 0].movedim(1, -1).contiguous())
+    assert float(mask.abs().max()) <= 1 + 1e-5
+    torch.testing.assert_close(mask.abs(), torch.tanh(out.abs()), atol=1e-5, rtol=1e-4)
+    turned = torch.angle(mask * out.conj())
+    assert float(turned.abs().max()) < 1e-3
+
+
+def test_residual_mask_starts_as_the_identity():
+    model = DCUnet.from_preset("small").eval()
+    x = 0.05 * noise(2, 5000)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(x), x, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1), (2, 2)])
+def test_complex_convolution_matches_torch_complex(transposed, stride):
+    layer = ComplexConv2d(3, 4, (5, 3), stride, transposed)
+    torch.nn.init.normal_(layer.bias)
+    x = noise(2, 2, 3, 9, 8)
+    z, weight = torch.complex(x[:, 0], x[:, 1]), torch.complex(*layer.weight)
+    bias = torch.complex(*layer.bias)
+    if transposed:
+        size = (9 * stride[0] - (stride[0] == 2), 8 * stride[1])
+        extra = [s - ((n - 1) * k + 1) for s, n, k in zip(size, (9, 8), stride, strict=True)]
+        expected = F.conv_transpose2d(
+            z, weight.transpose(0, 1), bias, stride, layer.padding, extra
+        )
+        ours = layer(x, size=size)
+    else:
+        expected = F.conv2d(z, weight, bias, stride, layer.padding)
+        ours = layer(x)
+    torch.testing.assert_close(torch.complex(ours[:, 0], ours[:, 1]), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_complex_batch_norm_whitens():
+    norm = ComplexBatchNorm2d(3)
+    mix = noise(3, 2, 2, seed=3)
+    x = torch.einsum("cij,bjcft->bicft", mix, noise(8, 2, 3, 20, 20)) + noise(2, 3, 1, 1, seed=4)
+    y = norm(x)
+    for channel in range(3):
+        pairs = y[:, :, channel].movedim(1, 0).flatten(1)
+        # gamma starts at I / sqrt(2), so that the two parts together have variance 1.
+        torch.testing.assert_close(torch.cov(pairs), 0.5 * torch.eye(2), atol=2e-3, rtol=0)
+        torch.testing.assert_close(pairs.mean(1), torch.zeros(2), atol=1e-4, rtol=0)
+
+
+def test_complex_batch_norm_learns_the_statistics_it_evaluates_with():
+    norm = ComplexBatchNorm2d(2)
+    x = 3 * noise(16, 2, 2, 20, 20) + 1
+    for _ in range(100):
+        trained = norm(x)
+    norm.eval()
+    torch.testing.assert_close(norm(x), trained, atol=1e-2, rtol=1e-2)
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(ValueError, match="mask"):
+        DCUnet(layers=TINY_LAYERS, mask="soft")
+    with pytest.raises(ValueError, match="kernel"):
+        ConvAutoencoder(kernel=7)
