@@ -1,0 +1,190 @@
+"""What the notebooks share: results rows, players, levels; and the commands built on the same parts."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from small_corpus import small_corpus
+
+from denoise_lib import RATE, Corruption, commands, experiment, wsdr
+from denoise_lib.batches import fixed_clip
+from denoise_lib.checkpoints import save_model
+from denoise_lib.errors import UserError
+from denoise_lib.experiment import Experiment, Identity, needed_run, run_folder, strength_for_level
+from denoise_lib.models import ConvAutoencoder
+from denoise_lib.results import Run
+from denoise_lib.training import Schedule
+
+
+@pytest.fixture
+def lab(tmp_path):
+    run = Run("02_autoencoder", tmp_path / "02_autoencoder", profile="smoke")
+    return Experiment(run, small_corpus(3.0), batch=2, crop=0.3, longest=1.5, metrics=["wsdr", "si_sdr"])
+
+
+def network():
+    return ConvAutoencoder(4, 64, 16)
+
+
+def test_denoise_trains_and_scores_every_condition(lab):
+    models, scores = lab.denoise(network, Schedule(3, validate_every=3))
+    assert set(models) == set(scores) == {"zero", "raise", "both"}
+    lab.run.finish()
+    rows = json.loads((lab.run.out / "results.json").read_text())["rows"]
+    keys = {(r["condition"], r["split"], r["metric"]) for r in rows}
+    assert keys == {
+        (c, s, m) for c in models for s in ("test", "unseen_voice") for m in ("wsdr", "si_sdr")
+    }
+    for row in rows:
+        assert row["model"] == "autoencoder" and row["n"] == 3
+    with open(lab.run.out / "clips.csv", encoding="utf-8") as file:
+        per_clip = [r for r in csv.DictReader(file) if (r["condition"], r["metric"], r["split"]) == ("both", "wsdr", "test")]
+    mean = np.mean([float(r["denoised"]) for r in per_clip])
+    assert lab.run.value("both", "autoencoder")["denoised"] == pytest.approx(mean)
+
+
+def test_noisy_scores_do_not_depend_on_the_model(lab):
+    _, scores = lab.denoise(network, Schedule(2, validate_every=2))
+    untouched = lab.score(Identity(), "both", Corruption())
+    noisy = [each["noisy"] for each in scores["both"]["test"]]
+    assert noisy == [each["noisy"] for each in untouched["test"]]
+    assert noisy == [each["denoised"] for each in untouched["test"]]
+
+
+def test_identity_check_trains_and_scores_the_same_few_clips(lab):
+    model, row = lab.identity(network, Schedule(4, validate_every=4), 2)
+    assert row["condition"] == "identity" and row["split"] == "train" and row["n"] == 2
+    # Without noise wSDR is minus the cosine between clip and copy; whole clips are scored.
+    lab.longest = 0
+    cosines = []
+    for clean in map(lab.clean, lab.drawn("train", 2)):
+        with torch.inference_mode():
+            cosines.append(float(torch.cosine_similarity(model(clean[None]), clean[None])))
+    assert row["denoised"] == pytest.approx(-np.mean(cosines), abs=1e-5)
+
+
+def test_weights_depend_on_the_seed_alone(lab):
+    one = lab.seeded(network)
+    torch.rand(5)
+    other = lab.seeded(network)
+    assert torch.equal(one.encoder.weight, other.encoder.weight)
+
+
+def test_player_plays_what_is_scored_and_keeps_it(lab):
+    clip = lab.drawn("test", 1)[0]
+    player = lab.player(clip, "both", {"autoencoder": network().eval()}, title="t", listen_for="l")
+    assert "autoencoder" in player._repr_html_()
+    kept = json.loads(next((lab.run.out / "examples").glob("*.json")).read_text())
+    assert [each["name"] for each in kept["versions"]] == ["clean", "noisy", "autoencoder"]
+    noisy, clean = fixed_clip(lab.corpus, clip, Corruption(), 0, 1.5)
+    assert kept["versions"][1]["scores"]["wsdr"] == pytest.approx(float(wsdr(noisy, clean, noisy)))
+    samples, rate = soundfile.read(lab.run.out / "examples" / kept["versions"][1]["file"])
+    assert rate == RATE and np.abs(samples - noisy.numpy()).max() < 1e-4
+
+
+def test_drawn_clips_fit_to_listen_to_and_come_from_their_split(lab):
+    drawn = lab.drawn("test", 10)
+    assert drawn and drawn == lab.drawn("test", 10)
+    assert all(c.split == "test" and 2.5 * RATE <= c.samples <= 4.5 * RATE for c in drawn)
+
+
+@pytest.mark.parametrize(("condition", "target"), [("both", -0.8), ("zero", -0.6), ("raise", -0.95)])
+def test_strength_for_level_reaches_the_level(lab, condition, target):
+    clips = lab.corpus.split("valid")
+    found = strength_for_level(lab, clips, Corruption.for_condition(condition), condition, target)
+    scores = [float(wsdr(*_pair(lab, clip, found))) for clip in clips]
+    assert np.mean(scores) == pytest.approx(target, abs=0.03)
+
+
+def _pair(lab, clip, damage):
+    noisy, clean = fixed_clip(lab.corpus, clip, damage, 0, 1.5)
+    return noisy, clean, noisy
+
+
+def test_folders_of_runs(tmp_path):
+    assert run_folder("02_autoencoder", "smoke").parts[-4:] == ("report", "build", "smoke", "02_autoencoder")
+    assert run_folder("02_autoencoder", "smoke", str(tmp_path)) == tmp_path
+    run = Run("05_street_noise", tmp_path / "05_street_noise", profile="smoke")
+    with pytest.raises(UserError, match="make notebook NB=04_dcunet PROFILE=smoke"):
+        needed_run(run, "04_dcunet")
+
+
+# The commands ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    save_model(tmp_path / "net.safetensors", network())
+    return tmp_path / "net.safetensors"
+
+
+def denoise(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "denoise_lib.cli", *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+def test_enhance_command(tmp_path, checkpoint):
+    noisy = 0.1 * np.random.default_rng(0).standard_normal((44100, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "in.wav", noisy, 44100)
+    done = denoise("enhance", tmp_path / "in.wav", tmp_path / "out.flac", "--model", checkpoint)
+    assert done.returncode == 0, done.stderr
+    assert "44100" in done.stderr and "2 channels" in done.stderr
+    assert soundfile.info(tmp_path / "out.flac").frames == RATE
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "says"),
+    [("missing.wav", "out.wav", "missing.wav"), ("in.wav", "out.mp3", "out.mp3"), ("text.wav", "out.wav", "text.wav")],
+)
+def test_enhance_refuses_in_one_line(tmp_path, checkpoint, source, target, says):
+    soundfile.write(tmp_path / "in.wav", np.zeros(1000), RATE)
+    (tmp_path / "text.wav").write_text("this is no sound")
+    done = denoise("enhance", tmp_path / source, tmp_path / target, "--model", checkpoint)
+    assert done.returncode == 1 and says in done.stderr
+    assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+    assert not (tmp_path / target).exists()
+
+
+def test_train_and_evaluate_commands_on_a_folder(tmp_path, monkeypatch, capsys):
+    corpus = small_corpus()
+    monkeypatch.setattr(commands, "open_speech", lambda source: corpus)
+    out = tmp_path / "own.safetensors"
+    commands.train_model(
+        out, model="dcunet", preset="small", condition="raise", speech="x", noise="x", snr_db=0,
+        schedule=Schedule(2), batch=2, crop=0.3, seed=0, start=None, precision="32-true", workers=0,
+    )  # fmt: skip
+    commands.evaluate_model(
+        str(out), condition="raise", split="test", speech="x", noise="x", snr_db=0, seed=0,
+        longest=1.0, table=tmp_path / "clips.csv",
+    )  # fmt: skip
+    printed = capsys.readouterr().out
+    assert "SI-SDR" in printed and "n 3" in printed
+    with open(tmp_path / "clips.csv", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == 3 * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("train", "x.pt"), "x.pt"),
+        (("train", "x.safetensors", "--model", "unet"), "'unet'"),
+        (("train", "x.safetensors", "--preset", "huge"), "'huge'"),
+        (("evaluate", "dcunet-mars"), "'dcunet-mars'"),
+    ],
+)
+def test_wrong_names_are_refused_in_one_line(tmp_path, arguments, says):
+    done = denoise(*arguments)
+    assert done.returncode == 1 and says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_conditions_of_the_command_line():
+    assert commands.damage_for("zero", "test", "default", 0).raised == 0
+    with pytest.raises(UserError, match="'snow'"):
+        commands.damage_for("snow", "test", "default", 0)
+    assert experiment.no_damage(torch.ones(3)).tolist() == [1, 1, 1]
