@@ -18,19 +18,29 @@ logging.getLogger("papermill").setLevel(logging.CRITICAL)
 
 
 class NotebookFailed(Exception):
-    """A notebook raised, its kernel died, or it did not come to its proper end; one line says why."""
+    """A notebook raised, lost its kernel, or did not come to its proper end; one line says why."""
 
 
-class ThisPython(AsyncKernelManager):
-    """Kernel manager that knows one kernel, the running interpreter.
+def this_python(log):
+    """Kernel manager class that knows one kernel, the running interpreter.
 
     A kernel "python3" installed elsewhere on the machine would otherwise win and run the notebooks
     with other packages.
+
+    Args:
+        log: open file for what the kernel process itself has to say (crashes, notes at its start
+            and end); what a notebook prints goes another way.
     """
 
-    @default("kernel_spec_manager")
-    def _only_the_native_kernel(self):
-        return KernelSpecManager(kernel_dirs=[])
+    class ThisPython(AsyncKernelManager):
+        @default("kernel_spec_manager")
+        def _only_the_native_kernel(self):
+            return KernelSpecManager(kernel_dirs=[])
+
+        async def start_kernel(self, **options):
+            return await super().start_kernel(stderr=log, **options)
+
+    return ThisPython
 
 
 def execute(source, target, name, parameters, progress):
@@ -51,19 +61,20 @@ def execute(source, target, name, parameters, progress):
     """
     source, target = Path(source).resolve(), Path(target).resolve()
     try:
-        # The kernel's time limits are for a busy machine, not for the work: cells have none.
-        papermill.execute_notebook(
-            source,
-            target,
-            parameters,
-            kernel_name="python3",
-            kernel_manager_class=ThisPython,
-            cwd=source.parent,
-            progress_bar=False,
-            stdout_file=progress,
-            start_timeout=120,
-            iopub_timeout=60,
-        )
+        # The time limits are for a kernel on a busy machine, not for the work: cells have none.
+        with open(target.with_name("kernel.log"), "wb") as log:
+            papermill.execute_notebook(
+                source,
+                target,
+                parameters,
+                kernel_name="python3",
+                kernel_manager_class=this_python(log),
+                cwd=source.parent,
+                progress_bar=False,
+                stdout_file=progress,
+                start_timeout=120,
+                iopub_timeout=60,
+            )
     except papermill.PapermillExecutionError as error:
         raise NotebookFailed(f"{error.ename}: {_last_line(error.evalue)}") from None
     except RuntimeError as error:  # DeadKernelError and its kin

@@ -12,11 +12,14 @@ from pathlib import Path
 
 from .files import read_json
 
-# Library modules that no number, figure or sound in a notebook depends on: they run the notebooks or
-# set the page around them. Everything else counts, so a module is listed here only if it is certain.
+# Library modules that no number, figure or sound in a notebook depends on: they run the notebooks
+# or set the page around them. Everything else counts; a module is listed here only if certain.
 PAGE_ONLY = {
+    "bench",
     "cli",
+    "environment",
     "execution",
+    "glance",
     "page",
     "parameters",
     "provenance",
@@ -24,6 +27,7 @@ PAGE_ONLY = {
     "readme",
     "run_progress",
     "runner",
+    "sections",
 }
 PACKAGES = [
     "torch",
@@ -64,7 +68,7 @@ def _without_docstrings(tree):
 
 
 def corpora_digests(parameters):
-    """Digests of the corpora a notebook reads, {parameter: digest}: its `speech` and its `noise`."""
+    """Digests of the corpora a notebook reads by its parameters, {"speech": ..., "noise": ...}."""
     kinds = [kind for kind in ("speech", "noise") if kind in parameters]
     return {kind: corpus_digest(kind, parameters[kind]) for kind in kinds}
 

@@ -6,12 +6,10 @@ from pathlib import Path
 from . import readme
 from .errors import UserError
 from .files import atomic, read_json
+from .page import BUDGET
 from .runner import ROOT
 
 PROFILE = "quick"
-MOST_BYTES = (
-    8_000_000  # of the page: what a visitor downloads, and what the history carries for ever
-)
 
 
 def publish(root=ROOT):
@@ -32,10 +30,10 @@ def publish(root=ROOT):
         )
     if not page.exists():
         raise UserError(f"{page} does not exist: run `make report`")
-    if page.stat().st_size > MOST_BYTES:
+    if page.stat().st_size > BUDGET:
         raise UserError(
             f"{page} has {page.stat().st_size / 1e6:.1f} MB, more than "
-            f"{MOST_BYTES / 1e6:.0f}: use fewer or shorter clips"
+            f"{BUDGET / 1e6:.0f}: use fewer or shorter clips"
         )
     if past["dirty"]:
         raise UserError(

@@ -1,21 +1,15 @@
 """README's results table, written from the published results.json: no number in it is typed."""
 
+from . import glance
 from .errors import UserError
 from .labels import label, number
 
-# Lines of the table: condition, experiment within its notebook, name, and the best result of the
-# original study there (VCTK at 48 kHz, test clips).
-LINES = [
-    ("both", "", "zeroing and raising", -0.926),
-    ("zero", "", "zeroing alone", -0.92),
-    ("raise", "", "raising alone", -0.99),
-    ("street", ":before", "street noise, trained on the damage above", -0.5),
-    ("street", ":retrained", "street noise, retrained on it", -0.94),
-]
 START = "<!-- results: written by `make publish` from docs/results.json -->"
 END = "<!-- end of results -->"
-ORIGINAL = {"test": ["original study"], "unseen_voice": []}  # columns: it had no such split
-MODELS = ["autoencoder", "wavenet", "dcunet"]
+TITLES = {
+    "test": "Clips of the training voices, not used in training",
+    "unseen_voice": "A voice and a language never heard in training",
+}
 
 
 def table(results):
@@ -25,73 +19,43 @@ def table(results):
         results: content of a results.json.
 
     Returns:
-        Two tables of wSDR, one per split, each value with its 95 % interval where it has one, and a
-        line on where the numbers come from.
+        Two tables of wSDR, one per split, each value with its 95 % interval where it has one, and
+        a line on where the numbers come from.
     """
-    lines = []
-    for split, title in [
-        ("test", "Clips of the training voices, not used in training"),
-        ("unseen_voice", "A voice and a language never heard in training"),
-    ]:
-        columns = ["", "noisy", *ORIGINAL[split], *map(label, MODELS), "limit"]
-        found = [_line(results["results"], split, *row) for row in LINES]
-        if any(found):
-            lines += [
-                f"**{title}**",
-                "",
-                f"| {' | '.join(columns)} |".replace("|  |", "| |"),
-                "|---|" + "--:|" * (len(columns) - 1),
-                *filter(None, found),
-                "",
-            ]
+    text = []
+    for split, title in TITLES.items():
+        lines = glance.lines(results["results"], split)
+        # The original study had no voice of its own to keep out of training.
+        original = ["original study"] if split == "test" else []
+        columns = ["noisy", *original, *map(label, glance.NETWORKS), "limit"]
+        if lines:
+            text += [f"**{title}**", "", f"| | {' | '.join(columns)} |"]
+            text += ["|---|" + "--:|" * len(columns)]
+            text += [_row(line, bool(original)) for line in lines] + [""]
     past = results["provenance"]
     counts = sorted(
-        {
-            row["n"]
-            for row in results["results"]
-            if row["metric"] == "wsdr" and row["split"] == "test"
-        }
+        {row["n"] for line in glance.lines(results["results"]) for row in line.rows.values()}
     )
-    lines.append(
-        f"wSDR: lower is better, {number(-1, 0)} is perfect. Means over {_span(counts)} clips, with "
-        "95 % intervals. The original study used other recordings (VCTK at 48 kHz), so its column is "
-        f"a reference, not a ranking. Profile `{results['profile']}`, commit "
-        f"`{(past['commit'] or 'unknown')[:7]}`, {round(sum(past['seconds'].values()) / 60)} minutes "
-        f"on {past['machine']['cores']} cores."
+    text.append(
+        f"wSDR: lower is better, {number(glance.LIMIT, 0)} is perfect; means over "
+        f"{' to '.join(map(str, dict.fromkeys([counts[0], counts[-1]])))} test clips with 95 % "
+        f"intervals. {glance.ORIGINAL_NOTE} Profile `{results['profile']}`, commit "
+        f"`{past['commit'][:7]}`, {round(sum(past['seconds'].values()) / 60)} minutes on "
+        f"{past['machine']['cores']} cores."
     )
-    return "\n".join(lines)
+    return "\n".join(text)
 
 
-def _line(rows, split, condition, experiment, name, original):
-    """One line of the table, or None when no model was scored on it."""
-    found = {}
-    for row in rows:
-        same = (row["condition"], row["split"], row["metric"]) == (condition, split, "wsdr")
-        if same and (not experiment or row["experiment"].endswith(experiment)):
-            found.setdefault(row["model"], row)
-    noisy = next((found[model]["noisy"] for model in reversed(MODELS) if model in found), None)
-    if noisy is None:
-        return None
-    # The damage can be undone exactly where its positions are known; nothing such holds of a street.
-    limit = -1 if condition != "street" else None
-    cells = [
-        number(noisy),
-        *(number(original) for _ in ORIGINAL[split]),
-        *(_cell(found.get(model)) for model in MODELS),
-        number(limit, 0),
-    ]
-    return f"| {name} | {' | '.join(cells)} |"
-
-
-def _cell(row):
-    if row is None or row["denoised"] is None:
-        return number(None)
-    low_high = f" [{', '.join(map(number, row['ci95']))}]" if row["ci95"] else ""
-    return number(row["denoised"]) + low_high
-
-
-def _span(counts):
-    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+def _row(line, original):
+    cells = [number(line.noisy), *([number(line.original[1])] if original else [])]
+    for model in glance.NETWORKS:
+        row = line.rows.get(model)
+        cells.append(
+            f"{number(row['denoised'])} {glance.interval(row)}".strip() if row else number(None)
+        )
+    # With its positions known the damage can be undone exactly; nothing such holds of a street.
+    limit = number(None if line.condition == "street" else glance.LIMIT, 0)
+    return f"| {line.name} | {' | '.join([*cells, limit])} |"
 
 
 def rewritten(text, results):

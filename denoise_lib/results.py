@@ -86,9 +86,9 @@ class Run:
 
         Args:
             scores: one dict per clip, {"clip", "voice", "noisy": {metric: value}, "denoised":
-                {metric: value}, "reason": {metric: why a value is missing}}. A missing value is None:
-                the clip then counts in `total` but not in `n`, for noisy and denoised alike, so that
-                both means are over the same clips.
+                {metric: value}, "reason": {metric: why a value is missing}}. A missing value is
+                None: the clip then counts in `total` but not in `n`, for noisy and denoised alike,
+                so that both means are over the same clips.
             condition: "zero", "raise", "both" or "street".
             split: "test" or "unseen_voice".
             experiment: as in DESIGN's results.json, when one notebook holds several.
@@ -182,7 +182,7 @@ class Run:
 
         Args:
             key: name of the example; what may not stand in a file name becomes "-".
-            versions: {version: waveform (time,)} in the order to show, such as clean, noisy, dcunet.
+            versions: {version: waveform (time,)} in the order to show: clean, noisy, dcunet.
             scores: {version: {metric: value}}.
             gain_db: gain in dB, applied to every version alike: levels within a clip stay
                 comparable, and the page can say what was done. None: as in a player, 0 dB or what
@@ -246,7 +246,7 @@ def _finite(value, clip, metric):
 def _summary(pairs):
     if not pairs:
         return {"noisy": None, "denoised": None, "ci95": None}
-    noisy, denoised = zip(*pairs)
+    noisy, denoised = zip(*pairs, strict=True)
     mean, low, high = interval(denoised)
     return {
         "noisy": float(np.mean(noisy)),

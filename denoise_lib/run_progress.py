@@ -9,7 +9,7 @@ STEP = re.compile(r"step (\d+)/(\d+)")
 
 
 class RunProgress:
-    """A file that notebooks print to: lines with `step 200/800` become progress, others are dropped.
+    """A file that notebooks print to: lines with `step 200/800` become progress, others go.
 
     On a terminal one line is rewritten; elsewhere, in a log, every step line is printed.
 

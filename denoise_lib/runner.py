@@ -27,14 +27,14 @@ def report(profile="quick", root=ROOT):
         Path of the page.
 
     Raises:
-        UserError: no such profile, a wrong parameter, or a notebook that failed; notebooks before it
-            keep their finished runs.
+        UserError: no such profile, a wrong parameter, or a notebook that failed; notebooks before
+            it keep their finished runs.
     """
     study = Study(profile, root)
     stale = study.stale()
     for index, name in enumerate(stale):
         study.run(name, waiting=stale[index + 1 :])
-    print(f"{len(study.names) - len(stale)} of {len(study.names)} notebooks were up to date")
+    print(f"{len(study.names) - len(stale)} of {len(study.names)} notebooks were up to date already")
     return study.build_page()
 
 
@@ -103,7 +103,7 @@ class Study:
         self.values.setdefault(name, {}).update(given_values(texts, self.known[name], name))
 
     def parameters(self, name):
-        """Effective values: the notebook's own, then the profile's and the reader's; never `out`."""
+        """Effective values: the notebook's, then the profile's, then the reader's; never `out`."""
         own = {key: parameter.default for key, parameter in self.known[name].items()}
         values = {**own, **self.values.get(name, {}), "profile": self.profile}
         values.pop("out", None)
@@ -123,7 +123,7 @@ class Study:
         )
 
     def stale(self):
-        """Notebooks to run, in order: their last run has another fingerprint than a run now would."""
+        """Notebooks to run, in order: their last run's fingerprint is not that of a run now."""
         now = {}
         for name in self.names:
             now[name] = self.fingerprint(name, now)
@@ -147,6 +147,7 @@ class Study:
             "parameters": values,
             "fingerprint": self.fingerprint(name, upstream),
             "corpora": provenance.corpora_digests(values),
+            "needs": upstream,
         }
         record["commit"], record["dirty"] = provenance.commit(self.root)
         partial, final = self.build / f"{name}.partial", self.build / name
