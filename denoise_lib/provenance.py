@@ -16,7 +16,9 @@ from .files import read_json
 # or set the page around them. Everything else counts; a module is listed here only if certain.
 PAGE_ONLY = {
     "bench",
+    "chart",
     "cli",
+    "commands",
     "environment",
     "execution",
     "glance",

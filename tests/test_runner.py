@@ -1,9 +1,11 @@
 """The runner on small notebooks of its own: what runs again, what fails and how, what is left."""
 
+import ast
 import io
 import json
 import sys
 import types
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -12,8 +14,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 import denoise_lib
 from denoise_lib import runner
 from denoise_lib.errors import UserError
+from denoise_lib.provenance import PAGE_ONLY
 from denoise_lib.run_progress import RunProgress
 
+LIBRARY = Path(denoise_lib.__file__).parent
 PARAMETERS = """profile = "quick"  # profile
 out = ""  # folder of the run
 steps = 3  # steps of training
@@ -154,6 +158,18 @@ def test_what_makes_a_run_stale(clone):
     clone.profile("quick", "")
     clone.library("width = 32\n")
     assert clone.stale() == ["01_a", "02_b", "03_c"], "library"
+
+
+def test_modules_that_do_not_count_are_used_by_none_that_does():
+    counted = [path for path in LIBRARY.rglob("*.py") if path.stem not in PAGE_ONLY]
+    used = {}
+    for path in counted:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                names = [*(node.module or "").split("."), *(name.name for name in node.names)]
+                used[path.name] = used.get(path.name, set()) | set(names)
+    assert len(used) > 10
+    assert {name: found & PAGE_ONLY for name, found in used.items() if found & PAGE_ONLY} == {}
 
 
 def test_edited_prose_reaches_the_page_without_a_run(clone):
