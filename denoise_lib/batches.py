@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from denoise_lib.audio import to_level
 from denoise_lib.corpora import Clip, Corpus
 from denoise_lib.corruption import clip_generator
+from denoise_lib.splits import share
 
 Damage = Callable[..., Tensor]  # (waveform, generator) -> waveform: Corruption or StreetMix
 
@@ -90,6 +91,14 @@ def damaged_batches(
         yield damage(clean, clip_generator(f"damage/{step}", crops.seed)), clean
 
 
+def spread(clips: list[Clip], most: int | None) -> list[Clip]:
+    """At most ``most`` clips, chosen by a hash of their names: over all voices, always the same.
+
+    All of them when ``most`` is 0 or None; a smaller choice is part of a larger one.
+    """
+    return sorted(clips, key=lambda clip: share(clip.name))[: most or None]
+
+
 def fixed_clip(
     corpus: Corpus, clip: Clip, damage: Damage, seed: int, longest: float | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -117,11 +126,11 @@ def fixed_batch(
 ) -> tuple[Tensor, Tensor]:
     """The beginnings of several clips with their fixed damage: (noisy, clean), (batch, time).
 
-    Clips shorter than ``seconds`` are left out, so that nothing is padded; of the others the first
-    ``most`` are used.
+    Clips shorter than ``seconds`` are left out, so that nothing is padded; of the others at
+    most ``most`` are used.
     """
     samples = round(seconds * corpus.rate)
-    long_enough = [clip for clip in clips if clip.samples >= samples][:most]
+    long_enough = spread([clip for clip in clips if clip.samples >= samples], most)
     if not long_enough:
         raise ValueError(f"{corpus.name}: no clip of {seconds} s or more to validate on")
     pairs = [fixed_clip(corpus, clip, damage, seed, seconds) for clip in long_enough]

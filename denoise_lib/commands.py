@@ -144,6 +144,7 @@ def evaluate_model(
     Raises:
         UserError: An unknown name, or a split without clips.
     """
+    network = load_pretrained(model)
     corpus = open_speech(speech)
     try:
         clips = corpus.split(split)
@@ -152,7 +153,7 @@ def evaluate_model(
     if not clips:
         raise UserError(f"{speech}: no clip in the split {split!r}")
     scores = evaluate(
-        load_pretrained(model), corpus, clips, damage_for(condition, split, noise, snr_db),
+        network, corpus, clips, damage_for(condition, split, noise, snr_db),
         seed=seed, longest=longest or None, device=_device(),
     )  # fmt: skip
     if table:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from denoise_lib.batches import CleanCrops, Damage, fixed_batch, fixed_clip
+from denoise_lib.batches import CleanCrops, Damage, fixed_batch, fixed_clip, spread
 from denoise_lib.checkpoints import model_name
 from denoise_lib.corpora import Clip, Corpus
 from denoise_lib.corruption import CONDITIONS, Corruption
@@ -132,7 +132,7 @@ class Experiment:
 
     def clips(self, split: str) -> list[Clip]:
         """The clips of a split that are scored."""
-        return self.corpus.split(split)[: self.test_clips or None]
+        return spread(self.corpus.split(split), self.test_clips)
 
     def score(
         self,

@@ -5,7 +5,8 @@ import torch
 from small_corpus import small_corpus
 
 from denoise_lib import RATE, Corruption
-from denoise_lib.batches import CleanCrops, damaged_batches, fixed_batch, fixed_clip
+from denoise_lib.batches import CleanCrops, damaged_batches, fixed_batch, fixed_clip, spread
+from denoise_lib.corpora import open_speech
 
 
 def crops(corpus, **changes):
@@ -88,6 +89,14 @@ def test_fixed_batch_pads_nothing():
     assert len(fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=1, most=1)[0]) == 1
     with pytest.raises(ValueError, match="9 s"):
         fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=9)
+
+
+def test_a_choice_of_clips_covers_the_voices_and_grows():
+    clips = open_speech().split("test")
+    few, more = spread(clips, 30), spread(clips, 60)
+    assert {clip.voice for clip in few} == {clip.voice for clip in clips}
+    assert few == more[:30] and few == spread(clips[::-1], 30)
+    assert sorted(spread(clips, 0), key=lambda clip: clip.name) == clips
 
 
 def test_no_clips_are_refused():

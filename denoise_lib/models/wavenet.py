@@ -47,7 +47,7 @@ class DenoisingWaveNet(nn.Module):
         # The paper's: 3 stacks of dilations 1..512, 128 channels, 6.3 M parameters.
         "paper": {"channels": 128, "stacks": 3, "depth": 10, "final": (2048, 256)},
         # Two cores train this one in a minute or two.
-        "light": {"channels": 24, "stacks": 2, "depth": 8, "final": (64, 32)},
+        "light": {"channels": 16, "stacks": 2, "depth": 8, "final": (64, 32)},
     }
 
     def __init__(
