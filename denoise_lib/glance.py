@@ -19,8 +19,8 @@ ORIGINAL = {
 }
 ORIGINAL_NOTE = (
     "The original study used VCTK at 48 kHz, with 4.8 thousand clips for training and 483 for the "
-    "test; its best was a DCUnet throughout. That is other data than ours, so its numbers are a mark "
-    "to measure by, not a ranking."
+    "test; its best was a DCUnet throughout. That is other data than ours, so its numbers are a "
+    "mark to measure by, not a ranking."
 )
 STAGES = {"": "", ":before": " (not trained on it)", ":retrained": " (retrained on it)"}
 NETWORKS = ("autoencoder", "wavenet", "dcunet")

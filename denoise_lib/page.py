@@ -89,6 +89,8 @@ def render(results, made, player):
         number=labels.number, label=labels.label, score=labels.score, short=sections.short
     )
     environment.filters.update(heading=labels.heading, duration=duration)
+    # The original gave some of its numbers to one or two places: no more are shown.
+    environment.filters.update(as_given=lambda value: labels.prose(str(value)))
     text = json.dumps(results, indent=1, ensure_ascii=False)
     return environment.get_template("page.html.j2").render(
         results=results,

@@ -11,13 +11,13 @@
     pause: '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M3 1h4v14H3zM9 1h4v14H9z"/></svg>',
   };
 
-  let context = null;  // one for the document, made on the first play: browsers want a click first
+  let shared = null;  // one context for all players, made on the first play: browsers want a click first
   const decoded = new Map();
 
   function decode(key, source) {
     if (!decoded.has(key)) {
       const bytes = Uint8Array.from(atob(source.slice(source.indexOf(",") + 1)), (c) => c.charCodeAt(0));
-      decoded.set(key, context.decodeAudioData(bytes.buffer));
+      decoded.set(key, shared.decodeAudioData(bytes.buffer));
     }
     return decoded.get(key);
   }
@@ -26,9 +26,9 @@
   // the position to the sample.
   class Transport {
     // sounds: [{key, source}] with source a data URI; seconds: their length; changed: called after
-    // every change of state.
-    constructor(sounds, seconds, changed) {
-      Object.assign(this, { sounds, seconds, changed, selected: 0, loop: false, playing: false });
+    // every change of state; context: where they sound, by default that of all players.
+    constructor(sounds, seconds, changed, context = null) {
+      Object.assign(this, { sounds, seconds, changed, context, selected: 0, loop: false, playing: false });
       this.offset = 0;    // position in the clip at context time `started`
       this.started = 0;
       this.turn = 0;      // counts starts and stops, so that a late answer is told from a current one
@@ -37,7 +37,7 @@
 
     get position() {
       if (!this.voices.length) return this.offset;
-      const position = this.offset + Math.max(0, context.currentTime - this.started);
+      const position = this.offset + Math.max(0, this.context.currentTime - this.started);
       return this.loop ? position % this.seconds : Math.min(position, this.seconds);
     }
 
@@ -46,22 +46,23 @@
       const turn = ++this.turn;
       this.playing = true;
       this.changed();
-      context ??= new AudioContext({ latencyHint: "interactive" });
+      shared ??= new AudioContext({ latencyHint: "interactive" });
+      this.context ??= shared;
       const [buffers] = await Promise.all([
         Promise.all(this.sounds.map(({ key, source }) => decode(key, source))),
-        context.resume(),
+        this.context.resume(),
       ]);
       if (turn !== this.turn) return;
       if (this.offset >= this.seconds - 0.01) this.offset = 0;
-      this.started = context.currentTime + 0.01;
+      this.started = this.context.currentTime + 0.01;
       this.voices = buffers.map((buffer, index) => this.voice(buffer, index));
       this.voices[0].source.onended = () => { if (turn === this.turn) this.halt(this.seconds); };
     }
 
     voice(buffer, index) {
-      const source = new AudioBufferSourceNode(context, { buffer, loop: this.loop });
-      const gain = new GainNode(context, { gain: 0 });
-      source.connect(gain).connect(context.destination);
+      const source = new AudioBufferSourceNode(this.context, { buffer, loop: this.loop });
+      const gain = new GainNode(this.context, { gain: 0 });
+      source.connect(gain).connect(this.context.destination);
       source.start(this.started, this.offset);
       const level = Number(index === this.selected);
       gain.gain.setValueAtTime(0, this.started);
@@ -71,7 +72,7 @@
 
     // Straight lines that add up to one: the versions are nearly the same signal.
     fade(voice, level) {
-      const now = context.currentTime;
+      const now = this.context.currentTime;
       voice.gain.gain.cancelScheduledValues(now);
       // From the level it has been sent to: not every browser tells the level it has reached.
       voice.gain.gain.setValueAtTime(voice.level, now);
@@ -83,7 +84,7 @@
       this.turn++;
       for (const voice of this.voices) {
         this.fade(voice, 0);
-        voice.source.stop(context.currentTime + 2 * FADE);
+        voice.source.stop(this.context.currentTime + 2 * FADE);
       }
       this.voices = [];
       this.playing = false;
@@ -105,7 +106,7 @@
 
     setLoop(loop) {
       const position = this.position;
-      if (this.voices.length) [this.offset, this.started] = [position, context.currentTime];
+      if (this.voices.length) [this.offset, this.started] = [position, this.context.currentTime];
       this.loop = loop;
       for (const { source } of this.voices) source.loop = loop;
       this.changed();

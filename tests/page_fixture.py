@@ -4,15 +4,19 @@ The clips are synthesised, the damage and the scores are real, and the networks 
 mixtures of the noisy and the clean clip. Nothing here says anything about a network.
 """
 
+import functools
 import json
+import shutil
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 
 import nbformat
 import numpy as np
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from denoise_lib import RATE, figures, showing
+from denoise_lib import RATE, figures, page, showing
 from denoise_lib.corruption import Corruption, clip_generator
 from denoise_lib.labels import label
 from denoise_lib.listening import compare
@@ -141,8 +145,8 @@ def noise_design(run):
               "$$\\mathrm{wSDR} = a\\,d(y, e) + (1 - a)\\,d(x - y, x - e),\\qquad "
               "d(u, v) = -\\frac{\\langle u, v\\rangle}{\\lVert u\\rVert\\,\\lVert v\\rVert}$$\n\n"
               "![The signal path](../pics/path.svg)\n\n| change | share |\n|---|---|\n"
-              "| zeroing | $20\\,\\%$ |\n\nThe networks follow in "
-              "[the next section](02_autoencoder.ipynb) and [the paper](https://arxiv.org/abs/1706.07162).")  # fmt: skip
+              "| zeroing | $20\\,\\%$ |\n\nThe networks: [the next section]"
+              "(02_autoencoder.ipynb) and [arXiv](https://arxiv.org).")  # fmt: skip
     scenes = {each: Scene(each) for each in ("zero", "raise", "both")}
     versions = {"clean": scenes["both"].clean, **{k: each.noisy for k, each in scenes.items()}}
     book.show("figures.show(figures.spectrograms(versions))", lambda: figures.show(
@@ -214,13 +218,8 @@ def street(run):
     return book
 
 
-def make_clone(root, profile="quick", without=(), changes=None):
-    """Write notebooks and finished runs below `root`.
-
-    Args:
-        without: notebooks that have not been run.
-        changes: {notebook: {key: value}} that differ in its run.json.
-    """
+def make_clone(root, profile="quick"):
+    """Write five notebooks and their finished runs below `root`."""
     build = root / "report" / "build" / profile
     (root / "pics").mkdir(parents=True, exist_ok=True)
     (root / "pics" / "path.svg").write_text(SMALL_PICTURE)
@@ -232,8 +231,6 @@ def make_clone(root, profile="quick", without=(), changes=None):
             book = noise_design(run) if index == 0 else street(run)
         book.log("run.finish()", f"peak memory: 500 MiB\nrun complete: {name}\n")
         book.write(root / "notebooks" / f"{name}.ipynb", outputs=False)
-        if name in without:
-            continue
         run.finish()
         book.write(build / name / "executed.ipynb")
         record = {
@@ -251,6 +248,34 @@ def make_clone(root, profile="quick", without=(), changes=None):
                         "system": "Linux 6", "python": "3.11.2"},
             "versions": {"torch": "2.13.0", "numpy": "2.4.0"},
             "corpora": {"speech": "ab" * 32},
-        } | (changes or {}).get(name, {})  # fmt: skip
+        }  # fmt: skip
         (build / name / "run.json").write_text(json.dumps(record))
+    return root
+
+
+@functools.cache
+def _shared_clone():
+    folder = tempfile.TemporaryDirectory()  # goes when Python ends
+    root = make_clone(Path(folder.name))
+    page.build("quick", root)
+    return folder, root
+
+
+def shared_clone():
+    """A clone with its page built, made once for all tests: read it, do not change it."""
+    return _shared_clone()[1]
+
+
+def own_clone(root, profile="quick", runs=()):
+    """A copy of the shared clone in `root`, to be changed: only these runs, and no page yet."""
+    shutil.copytree(shared_clone(), root, dirs_exist_ok=True)
+    for built in ("index.html", "results.json"):
+        (root / "report" / built).unlink()
+    build = (root / "report" / "build" / "quick").rename(root / "report" / "build" / profile)
+    for folder in build.iterdir():
+        if folder.name not in runs:
+            shutil.rmtree(folder)
+            continue
+        path = folder / "run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"profile": profile}))
     return root

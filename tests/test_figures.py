@@ -1,0 +1,201 @@
+"""Figures: what is drawn, how it is shown, and that it reads by day, by night and in grey."""
+
+import base64
+import re
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot
+from page_fixture import captured, voice
+
+from denoise_lib import figures, labels
+from denoise_lib.style import DARK, INK, PAPER
+
+HISTORY = [
+    {"step": 0, "loss": -0.5},
+    {"step": 10, "loss": -0.7, "valid": -0.72},
+    {"step": 20, "loss": -0.8, "valid": -0.84},
+    {"step": 30, "loss": -0.9, "valid": None},
+]
+
+
+def shown(figure, caption="A caption", alt=None):
+    """(html, svg) of a figure as a notebook would hold it."""
+    with captured() as pieces:
+        figures.show(figure, caption, alt)
+    (html,) = pieces
+    encoded = re.search(r"data:image/svg\+xml;base64,([^\"]+)", html)[1]
+    return html, base64.b64decode(encoded).decode()
+
+
+VALUES = {"both": {"noisy": [-0.8, -0.7, None], "dcunet": [-0.9, -0.95, float("nan")]}}
+DRAWN = {
+    "spectrograms": lambda: figures.spectrograms({"clean": voice(seconds=1.0)}, title="T"),
+    "waveforms": lambda: figures.waveforms({"clean": voice(seconds=1.0)}),
+    "training_curves": lambda: figures.training_curves({"dcunet": HISTORY, "wavenet": HISTORY}),
+    "scores_distribution": lambda: figures.scores_distribution(VALUES),
+    "scatter": lambda: figures.scatter({"dcunet": ([-0.8, -0.7], [-0.9, -0.95])}),
+}
+
+
+@pytest.fixture(params=DRAWN)
+def figure(request):
+    return DRAWN[request.param]()
+
+
+def test_every_axis_says_what_it_shows(figure):
+    plots = [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]
+    assert any(axis.get_xlabel() for axis in plots)
+    named = [axis for axis in plots if axis.get_ylabel() or axis.get_yticklabels()]
+    assert named
+    html, svg = shown(figure)
+    assert svg.startswith("<svg") and svg.rstrip().endswith("</svg>")
+    assert "A caption" in html and "<figcaption>" in html
+
+
+def test_a_figure_has_light_and_dark_tones_and_loads_nothing(figure):
+    _, svg = shown(figure)
+    style = re.search(r"<style>(.*?)</style>", svg)[1]
+    assert f":{PAPER}" in style and f":{DARK[PAPER]}" in style
+    assert "prefers-color-scheme: dark" in style
+    assert INK not in svg.replace(style, ""), "a tone that does not change with the page"
+    assert not re.findall(r"(?:href|src)=\"(?!#|data:)", svg)
+
+
+def test_figures_are_closed_and_invisible_to_pyplot():
+    figure = figures.waveforms({"clean": voice(seconds=0.2)})
+    assert not pyplot.get_fignums()  # the notebook would show it a second time
+    shown(figure)
+    assert not figure.axes
+
+
+def test_style_does_not_leak_into_the_notebook():
+    before = dict(matplotlib.rcParams)
+    shown(figures.waveforms({"clean": voice(seconds=0.2)}))
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_the_same_figure_gives_the_same_bytes():
+    one, other = (shown(figures.waveforms({"clean": voice(seconds=0.2)})) for _ in range(2))
+    assert one == other
+
+
+def test_alt_and_caption_are_escaped_and_minus_signs_set():
+    html, _ = shown(figures.subplots()[0], "wSDR -0.9 < -0.8", 'a "dot"')
+    assert "wSDR −0.9 &lt; −0.8" in html
+    assert 'alt="a &quot;dot&quot;"' in html
+
+
+def test_full_scale_sine_is_0_db():
+    time = np.arange(16000) / 16000
+    # 1 kHz is a bin centre of the 512-sample window: no scalloping.
+    levels = figures.spectrogram_db(np.sin(2 * np.pi * 1000 * time))
+    assert levels[32, 60] == pytest.approx(0, abs=0.01)
+    assert levels[32, 60] == levels[:, 60].max()
+    half = figures.spectrogram_db(0.5 * np.sin(2 * np.pi * 1000 * time))
+    assert half[32, 60] == pytest.approx(-6.02, abs=0.01)
+
+
+def test_spectrograms_share_range_and_map():
+    quiet, loud = 0.001 * voice(seconds=0.5), voice(seconds=0.5)
+    figure = figures.spectrograms({"clean": loud, "noisy": quiet})
+    images = [axis.images[0] for axis in figure.axes[:2]]
+    assert {image.get_clim() for image in images} == {figures.DB_RANGE}
+    assert len({image.get_cmap().name for image in images}) == 1
+    # Frequency in kHz, time in seconds.
+    assert images[0].get_extent() == [0, 0.5, 0, 8]
+
+
+def test_colour_map_rises_in_lightness():
+    red, green, blue, _ = matplotlib.colormaps[figures.COLOUR_MAP](np.linspace(0, 1, 32)).T
+    grey = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
+    assert (np.diff(grey) > 0).all()
+
+
+def test_training_curves_leave_out_what_is_missing():
+    figure = figures.training_curves({"dcunet": HISTORY})
+    loss, valid = figure.axes[0].lines[:2]
+    assert list(loss.get_xdata()) == [0, 10, 20, 30]
+    assert list(valid.get_ydata()) == [-0.72, -0.84]
+    assert "−1 is perfect" in figure.axes[0].get_title(loc="left")
+
+
+def test_distribution_shows_every_scored_clip():
+    values = {"both": {"noisy": [-0.8, None, float("nan"), -0.6]}}
+    dots = figures.scores_distribution(values).axes[0].collections[0].get_offsets()
+    assert sorted(dots[:, 0]) == [-0.8, -0.6]
+
+
+def test_table_sets_numbers_right_and_missing_ones_as_dashes():
+    with captured() as pieces:
+        figures.table([["a<b", -0.5, 12], ["c", None, 642112]], ["name", "wSDR", "n"], "Caption")
+    (html,) = pieces
+    assert html.count('<td class="number">') == 4
+    for text in ("a&lt;b", "−0.500", ">–<", "642\N{NARROW NO-BREAK SPACE}112", "<caption>Caption"):
+        assert text in html
+
+
+def test_table_of_dicts():
+    with captured() as pieces:
+        figures.table([{"a": 1, "b": 2.0}], {"b": "heading of b"})
+    assert "heading of b" in pieces[0] and "2.000" in pieces[0] and ">1<" not in pieces[0]
+
+
+@pytest.mark.parametrize("bad", [np.zeros((2, 3)), [], [1.0, float("nan")]])
+def test_only_one_finite_waveform_is_drawn(bad):
+    with pytest.raises(ValueError):
+        figures.as_array(bad)
+
+
+def test_torch_and_numpy_draw_the_same():
+    speech = voice(seconds=0.2)
+    assert (figures.as_array(speech) == figures.as_array(speech.numpy())).all()
+    assert figures.as_array(torch.zeros(1)).shape == (1,)
+
+
+def contrast(one, other):
+    lights = []
+    for tone in (one, other):
+        shares = [int(tone[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+        lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
+    return max(lights) / min(lights)
+
+
+@pytest.mark.parametrize("paper", [PAPER, DARK[PAPER]])
+def test_colours_stand_out(paper):
+    tones = [*labels.COLOURS.values(), *labels.DAMAGE_COLOURS.values(), labels.OTHER_COLOUR]
+    assert len(set(tones)) == len(tones)
+    # WCAG 2.2, 1.4.11: graphics need 3:1.
+    assert all(contrast(tone, paper) >= 3 for tone in tones), tones
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [("dcunet, retrained", "dcunet"), ("street: dcunet", "dcunet"), ("Clean", "clean")],
+)
+def test_a_version_has_the_colour_of_what_it_is(name, same):
+    assert labels.colour(name) == labels.COLOURS[same]
+    assert labels.colour("something else") == labels.OTHER_COLOUR
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(-0.9411, "−0.941"), (0.0, "0.000"), (-0.0001, "0.000"), (None, "–"), (float("nan"), "–")],
+)
+def test_numbers(value, text):
+    assert labels.number(value) == text
+
+
+def test_scores_have_the_places_of_their_measure():
+    assert labels.score("si_sdr", 14.26) == "14.3\N{NO-BREAK SPACE}dB"
+    assert labels.score("pesq", 3.111) == "3.11"
+    assert labels.score("pesq", None) == "–"
+
+
+def test_prose_sets_minus_signs_but_keeps_hyphens():
+    assert (
+        labels.prose("from -0.8 to [-1, 1], vm-1 and 2-3") == "from −0.8 to [−1, 1], vm-1 and 2-3"
+    )

@@ -1,0 +1,345 @@
+"""The page as a file: what is in it, that its numbers are those of results.json, its flags."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from page_fixture import COMMIT, NETWORK_OF, own_clone, shared_clone
+
+from denoise_lib import chart, glance, listening, page, sections
+from denoise_lib.errors import UserError
+from denoise_lib.labels import number
+from denoise_lib.page import store_once
+
+
+@pytest.fixture(scope="module")
+def text():
+    return (shared_clone() / "report" / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def results():
+    return json.loads((shared_clone() / "report" / "results.json").read_text())
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A clone of one's own, with two runs, to break."""
+    return own_clone(tmp_path, runs=("01_noise_design", "04_dcunet"))
+
+
+def built(clone, profile="quick"):
+    return page.build(profile, clone).read_text(encoding="utf-8")
+
+
+def change(clone, name, **values):
+    path = clone / "report" / "build" / "quick" / name / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+class Cells(HTMLParser):
+    """Rows of cell texts of the first table with a class."""
+
+    def __init__(self, text, kind):
+        super().__init__()
+        self.rows = []
+        self.feed(re.search(rf'<table class="{kind}">(.*?)</table>', text, re.DOTALL)[1])
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data):
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data
+
+
+def test_nothing_is_loaded_from_elsewhere(text):
+    loads = re.findall(r'(?:src|poster|data|action|srcset)="(?!data:)([^"]{1,80})', text)
+    assert not loads
+    assert not re.findall(r"@import|url\((?!data:)", text)
+    links = re.findall(r"<link [^>]*>", text)
+    assert links == ['<link rel="icon" href="data:,">']
+    assert "default-src 'none'" in text
+    for name in ("cdn", "require.js", "MathJax", "jquery"):
+        assert name.lower() not in re.sub(r"base64,[^\"]+", "", text).lower()
+
+
+def test_formulas_are_mathml(text):
+    assert len(re.findall(r"<math display=\"inline\">", text)) >= 2
+    assert '<math display="block">' in text and "<mfrac>" in text
+    prose = re.sub(r"<details.*?</details>|<script.*?</script>", "", text, flags=re.DOTALL)
+    assert "$" not in re.sub(r"base64,[^\"]+", "", prose)
+
+
+def test_each_sound_is_stored_once(text):
+    stored = re.findall(r'<audio id="sound-(\w+)"', text)
+    assert stored and len(stored) == len(set(stored)) == text.count("data:audio/flac")
+    linked = re.findall(r'href="#sound-(\w+)"', text)
+    assert linked and set(linked) <= set(stored)
+
+
+def test_style_and_script_of_the_player_are_there_once(text):
+    assert text.count("window.denoisePlayers = {") == 1
+    assert text.count(".player .player-screen {") == 1
+    assert listening.ASSETS[0] not in text
+
+
+def test_results_at_a_glance_are_results_json(text, results):
+    table = Cells(text, "glance").rows[2:]
+    lines = glance.lines(results["results"])
+    assert len(table) == len(lines) == 5
+    for cells, line in zip(table, lines, strict=True):
+        cells = [" ".join(cell.split()) for cell in cells]
+        assert cells[:2] == [line.name, number(line.noisy)]
+        for cell, model in zip(cells[4:7], glance.NETWORKS, strict=True):
+            row = line.rows.get(model)
+            low, high = map(number, row["ci95"]) if row else ("", "")
+            assert cell == (f"{number(row['denoised'])} [{low}, {high}]" if row else "–")
+        assert cells[7:] == ["−1", glance.OUTCOMES[line.outcome]]
+
+
+def test_every_row_of_results_json_is_on_the_page(text, results):
+    table = Cells(text, "every").rows[1:]
+    assert len(table) == len(results["results"])
+    for cells, row in zip(table, results["results"], strict=True):
+        assert cells[0] == row["experiment"]
+        assert cells[7] == number(row["denoised"])
+
+
+def test_each_number_links_to_its_section(text):
+    anchors = set(re.findall(r'\bid="([^"]+)"', text))
+    linked = set(re.findall(r'href="#([^"]*)"', text))
+    assert linked <= anchors
+    assert {"02_autoencoder", "03_wavenet", "04_dcunet", "05_street_noise"} <= linked
+
+
+def test_ids_are_unique(text):
+    anchors = re.findall(r'\bid="([^"]+)"', re.sub(r"<math.*?</math>", "", text))
+    assert len(anchors) == len(set(anchors))
+
+
+def test_abstract_is_made_of_the_numbers(results):
+    rows = results["results"]
+    sentences = " ".join(glance.abstract(rows))
+    best = next(r for r in rows if (r["condition"], r["model"]) == ("both", "dcunet"))
+    assert f"from {number(best['noisy'])} to {number(best['denoised'])}" in sentences
+    changed = [{**row, "denoised": row["denoised"] + 0.05} for row in rows]
+    assert glance.abstract(changed) != glance.abstract(rows)
+
+
+def result(condition="both", model="dcunet", denoised=-0.95, ci95=(-0.96, -0.94), **more):
+    row = {"experiment": "04_dcunet", "condition": condition, "model": model, "split": "test",
+           "n": 9, "metric": "wsdr", "noisy": -0.8, "denoised": denoised}  # fmt: skip
+    return row | {"ci95": list(ci95) if ci95 else None} | more
+
+
+@pytest.mark.parametrize(
+    ("row", "outcome"),
+    [
+        (result(ci95=(-0.96, -0.94)), "beaten"),
+        (result(ci95=(-0.95, -0.92)), "level"),
+        (result(denoised=-0.91, ci95=(-0.92, -0.90)), "not reached"),
+        (result(denoised=-0.93, ci95=None), "beaten"),
+    ],
+)
+def test_against_the_original(row, outcome):
+    (line,) = glance.lines([row])
+    assert line.original == (-0.801, -0.926, "DCUnet")
+    assert line.outcome == outcome
+
+
+def test_a_network_that_does_harm_is_said_to():
+    rows = [result(), result(model="autoencoder", denoised=-0.7)]
+    assert "the autoencoder does harm, at −0.700" in glance.abstract(rows)[0]
+
+
+def test_stages_of_street_noise_are_told_apart():
+    rows = [
+        result("street", experiment="05_street_noise:before", denoised=-0.5),
+        result("street", experiment="05_street_noise:retrained", denoised=-0.9),
+        result("street", metric="pesq", experiment="05_street_noise:retrained", denoised=3),
+    ]
+    assert [line.best[1]["denoised"] for line in glance.lines(rows)] == [-0.5, -0.9]
+    assert not glance.lines([result(denoised=None)])
+    assert glance.abstract([]) == []
+
+
+def test_chart_places_better_scores_further_right():
+    scores = (0.5, -0.3, -0.8, -0.94, -0.99, -1.0)
+    places = [chart.place(score) for score in scores]
+    assert places == sorted(places)
+    assert places[0] == chart.LEFT and places[-1] == chart.RIGHT
+
+
+def test_sections_hold_prose_evidence_and_folded_parts(text):
+    part = re.search(r'<section id="04_dcunet".*?</section>', text, re.DOTALL)[0]
+    assert "Can the DCUnet undo it?" in part and 'class="verdict"' in part
+    for fold in ("Parameters", "Code", "Log", "Provenance, and how to run it again"):
+        assert f"<summary>{fold}</summary>" in part
+    assert "make notebook NB=04_dcunet</pre>" in part
+    # What a terminal would have written over is gone, colours and markup are text.
+    assert "step 50/100" not in part and "step 100/100" in part
+    assert "&lt;b&gt;in 3 s&lt;/b&gt;" in part and "\x1b" not in part
+
+
+def test_headings_go_down_by_one_step(text):
+    levels = [int(level) for level in re.findall(r"<h(\d)", text)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+
+
+def test_listen_first_holds_every_network(text):
+    part = re.search(r'<section id="listen".*?</section>', text, re.DOTALL)[0]
+    assert re.findall(r'data-name="(\w+)"', part) == ["clean", "noisy", *NETWORK_OF.values()]
+    assert 'data-seconds="2.5' in part
+
+
+def test_listen_first_leaves_out_a_run_with_other_damage(tmp_path):
+    clone = own_clone(tmp_path, runs=NETWORK_OF)
+    folder = clone / "report" / "build" / "quick" / "03_wavenet" / "examples"
+    (folder / "both-clip-3-noisy.flac").write_bytes(
+        (folder / "both-clip-3-clean.flac").read_bytes()
+    )
+    player = page.listen_first(clone / "report" / "build" / "quick", sorted(NETWORK_OF))
+    assert list(player.versions) == ["clean", "noisy", "autoencoder", "dcunet"]
+
+
+def test_listen_first_undoes_the_gain_of_an_example(clone):
+    runs = clone / "report" / "build" / "quick"
+    before = page.listen_first(runs, ["04_dcunet"]).versions["noisy"]
+    path = runs / "04_dcunet" / "examples" / "both-clip-3.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"gain_db": 6.0}))
+    after = page.listen_first(runs, ["04_dcunet"]).versions["noisy"]
+    assert after == pytest.approx(before * 10 ** (-6 / 20), abs=1e-6)
+
+
+def test_no_example_no_player(clone):
+    assert page.listen_first(clone / "report" / "build" / "quick", ["01_noise_design"]) is None
+
+
+def test_results_json_of_the_page(results):
+    assert results["profile"] == "quick"
+    assert results["provenance"]["commit"] == COMMIT
+    assert set(results["provenance"]["seconds"]) == {
+        "01_noise_design",
+        *NETWORK_OF,
+        "05_street_noise",
+    }
+    assert {
+        "experiment",
+        "condition",
+        "model",
+        "split",
+        "n",
+        "metric",
+        "noisy",
+        "denoised",
+        "ci95",
+    } <= set(results["results"][0])
+
+
+def test_a_section_not_run_says_how(clone):
+    text = built(clone)
+    part = re.search(r'<section id="03_wavenet".*?</section>', text, re.DOTALL)[0]
+    assert "Not run yet" in part and "make notebook NB=03_wavenet</code>" in part
+    assert "WaveNet" in part  # its title, from the notebook
+
+
+def test_the_smoke_profile_says_that_its_numbers_mean_nothing(tmp_path, text):
+    clone = own_clone(tmp_path, "smoke", runs=("01_noise_design",))
+    assert "its numbers mean nothing" in built(clone, "smoke")
+    assert "PROFILE=smoke" in built(clone, "smoke")
+    assert "mean nothing" not in text
+
+
+def test_a_page_made_alike_has_no_flags(text):
+    assert "differs from the rest" not in text
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"commit": "f" * 40}, "commit ffffffffff"),
+        ({"parameters": {"steps": 7, "seed": 0}}, "steps = 7, where the profile has 100"),
+    ],
+)
+def test_a_section_that_differs_is_flagged(tmp_path, values, message):
+    clone = own_clone(tmp_path, runs=("01_noise_design", "03_wavenet", "04_dcunet"))
+    change(clone, "03_wavenet", **values)
+    text = built(clone)
+    part = re.search(r'<section id="03_wavenet".*?</section>', text, re.DOTALL)[0]
+    assert "This section differs from the rest" in part and message in part
+    assert text.count("This section differs") == 1
+    assert "Not all of this page was made alike" in text
+
+
+def test_parameters_of_the_profile_are_no_difference(clone):
+    profiles = clone / "notebooks" / "profiles"
+    profiles.mkdir()
+    (profiles / "quick.toml").write_text("[04_dcunet]\nsteps = 7\n")
+    change(clone, "04_dcunet", parameters={"steps": 7, "seed": 3})
+    text = built(clone)
+    assert "seed = 3, where the profile has 0" in text and "steps = 7, where" not in text
+    assert 'make notebook NB=04_dcunet P="-p seed 3"' in text.replace("&#34;", '"')
+
+
+def test_a_section_made_from_an_earlier_run_is_flagged(tmp_path):
+    clone = own_clone(tmp_path, runs=("04_dcunet", "05_street_noise"))
+    change(clone, "04_dcunet", fingerprint="f" * 64)
+    assert "made from an earlier run of 04_dcunet" in built(clone)
+
+
+def edit_executed(clone, old, new):
+    path = clone / "report" / "build" / "quick" / "01_noise_design" / "executed.ipynb"
+    source = path.read_text(encoding="utf-8")
+    assert old in source
+    path.write_text(source.replace(old, new), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("X = \\\\mathrm", "X = \\\\notacommand", "notacommand"),
+        ("../pics/path.svg", "../pics/missing.svg", "no picture"),
+        ('"name": "stdout",\n     "output_type": "stream",\n     "text"',
+         '"ename": "E", "evalue": "", "traceback": [], "output_type": "error", "x"', "error"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_shown_stops_the_build_and_keeps_the_last_page(clone, old, new, message):
+    before = built(clone)
+    edit_executed(clone, old, new)
+    with pytest.raises(UserError, match=message):
+        page.build("quick", clone)
+    assert (clone / "report" / "index.html").read_text(encoding="utf-8") == before
+    assert not list((clone / "report").glob(".*"))
+
+
+def test_no_run_no_page(clone):
+    with pytest.raises(UserError, match="make report PROFILE=full"):
+        page.build("full", clone)
+
+
+def test_links_between_notebooks_and_out_of_them(text):
+    assert '<a href="#02_autoencoder">the next section</a>' in text
+    assert '<a href="https://arxiv.org">arXiv</a>' in text
+    renderer = sections.Renderer("01_x", shared_clone() / "notebooks")
+    assert renderer.link("the code", "../denoise_lib/page.py") == "the code"
+
+
+def test_size_of_a_page_is_said_when_it_cannot_be_published(clone, capsys, monkeypatch):
+    monkeypatch.setattr(page, "BUDGET", 1000)
+    page.build("quick", clone)
+    assert "more than the" in capsys.readouterr().out
+
+
+def test_sounds_are_told_apart_by_what_is_heard():
+    audio = (
+        '<audio class="player-native" controls data-sound="{}" '
+        'src="data:audio/flac;base64,AA"></audio>'
+    )
+    stored = store_once(audio.format("a1") + audio.format("b2") + audio.format("a1"))
+    assert stored.count("<audio") == 2 and stored.count('href="#sound-a1"') == 1
