@@ -236,6 +236,7 @@ class Experiment:
         listen_for: str,
         damage: Damage | None = None,
         seconds: float | None = None,
+        key: str | None = None,
     ):
         """A comparison player of clean, noisy and each model's output; the clip is kept.
 
@@ -243,6 +244,7 @@ class Experiment:
             condition: "zero", "raise", "both", "identity", or another with its ``damage``.
             models: By the name on the button.
             seconds: Play only the beginning.
+            key: Name to keep the clip under; made of condition and clip when left out.
         """
         if damage is None:
             damage = no_damage if condition == "identity" else Corruption.for_condition(condition)
@@ -253,7 +255,7 @@ class Experiment:
         scores = {name: self.scores(each, clean, noisy) for name, each in versions.items()}
         if condition != "identity":  # nothing to compare with other networks' outputs
             self.run.example(
-                f"{condition}-{clip.name.replace('/', '-')}",
+                key or f"{condition}-{clip.name.replace('/', '-')}",
                 clip=clip.name, condition=condition, split=clip.split, voice=clip.voice,
                 versions=versions, scores=scores,
             )  # fmt: skip
@@ -283,37 +285,28 @@ def _name(model: torch.nn.Module) -> str:
 
 
 def strength_for_level(
-    lab: Experiment, clips: list[Clip], damage: Corruption, condition: str, target: float
+    lab: Experiment, clips: list[Clip], damage: Corruption, parameter: str, target: float
 ) -> Corruption:
     """The procedure whose damage gives a wanted mean wSDR, found by bisection.
 
     Args:
         clips: Clips to take the mean over; not test clips.
         damage: Where the other parameters come from.
-        condition: Whether the share of zeroed ("zero"), of raised ("raise"), or both shares, in
-            their proportion, are changed.
+        parameter: The share to change, "zero" or "raised"; more of it is more damage.
         target: Wanted mean wSDR of the damaged clips.
     """
-
-    def at(strength: float) -> Corruption:
-        if condition == "zero":
-            return replace(damage, zero=strength)
-        if condition == "raise":
-            return replace(damage, raised=strength)
-        return replace(damage, zero=0.4 * strength, raised=strength)
-
-    low, high = 0.0, 1.0  # more damage is always worse
+    low, high = 0.0, 1.0
     for _ in range(7):  # to a hundredth of the range
-        middle = (low + high) / 2
+        middle = replace(damage, **{parameter: (low + high) / 2})
         scores = []
         for clip in clips:
-            noisy, clean = fixed_clip(lab.corpus, clip, at(middle), lab.seed, lab.longest or None)
+            noisy, clean = fixed_clip(lab.corpus, clip, middle, lab.seed, lab.longest or None)
             scores.append(wsdr(noisy, clean, noisy))
         if float(torch.stack(scores).mean()) < target:
-            low = middle
+            low = getattr(middle, parameter)
         else:
-            high = middle
-    return at((low + high) / 2)
+            high = getattr(middle, parameter)
+    return middle
 
 
 def worst(scores: list[dict], metric: str = "wsdr") -> dict:

@@ -20,6 +20,7 @@ PAGE_ONLY = {
     "cli",
     "commands",
     "environment",
+    "examples",
     "execution",
     "glance",
     "page",

@@ -159,6 +159,16 @@ def test_polar_mask_is_bounded_and_keeps_the_phase():
     assert float(turned.abs().max()) < 1e-3
 
 
+@pytest.mark.parametrize("name", BY_NAME)
+def test_mixed_precision_trains(name):
+    model = tiny(name)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = model(0.05 * noise(2, 800))
+    out.float().square().mean().backward()
+    assert torch.isfinite(out).all()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
 def test_residual_mask_starts_as_the_identity():
     model = DCUnet.from_preset("small").eval()
     x = 0.05 * noise(2, 5000)

@@ -113,6 +113,7 @@ class ComplexBatchNorm2d(nn.Module):
     @staticmethod
     def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (2, channels) and covariance rr, ii, ri (3, channels) over batch and positions."""
+        x = x.float()  # sums over thousands of values, also under mixed precision
         mean = x.mean((0, 3, 4))
         real, imaginary = (x - mean[:, :, None, None]).unbind(1)
         products = (real.square(), imaginary.square(), real * imaginary)

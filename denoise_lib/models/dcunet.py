@@ -89,19 +89,16 @@ class DCUnet(nn.Module):
         hop: int = 160,
         mask: str = "polar",
         compression: float = 1.0,
-        window: str = "hann",
     ) -> None:
         super().__init__()
         table = LAYERS[layers] if isinstance(layers, str) else layers
-        if mask not in ("polar", "residual", "map"):
+        if mask not in ("polar", "residual"):
             raise ValueError(f'DCUnet: mask must be "polar" or "residual", got "{mask}"')
         self.config = {
             "layers": layers, "n_fft": n_fft, "hop": hop, "mask": mask, "compression": compression,
-            "window": window,
         }  # fmt: skip
         self.n_fft, self.hop, self.mask, self.compression = n_fft, hop, mask, compression
-        make = torch.hann_window if window == "hann" else torch.ones
-        self.register_buffer("window", make(n_fft), persistent=False)
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         widths = [1] + [channels for channels, _, _ in table]
         self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
         self.encoder_norms, self.decoder_norms = nn.ModuleList(), nn.ModuleList()
@@ -139,27 +136,20 @@ class DCUnet(nn.Module):
         return frames * self.hop + self.n_fft
 
     def forward(self, noisy: Tensor) -> Tensor:
-        window = self.window
-        spectrum = torch.stft(
-            noisy, self.n_fft, self.hop, window=window, pad_mode="constant", return_complex=True
-        )  # (batch, freq, frames)
-        spectrum = self.estimate(spectrum)
-        return torch.istft(
-            spectrum, self.n_fft, self.hop, window=window, length=noisy.shape[-1]
-        )
+        frame = {"n_fft": self.n_fft, "hop_length": self.hop, "window": self.window}
+        spectrum = torch.stft(noisy, **frame, pad_mode="constant", return_complex=True)
+        return torch.istft(self.estimate(spectrum), **frame, length=noisy.shape[-1])
 
     def estimate(self, spectrum: Tensor) -> Tensor:
         """Noisy to denoised spectrum, complex (batch, freq, frames)."""
         parts = torch.view_as_real(spectrum).movedim(-1, 1)  # (batch, 2, freq, frames)
         power = parts.square().sum(1, keepdim=True) + 1e-8
         scale = power ** ((self.compression - 1) / 2)
-        out = self.unet((parts * scale)[:, :, None])[:, :, 0]
+        out = self.unet((parts * scale)[:, :, None])[:, :, 0].float()
         out = torch.view_as_complex(out.movedim(1, -1).contiguous())
         if self.mask == "polar":
             magnitude = out.abs().clamp_min(1e-8)
             return spectrum * out * (torch.tanh(magnitude) / magnitude)
-        if self.mask == "map":
-            return spectrum + out / scale[:, 0]
         return spectrum + spectrum * out
 
     def unet(self, x: Tensor) -> Tensor:
