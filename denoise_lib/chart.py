@@ -3,11 +3,11 @@
 import math
 
 from .glance import LIMIT, NETWORKS
-from .labels import COLOURS, colour, number
+from .labels import COLOURS, colour
 
-FAR, NEAR = 0.8, 0.004  # distances from the limit at the two ends of the axis
+FAR, NEAR = 1.05, 0.004  # distances from the limit at the two ends of the axis
 LEFT, RIGHT, TOP, ROW = 200, 725, 28, 30  # pixels
-TICKS = (-0.3, -0.5, -0.7, -0.8, -0.9, -0.95, -0.98, -0.99, -0.995)
+TICKS = (0, -0.4, -0.6, -0.8, -0.9, -0.95, -0.98, -0.99, -0.995)
 
 
 def chart(table):
@@ -19,7 +19,7 @@ def chart(table):
     marks = []
     for tick in TICKS:
         x = place(tick)
-        text = number(tick, 3).rstrip("0")
+        text = f"{tick:g}".replace("-", "\N{MINUS SIGN}")
         marks.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP - 6}" y2="{bottom}"/>')
         marks.append(f'<text x="{x}" y="{TOP - 12}" text-anchor="middle">{text}</text>')
     for index, line in enumerate(table):

@@ -136,41 +136,51 @@ def _envelope(waveform, rate, columns=600):
 
 @styled
 def training_curves(histories, title=None):
-    """Training loss (thin) and validation wSDR (thick) over the steps.
+    """Validation wSDR over the steps, and the training loss.
 
     Args:
         histories: {name: list of {"step": int, "loss": float, "valid": float}}; an entry may lack
-            "loss" or "valid".
+            "loss" or "valid". A loss that is wSDR is drawn thin on the same axis, any other on an
+            axis of its own above.
         title: of the figure.
     """
-    figure, axis = subplots(size=(7.6, 3.0))
+    losses = [entry["loss"] for each in histories.values() for entry in each if "loss" in entry]
+    # The other losses are errors, which are never negative; wSDR is as soon as anything is learned.
+    comparable = not losses or min(losses) < 0
+    if comparable:
+        figure, below = subplots(size=(7.6, 3.0))
+        above = below
+    else:
+        figure, (above, below) = subplots(2, 1, (7.6, 4.2), sharex=True, height_ratios=(2, 3))
+        above.set_ylabel("training loss")
     for (name, history), marker in zip(histories.items(), "os^Dv" * 2, strict=False):
-        steps, losses = _column(history, "loss")
-        axis.plot(steps, losses, color=colour(name), linewidth=0.8, alpha=0.55)
+        steps, loss = _column(history, "loss")
+        above.plot(steps, loss, color=colour(name), linewidth=0.8, alpha=0.7)
         steps, valid = _column(history, "valid")
-        axis.plot(
-            steps, valid, color=colour(name), marker=marker, markersize=3.5, label=label(name)
-        )
+        style = {"color": colour(name), "marker": marker, "markersize": 3.5}
+        below.plot(steps, valid, label=label(name), **style)
         if len(valid):
-            best = int(np.argmin(valid))
-            end = (steps[-1], valid[-1])
-            best_value = f"best {number(valid[best])}"
-            axis.annotate(
-                best_value,
-                end,
-                xytext=(6, -3),
-                textcoords="offset points",
-                color=colour(name),
-                fontsize=8.5,
-                annotation_clip=False,
-            )
-    axis.set_xlabel("training step")
-    axis.set_ylabel("wSDR")
-    axis.set_title(title or WSDR_AXIS, loc="left")
-    axis.plot([], [], color=QUIET, linewidth=0.8, alpha=0.7, label="thin: training loss")
-    axis.plot([], [], color=QUIET, label="thick: validation")
+            _note_best(below, steps, valid, colour(name))
+    below.set_xlabel("training step")
+    below.set_ylabel("wSDR" if comparable else "validation wSDR")
+    below.set_title(title or WSDR_AXIS, loc="left")
+    if comparable:
+        below.plot([], [], color=QUIET, linewidth=0.8, alpha=0.7, label="thin: training loss")
+        below.plot([], [], color=QUIET, label="thick: validation")
     figure.legend(ncols=5, loc="outside lower left")
     return figure
+
+
+def _note_best(axis, steps, valid, tone):
+    axis.annotate(
+        f"best {number(min(valid))}",
+        (steps[-1], valid[-1]),
+        xytext=(6, -3),
+        textcoords="offset points",
+        color=tone,
+        fontsize=8.5,
+        annotation_clip=False,
+    )
 
 
 def _column(history, key):

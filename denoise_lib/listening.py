@@ -110,9 +110,8 @@ class Player:
             f'<p class="player-title">{html.escape(self.title)}</p>',
         ]
         if self.listen_for:
-            lines.append(
-                f'<p class="player-hint">Listen for: {html.escape(prose(self.listen_for))}</p>'
-            )
+            hint = html.escape(prose(self.listen_for))
+            lines.append(f'<p class="player-hint">What to listen for: {hint}</p>')
         lines += [self._version(name, waveform) for name, waveform in self.versions.items()]
         low, high = (number(level, 0) for level in DB_RANGE)
         lines.append(

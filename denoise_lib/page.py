@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 import soundfile
 
-from . import chart, glance, labels, listening, provenance, sections, style
+from . import chart, glance, labels, listening, packages, provenance, sections, style
 from .errors import UserError
 from .files import atomic, read_json, write_json
 from .parameters import names as notebook_names
@@ -101,6 +101,7 @@ def render(results, made, player):
         unseen=glance.lines(results["results"], "unseen_voice"),
         glance=glance,
         chart=chart.chart,
+        credits=credits_of(made),
         labels=labels,
         style=style,
         css=listening.resource("player.css")
@@ -109,6 +110,26 @@ def render(results, made, player):
         + (sections.TEMPLATE / "page.js").read_text(encoding="utf-8"),
         download=base64.b64encode(text.encode()).decode(),
     )
+
+
+def credits_of(made):
+    """Who recorded what is heard: sentences on the default corpora that the runs have read."""
+    read = {
+        (key, section.run["parameters"].get(key))
+        for section in made
+        if section.run
+        for key in ("speech", "noise")
+    }
+    found = []
+    if ("speech", "default") in read:
+        voices = "; ".join(f"{each.prefix} {each.credit}" for each in packages.SPEECH)
+        found.append(f"Voices, from the Asterisk core sounds: {voices}.")
+    if ("noise", "default") in read:
+        places = "; ".join(each.credit for each in packages.STREET)
+        found.append(f"City recordings: {places}.")
+    if found:
+        found.append("What is played here was made from them and is under the same licences.")
+    return found
 
 
 def duration(seconds):

@@ -122,6 +122,14 @@ def test_training_curves_leave_out_what_is_missing():
     assert "−1 is perfect" in figure.axes[0].get_title(loc="left")
 
 
+def test_a_loss_that_is_no_wsdr_has_an_axis_of_its_own():
+    history = [{**entry, "loss": 0.1} for entry in HISTORY]
+    above, below = figures.training_curves({"wavenet": history}).axes
+    assert above.get_ylabel() == "training loss" and below.get_ylabel() == "validation wSDR"
+    assert list(above.lines[0].get_ydata()) == [0.1] * 4
+    assert list(below.lines[0].get_ydata()) == [-0.72, -0.84]
+
+
 def test_distribution_shows_every_scored_clip():
     values = {"both": {"noisy": [-0.8, None, float("nan"), -0.6]}}
     dots = figures.scores_distribution(values).axes[0].collections[0].get_offsets()

@@ -242,6 +242,19 @@ def test_results_json_of_the_page(results):
     } <= set(results["results"][0])
 
 
+def test_the_recordings_are_credited(text):
+    part = re.search(r'<section id="credits".*?</section>', text, re.DOTALL)[0]
+    for name in ("Allison Smith", "June Wallack", "Carlo Flora", "Maxim Topal", "CC BY-SA 3.0"):
+        assert name in part
+    assert "LinCity" not in part  # no run of the fixture has read the city recordings
+
+
+def test_own_recordings_are_not_credited_to_others(clone):
+    for name in ("01_noise_design", "04_dcunet"):
+        change(clone, name, parameters={"speech": "/a/folder", "noise": "/another"})
+    assert 'id="credits"' not in built(clone)
+
+
 def test_a_section_not_run_says_how(clone):
     text = built(clone)
     part = re.search(r'<section id="03_wavenet".*?</section>', text, re.DOTALL)[0]
