@@ -41,7 +41,9 @@ def read(path):
 
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path} is {'a folder, not an audio file' if path.is_dir() else 'not there'}")
+        raise UserError(
+            f"{path} is {'a folder, not an audio file' if path.is_dir() else 'not there'}"
+        )
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty")
     try:
@@ -76,23 +78,26 @@ def decode_pyav(path, container=None):
             if blocks:
                 blocks += [part.to_ndarray() for part in to_float.resample(None)]
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as audio ({getattr(error, 'strerror', None) or error})") from None
+        raise UserError(
+            f"{path} cannot be read as audio ({getattr(error, 'strerror', None) or error})"
+        ) from None
     if not blocks:
         raise UserError(f"{path} holds no samples")
     return np.concatenate(blocks, axis=1).T, rate  # (time, channels)
 
 
 def length(path, rate=RATE):
-    """Samples that `load(path, rate)` will return, from the file's header where it has one."""
+    """Samples that `load(path, rate)` will return; read from the header where it is exact."""
     import soundfile
 
-    try:
-        info = soundfile.info(str(path))
-        frames, found = info.frames, info.samplerate
-    except soundfile.SoundFileError:
-        samples, found = read(path)
-        frames = len(samples)
-    return ceil(frames * rate / found)
+    if Path(path).suffix.lower() in (".wav", ".flac"):
+        try:
+            info = soundfile.info(str(path))
+        except soundfile.SoundFileError as error:
+            raise UserError(f"{path} cannot be read as audio ({error})") from None
+        return ceil(info.frames * rate / info.samplerate)
+    samples, found = read(path)  # compressed formats only estimate their length
+    return ceil(len(samples) * rate / found)
 
 
 def as_mono(samples):
@@ -105,12 +110,21 @@ def as_mono(samples):
     """
     x = torch.as_tensor(samples)
     if not x.is_floating_point():
-        raise UserError(f"a waveform holds floats in [-1, 1], got {str(x.dtype).removeprefix('torch.')}")
+        raise UserError(
+            f"a waveform holds floats in [-1, 1], got {str(x.dtype).removeprefix('torch.')}"
+        )
     x = x.to(torch.float32)
     if x.ndim == 1 and len(x):
         return x
-    if x.ndim != 2 or not x.numel() or min(x.shape) > MAX_CHANNELS or (x.shape[0] == x.shape[1] > 1):
-        raise UserError(f"expected samples shaped (n,), (n, channels) or (channels, n), got {tuple(x.shape)}")
+    if (
+        x.ndim != 2
+        or not x.numel()
+        or min(x.shape) > MAX_CHANNELS
+        or (x.shape[0] == x.shape[1] > 1)
+    ):
+        raise UserError(
+            f"expected samples shaped (n,), (n, channels) or (channels, n), got {tuple(x.shape)}"
+        )
     x = x if x.shape[0] >= x.shape[1] else x.T  # (time, channels)
     if x.shape[1] > 1:
         say(f"{x.shape[1]} channels mixed down to one")
@@ -160,21 +174,29 @@ def save(path, waveform, rate=RATE):
 
     path = Path(path)
     if path.suffix.lower() not in (".wav", ".flac"):
-        raise UserError(f"{path}: audio is written as .wav or .flac, not as {path.suffix or 'a file without suffix'}")
+        raise UserError(
+            f"{path}: audio is written as .wav or .flac, not as {path.suffix or 'no suffix'}"
+        )
     x = torch.as_tensor(waveform).detach().cpu()
     if x.ndim != 1 or not len(x):
-        raise UserError(f"{path}: expected a waveform shaped (time,) with samples in it, got {tuple(x.shape)}")
+        raise UserError(
+            f"{path}: expected a waveform shaped (time,) with samples in it, got {tuple(x.shape)}"
+        )
     if not torch.isfinite(x).all():
-        raise UserError(f"{path}: not written, {int((~torch.isfinite(x)).sum())} samples are not finite")
+        raise UserError(
+            f"{path}: not written, {int((~torch.isfinite(x)).sum())} samples are not finite"
+        )
     if outside := int((x.abs() > 1).sum()):
         say(f"{path}: {outside} of {len(x)} samples clipped to full scale")
     try:
         with atomic(path) as temporary:
-            soundfile.write(temporary, to_int16(x), rate, subtype="PCM_16", format=path.suffix[1:].upper())
+            soundfile.write(
+                temporary, to_int16(x), rate, subtype="PCM_16", format=path.suffix[1:].upper()
+            )
     except (soundfile.SoundFileError, OSError) as error:
         raise UserError(f"{path} cannot be written: {error}") from None
 
 
 def to_int16(x):
-    """Samples re full scale as int16, as read: n / 32768 becomes n. What lies outside is clipped."""
+    """Samples re full scale as int16, n / 32768 as n; what lies outside is clipped."""
     return np.clip(np.round(np.asarray(x) * 32768), -32768, 32767).astype(np.int16)

@@ -21,7 +21,7 @@ STREET_FRACTIONS = (0.6, 0.1, 0.3)
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording. `name` is unique in its corpus; `samples` is its length at the corpus's rate."""
+    """One recording: its name, unique in the corpus, and its length at the corpus's rate."""
 
     name: str
     voice: str
@@ -55,7 +55,7 @@ class Corpus:
         return self._reader.waveform(clip.name)
 
     def noisy(self, clip):
-        """The noisy recording of a clip, in corpora that come in pairs; same length as the clean one.
+        """The noisy recording of a clip, in corpora that come in pairs; as long as the clean one.
 
         Raises:
             UserError: this corpus has no noisy recordings.
@@ -107,7 +107,7 @@ def _prompt_clip(name, fractions):
 
 
 def _street_clip(name, fractions):
-    """(kind, split) of a city recording such as "TraficHigh1", or None if it is not of the street."""
+    """(kind, split) of a city recording such as "TraficHigh1", None if not of the street."""
     kind = next((kind for kind in packages.STREET_KINDS if name.startswith(kind)), None)
     return kind and (kind, split_of(packages.SAME_RECORDING.get(name, name), fractions))
 
@@ -147,7 +147,7 @@ def _files(source, rate, fractions, min_seconds, recordings):
 
 
 class _Stored:
-    """Reads stretches of one int16 array on disk. Holds no open file, so that workers can copy it."""
+    """Reads stretches of one int16 array on disk. Holds no open file: workers can copy it."""
 
     def __init__(self, path, where, rate):
         self.path, self.where, self.rate = path, where, rate

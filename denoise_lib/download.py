@@ -52,7 +52,10 @@ def _transfer(url, part):
             have = 0
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
-        with open(part, "ab" if have else "wb") as file, bar(total, url.rsplit("/", 1)[-1], "B") as shown:
+        with (
+            open(part, "ab" if have else "wb") as file,
+            bar(total, url.rsplit("/", 1)[-1], "B") as shown,
+        ):
             shown.update(have)
             while chunk := response.read(CHUNK):
                 file.write(chunk)
@@ -63,4 +66,6 @@ def _transfer(url, part):
 
 def _continues(response, have):
     """Whether the answer is the rest of the file from byte `have` on."""
-    return response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+    return response.status == 206 and response.headers.get("Content-Range", "").startswith(
+        f"bytes {have}-"
+    )

@@ -31,10 +31,13 @@ def main():
 
     spec = importlib.util.find_spec("torchaudio")  # found without importing it, which would fail
     if spec is None:
-        raise SystemExit("denoise_lib.environment: torchaudio is not installed; install requirements.lock first")
+        raise SystemExit(
+            "denoise_lib.environment: torchaudio is not installed; install requirements.lock first"
+        )
     removed = remove_cuda_extension(Path(spec.origin).parent, torch.version.cuda)
     if removed:
-        print(f"torch {torch.__version__} has no CUDA: removed torchaudio/lib/*.so ({len(removed)} files)")
+        files = f"torchaudio/lib/*.so ({len(removed)} files)"
+        print(f"torch {torch.__version__} has no CUDA: removed {files}")
 
 
 if __name__ == "__main__":

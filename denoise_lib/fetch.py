@@ -13,7 +13,6 @@ release archive over HTTP. With DENOISE_MIRROR set, only from packages/ and from
 import os
 import shutil
 import subprocess
-from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
@@ -51,29 +50,26 @@ def fetch_corpus(name):
     made_with = store.parameters(name, CORPORA[name])
     if store.valid(index, made_with):
         return index
-    with _locked(cache):
-        if not store.valid(index, made_with):  # another process may have made it meanwhile
-            _make(index, name, made_with, cache)
+    try:
+        with _lock(cache):
+            if not store.valid(index, made_with):  # another process may have made it meanwhile
+                _make(index, name, made_with, cache)
+    except OSError as error:
+        raise UserError(
+            f"the cache folder {cache} cannot be used ({error}); set DENOISE_DATA to another"
+        ) from None
     return index
 
 
-@contextmanager
-def _locked(cache):
-    """Hold the cache's lock, so that two processes neither download twice nor mix their files."""
+def _lock(cache):
+    """The cache's lock, held: two processes neither download twice nor mix their files."""
+    cache.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(cache / "lock")
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(cache / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            say(f"waiting for another process that is filling {cache}")
-            lock.acquire()
-    except OSError as error:
-        raise UserError(f"the cache folder {cache} cannot be used ({error}); set DENOISE_DATA to another") from None
-    try:
-        yield
-    finally:
-        lock.release()
+        return lock.acquire(timeout=0)
+    except Timeout:
+        say(f"waiting for another process that is filling {cache}")
+        return lock.acquire()
 
 
 def _make(index, name, made_with, cache):
@@ -111,7 +107,9 @@ def _verified(package, path, folder):
     """Unpack a package file if it is what it should be; otherwise set it aside as *.bad."""
     try:
         if path.name == package.deb and (found := sha256(path)) != package.sha256:
-            raise UserError(f"wrong checksum: SHA-256 {found[:16]}..., expected {package.sha256[:16]}...")
+            raise UserError(
+                f"wrong checksum: SHA-256 {found[:16]}..., expected {package.sha256[:16]}..."
+            )
         unpack.recordings(package, path, folder)
     except UserError as error:
         bad = path.with_name(path.name + ".bad")
@@ -148,8 +146,22 @@ def _apt(package, kept):
     for folder in ("lists/partial", "cache/archives/partial", "new"):
         (own / folder).mkdir(parents=True, exist_ok=True)
     # The sandbox user cannot write to our folders; naming root keeps apt from warning about it.
-    command = ["apt-get", "-qq", "-o", f"Dir::State::lists={own}/lists", "-o", f"Dir::Cache={own}/cache"]
-    command += ["-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=2"]
+    command = [
+        "apt-get",
+        "-qq",
+        "-o",
+        f"Dir::State::lists={own}/lists",
+        "-o",
+        f"Dir::Cache={own}/cache",
+    ]
+    command += [
+        "-o",
+        "Debug::NoLocking=1",
+        "-o",
+        "APT::Sandbox::User=root",
+        "-o",
+        "Acquire::Retries=2",
+    ]
     if not (own / "updated").exists():
         say("reading the package lists")
         _run([*command, "update"], own)
@@ -165,7 +177,12 @@ def _apt(package, kept):
 def _run(command, folder):
     try:
         result = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900
+            command,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=900,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UserError(f"apt-get failed: {error}") from None

@@ -45,7 +45,7 @@ def sha256(path):
 
 
 def write_json(path, value):
-    """Write `value` as indented JSON, atomically. NaN and infinity are refused: they are not JSON."""
+    """Write `value` as indented JSON, atomically. NaN and infinity, not JSON, are refused."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     with atomic(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -14,7 +14,21 @@ from .errors import UserError
 from .files import sha256
 from .splits import share, split_of, split_of_unseen
 
-SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".g722", ".webm", ".mp4"}
+SUFFIXES = {
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".mp3",
+    ".opus",
+    ".m4a",
+    ".aac",
+    ".wma",
+    ".aif",
+    ".aiff",
+    ".g722",
+    ".webm",
+    ".mp4",
+}
 
 UNSEEN_SPEAKERS = 0.05  # share of VCTK's 110 speakers that training never hears
 
@@ -105,7 +119,9 @@ def plain(source):
     the name, so that equally named files of several voices (one sentence, often) stay together.
     """
     folder = _folder(source)
-    files = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+    files = [
+        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
+    ]
     found = []
     for path in _without_copies(sorted(files)):
         parts = path.relative_to(folder).parts

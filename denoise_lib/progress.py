@@ -14,7 +14,7 @@ def bar(total, what, unit="it"):
     """A tqdm bar on stderr, silent when stderr is no terminal (a log would fill with bars).
 
     Args:
-        total: number of steps, None if unknown. what: the label. unit: what a step is; "B" for bytes.
+        total: number of steps, None if unknown. what: the label. unit: of a step, "B" for bytes.
     """
     return tqdm(
         total=total,

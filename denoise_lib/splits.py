@@ -18,7 +18,7 @@ def split_of(name, fractions=FRACTIONS):
     A listing is never shuffled, so adding or removing clips moves no other clip.
     """
     at = share(name)
-    for split, end in zip(SPLITS, _ends(fractions)):
+    for split, end in zip(SPLITS[:3], _ends(fractions), strict=True):
         if at < end:
             return split
     return "unused"
@@ -36,6 +36,8 @@ def split_of_unseen(name, fractions=FRACTIONS):
 def _ends(fractions):
     """Upper ends of the three shares, checked."""
     if len(fractions) != 3 or min(fractions) < 0 or sum(fractions) > 1 + 1e-9:
-        raise ValueError(f"fractions of train, valid and test must be at least 0 and at most 1 in all, got {fractions}")
+        raise ValueError(
+            f"fractions of train, valid and test are at least 0 and at most 1 in all, got {fractions}"
+        )
     train, valid, test = fractions
     return train, train + valid, (1.0 if sum(fractions) > 1 - 1e-9 else sum(fractions))

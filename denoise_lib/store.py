@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import RATE, packages
+from . import RATE
 from .errors import UserError
 from .files import atomic, read_json, write_json
 from .progress import bar

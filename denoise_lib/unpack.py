@@ -1,11 +1,17 @@
 """Take recordings out of Debian packages and tar archives, and digest them."""
 
+import gzip
 import hashlib
 import io
+import lzma
 import tarfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from .errors import UserError
+
+# What reading a damaged archive raises. Other OSErrors, such as a full disk, are not its fault.
+_DAMAGED = (tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError, ValueError)
 
 
 def recordings(package, archive, folder):
@@ -30,7 +36,7 @@ def recordings(package, archive, folder):
         else:
             with open(archive, "rb") as file:
                 _extract(file, PurePosixPath("."), package.suffix, folder)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except _DAMAGED as error:
         raise UserError(f"{archive} cannot be unpacked: {error}") from None
     found = content(folder, package.suffix)
     if found != package.content:

@@ -1,0 +1,344 @@
+"""Fetching: from a local server and from a stand-in for apt-get, undisturbed and disturbed."""
+
+import json
+import os
+import re
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from archive_server import ArchiveServer, archive, package, prompts
+
+from denoise_lib import corpora, download, fetch, packages, store, unpack
+from denoise_lib.errors import UserError
+
+LANGUAGES = ("en", "ru")
+NAMES = ("hello", "digits/1", "digits/2", "vm-goodbye")
+
+
+@pytest.fixture
+def server():
+    server = ArchiveServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache folder, with nothing of the user's settings."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("DENOISE_DATA", str(folder))
+    monkeypatch.delenv("DENOISE_MIRROR", raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
+    return folder
+
+
+@pytest.fixture
+def upstream(server, cache, tmp_path, monkeypatch):
+    """The default speech corpus in small: two languages on a local server, no apt."""
+    made = []
+    for seed, language in enumerate(LANGUAGES):
+        recordings = prompts(NAMES, seed)
+        made.append(package(language, recordings, tmp_path / language))
+        server.files[made[-1].archive] = archive(recordings)
+    monkeypatch.setattr(fetch, "CORPORA", {"speech": tuple(made)})
+    monkeypatch.setenv("DENOISE_MIRROR", server.url)
+    return server
+
+
+def files(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def one_line(caught, *parts):
+    assert "\n" not in str(caught.value)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_from_upstream_and_then_from_the_cache(upstream, cache):
+    corpus = corpora.open_speech(fractions=(1, 0, 0))
+    assert [clip.name for clip in corpus.split("train")] == [f"en/{name}" for name in sorted(NAMES)]
+    assert len(upstream.log) == len(LANGUAGES)
+    clip = corpus.clips[0]
+    assert clip.samples == len(corpus.waveform(clip)) == 32000
+    assert 0.01 < corpus.waveform(clip).abs().max() <= 1
+    assert not (cache / "work").exists()
+
+    upstream.stop()  # from here on there is no network
+    again = corpora.open_speech(fractions=(1, 0, 0))
+    assert again.digest == corpus.digest
+    assert again.waveform(clip).equal(corpus.waveform(clip))
+    assert len(upstream.log) == len(LANGUAGES)
+
+
+def test_interrupted_download_resumes(upstream, cache):
+    upstream.breaks = 1
+    fetch.fetch_corpus("speech")
+    name = fetch.CORPORA["speech"][0].archive
+    half = len(upstream.files[name]) // 2
+    assert upstream.log[:2] == [(name, None), (name, f"bytes={half}-")]
+    assert (cache / "packages" / name).read_bytes() == upstream.files[name]
+
+
+def test_broken_connection_is_one_line_and_the_next_call_goes_on(upstream, cache):
+    upstream.breaks = download.TRIES
+    with pytest.raises(UserError) as caught:
+        fetch.fetch_corpus("speech")
+    one_line(caught, "sounds-en", "bytes arrived", "run again")
+    name = fetch.CORPORA["speech"][0].archive
+    assert files(cache / "packages") == [f"{name}.part"]
+    assert files(cache / "corpora") == []
+    have = (cache / "packages" / f"{name}.part").stat().st_size
+    upstream.log.clear()
+    fetch.fetch_corpus("speech")
+    assert upstream.log[0] == (name, f"bytes={have}-")
+    assert (cache / "packages" / name).read_bytes() == upstream.files[name]
+
+
+def test_a_server_that_cannot_resume_means_a_clean_start(upstream, cache):
+    upstream.breaks, upstream.ranges = 1, False
+    fetch.fetch_corpus("speech")
+    name = fetch.CORPORA["speech"][0].archive
+    assert (cache / "packages" / name).read_bytes() == upstream.files[name]
+
+
+def test_a_part_of_another_file_is_thrown_away(upstream, cache):
+    name = fetch.CORPORA["speech"][0].archive
+    (cache / "packages").mkdir(parents=True)
+    (cache / "packages" / f"{name}.part").write_bytes(b"x" * 10_000_000)
+    fetch.fetch_corpus("speech")
+    assert (cache / "packages" / name).read_bytes() == upstream.files[name]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (archive(prompts(NAMES, seed=9)), "other recordings"),
+        (archive(prompts(NAMES[:-1], seed=0)), "other recordings"),
+        (b"<html>please log in</html>", "cannot be unpacked"),
+        (archive(prompts(NAMES, seed=0))[:-4000], "cannot be unpacked"),
+        (archive({"../../outside.g722": b"x"}), "unsafe name"),
+    ],
+)
+def test_wrong_content_is_set_aside(upstream, cache, content, message):
+    name = fetch.CORPORA["speech"][0].archive
+    good, upstream.files[name] = upstream.files[name], content
+    with pytest.raises(UserError) as caught:
+        fetch.fetch_corpus("speech")
+    one_line(caught, name, message)
+    assert files(cache) == ["lock", f"{name}.bad"]
+    assert not (cache.parent / "outside.g722").exists()
+    upstream.files[name] = good
+    fetch.fetch_corpus("speech")
+
+
+def test_missing_archive_is_one_line(upstream, cache):
+    upstream.files.clear()
+    with pytest.raises(UserError) as caught:
+        fetch.fetch_corpus("speech")
+    one_line(caught, "sounds-en", "404", "by hand")
+    assert files(cache) == ["lock"]
+
+
+def test_no_network_and_an_empty_cache_is_one_line(upstream, cache):
+    upstream.stop()
+    with pytest.raises(UserError) as caught:
+        fetch.fetch_corpus("speech")
+    one_line(caught, "sounds-en", "refused")
+    assert files(cache) == ["lock"]
+
+
+def test_damaged_file_in_the_cache_is_fetched_again(upstream, cache, capsys):
+    fetch.fetch_corpus("speech")
+    shutil.rmtree(cache / "corpora")
+    name = fetch.CORPORA["speech"][1].archive
+    path = cache / "packages" / name
+    path.write_bytes(path.read_bytes()[:-100])
+    upstream.log.clear()
+    fetch.fetch_corpus("speech")
+    assert upstream.log == [(name, None)]
+    assert "fetching it again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["parameters", "index", "array"])
+def test_a_decoded_corpus_that_does_not_fit_is_made_anew_without_network(upstream, damage):
+    index = fetch.fetch_corpus("speech")
+    good = json.loads(index.read_text())
+    array = index.parent / good["samples"]
+    if damage == "parameters":
+        other = {**good, "made_with": {**good["made_with"], "rate": 8000}}
+        index.write_text(json.dumps(other))
+    elif damage == "index":
+        index.write_text(index.read_text()[:100])
+    else:
+        array.write_bytes(array.read_bytes()[:-100])
+    upstream.stop()
+    assert fetch.fetch_corpus("speech") == index
+    assert json.loads(index.read_text()) == good
+    assert len(np.load(array)) == good["length"]
+
+
+def test_an_interruption_while_decoding_leaves_nothing_half_written(upstream, cache, monkeypatch):
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_prompt", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fetch.fetch_corpus("speech")
+    assert not (cache / "work").exists()
+    assert files(cache / "corpora") == []
+    fetch.fetch_corpus("speech")
+    assert len(upstream.log) == len(LANGUAGES)  # nothing was downloaded twice
+
+
+def test_two_at_once_download_once(upstream):
+    failures = []
+
+    def run():
+        try:
+            fetch.fetch_corpus("speech")
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert failures == []
+    assert len(upstream.log) == len(LANGUAGES)
+
+
+def test_empty_and_repeated_recordings_are_dropped(server, cache, tmp_path, monkeypatch):
+    recordings = prompts(["b", "a", "silence/1"])
+    recordings["copy/of-b.g722"] = recordings["b.g722"]
+    recordings["empty.g722"] = b""
+    made = package("en", recordings, tmp_path / "en")
+    server.files[made.archive] = archive(recordings)
+    monkeypatch.setattr(fetch, "CORPORA", {"speech": (made,)})
+    monkeypatch.setenv("DENOISE_MIRROR", server.url)
+    names = [clip.name for clip in corpora.open_speech(fractions=(1, 0, 0)).clips]
+    assert names == ["en/a", "en/b"]
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(upstream, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DENOISE_DATA", str(tmp_path / "file" / "cache"))
+    with pytest.raises(UserError) as caught:
+        fetch.fetch_corpus("speech")
+    one_line(caught, "DENOISE_DATA")
+
+
+# --- apt ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def apt(cache, tmp_path, monkeypatch):
+    """A stand-in for apt-get, first on the PATH; its `download` runs the given shell line."""
+    calls = tmp_path / "calls"
+
+    def install(download, update=""):
+        script = tmp_path / "bin" / "apt-get"
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(
+            f'#!/bin/sh\necho "$@" >> {calls}\nlast=\nfor last; do :; done\n'
+            f'case "$*" in\n*update) {update or ":"} ;;\n*) {download} ;;\nesac\n'
+        )
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+        return calls
+
+    return install
+
+
+STREET = packages.STREET[0]
+
+
+@pytest.fixture(scope="session")
+def street_deb(street):
+    """The real package file of the city recordings; opening `street` has fetched it."""
+    return fetch.cache_folder() / "packages" / STREET.deb
+
+
+def test_apt_is_asked_as_any_user_may(street_deb, apt, cache):
+    calls = apt(f"cp {street_deb} .")
+    fetch.fetch_corpus("street")
+    update, get = calls.read_text().splitlines()
+    assert update.endswith(" update")
+    assert get.endswith(f" download {STREET.name}={STREET.version}")
+    for call in (update, get):  # lists and caches of its own: the system's need root
+        assert re.search(r"Dir::State::lists=(\S+)", call)[1].startswith(str(cache))
+        assert re.search(r"Dir::Cache=(\S+)", call)[1].startswith(str(cache))
+    assert files(cache / "packages") == [STREET.deb]
+
+
+def test_wrong_checksum_is_one_line(apt, cache, street_deb):
+    apt(f'cp {street_deb} . && printf x >> "$(ls *.deb)"')
+    with pytest.raises(UserError) as caught:
+        fetch.fetch_corpus("street")
+    one_line(caught, STREET.deb, "wrong checksum", STREET.sha256[:16])
+    assert files(cache) == [f"{STREET.deb}.bad", "lock"]
+
+
+@pytest.mark.parametrize("step", ["update", "download"])
+def test_what_apt_complains_about_is_said(apt, cache, step):
+    complaint = "echo 'W: unimportant' >&2; echo 'E: Unable to reach the mirror' >&2; exit 100"
+    apt(**{"download": ":", step: complaint})
+    with pytest.raises(UserError) as caught:
+        fetch.fetch_corpus("street")
+    one_line(caught, "E: Unable to reach the mirror", STREET.deb, "by hand")
+    assert "unimportant" not in str(caught.value)
+    assert files(cache) == ["lock"]
+
+
+def test_upstream_steps_in_where_apt_fails(apt, upstream, monkeypatch):
+    apt("echo 'E: Unable to locate package' >&2; exit 100")
+    monkeypatch.delenv("DENOISE_MIRROR")
+    monkeypatch.setattr(packages, "UPSTREAM", upstream.url)
+    fetch.fetch_corpus("speech")
+    assert len(upstream.log) == len(LANGUAGES)
+
+
+def test_without_apt_the_street_says_how_to_get_it(cache, monkeypatch):
+    monkeypatch.setattr(fetch.shutil, "which", lambda name: None)
+    with pytest.raises(UserError) as caught:
+        fetch.fetch_corpus("street")
+    one_line(caught, "no apt-get", STREET.deb, str(cache / "packages"))
+
+
+def test_a_package_put_in_place_by_hand_is_used(cache, monkeypatch, street_deb):
+    monkeypatch.setattr(fetch.shutil, "which", lambda name: None)
+    (cache / "packages").mkdir(parents=True)
+    shutil.copy(street_deb, cache / "packages")
+    index = json.loads(fetch.fetch_corpus("street").read_text())
+    assert "TraficHigh1" in [clip["name"] for clip in index["clips"]]
+
+
+def test_something_else_called_deb_is_refused(tmp_path):
+    path = tmp_path / "lincity.deb"
+    path.write_bytes(b"PK\x03\x04" + bytes(100))
+    with pytest.raises(UserError, match="not a Debian package"):
+        unpack.recordings(STREET, path, tmp_path)
+
+
+def test_packages_are_pinned():
+    every = packages.SPEECH + packages.STREET
+    assert len(every) == 6
+    for item in every:
+        assert re.fullmatch("[0-9a-f]{64}", item.sha256)
+        assert re.fullmatch("[0-9a-f]{64}", item.content)
+        assert item.credit
+    assert len({item.sha256 for item in every}) == len({item.content for item in every}) == 6
+
+
+def test_cache_folder_is_the_users_own(monkeypatch):
+    monkeypatch.delenv("DENOISE_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere/else")
+    assert fetch.cache_folder().name == "denoise_lib"
+    monkeypatch.setenv("DENOISE_DATA", "~/corpora")
+    assert fetch.cache_folder() == Path.home() / "corpora"
