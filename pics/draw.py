@@ -375,8 +375,8 @@ def dcunet():
     for index, text in enumerate([
         "Each layer is a complex convolution, (A + iB) \u2217 (x + iy) = (A\u2217x \u2212 B\u2217y) + i (B\u2217x + A\u2217y), "
         "complex batch norm and leaky CReLU; the last is the convolution alone.",
-        f"Drawn: DCUnet-10; 16 and 20 are deeper. The light one has {small} channels, reads X with its magnitude "
-        "to the power of 0.5, and adds O \u00b7 X to X.",
+        f"Drawn: DCUnet-10; 16 and 20 are deeper. The small one has {small} channels, reads X with its magnitude "
+        f"to the power of {DCUnet.PRESETS['small']['compression']}, and adds O \u00b7 X to X.",
     ]):  # fmt: skip
         svg.text(width / 2, 482 + 24 * index, text, 12, QUIET)
     return svg

@@ -1,4 +1,4 @@
-"""The whole report at its smallest, through the command line, and the page it makes in a browser."""
+"""The whole report at its smallest, through the command line, and its page in a browser."""
 
 import hashlib
 import json
@@ -53,7 +53,7 @@ def records(clone):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A copy of the project in which `report --profile smoke` has run: (folder, what was printed)."""
+    """A copy of the project where `report --profile smoke` has run: (folder, what was printed)."""
     clone = tmp_path_factory.mktemp("clone")
     for part in PARTS:
         source, target = ROOT / part, clone / part
@@ -111,7 +111,7 @@ def test_noisy_scores_are_the_same_whatever_the_network(built):
     assert all(len(set(values)) == 1 for values in noisy.values()), noisy
 
 
-def test_provenance_is_whole_and_tells_nothing_of_the_machine_s_folders(built):
+def test_provenance_is_whole_and_tells_no_folder_of_the_machine(built):
     clone, _ = built
     past = results(clone)["provenance"]
     assert list(past["seconds"]) == NOTEBOOKS and set(past["corpora"]) == {"speech", "noise"}
@@ -148,7 +148,7 @@ def test_second_report_runs_no_notebook(built):
     ("arguments", "message"),
     [
         (["report", "--profile", "fast"], "no profile 'fast'; choose one of full, quick, smoke"),
-        (["notebook", "09_x", "--profile", "smoke"], "no notebook '09_x'; there are 01_noise_design"),
+        (["notebook", "09_x", "--profile", "smoke"], "no notebook '09_x'; there are 01_noise"),
         (["notebook", "03_wavenet", "-p", "step", "2"], "03_wavenet: unknown parameter 'step'"),
         (["notebook", "03_wavenet", "-p", "steps", "few"], "steps = 'few' does not fit"),
     ],
