@@ -6,7 +6,7 @@ from pathlib import Path
 from . import packages
 from .errors import UserError
 from .files import atomic, read_json
-from .labels import label, number
+from .labels import number
 
 # name in audio/ -> (notebook, example, version, what it is)
 SOUNDS = {
@@ -38,17 +38,18 @@ def copy(build: Path, folder: Path) -> None:
     Raises:
         UserError: a run or one of its sounds is missing.
     """
-    lines = []
+    lines, sources = [], {}
     for name, (notebook, key, version, what) in SOUNDS.items():
-        source = build / notebook / "examples"
-        example = read_json(source / f"{key}.json")
+        example = read_json(build / notebook / "examples" / f"{key}.json")
         found = [each for each in example["versions"] if each["name"] == version]
         if not found:
-            raise UserError(f"{source / key}.json has no version {version!r}")
-        with atomic(folder / f"{name}.flac") as temporary:
-            shutil.copyfile(source / found[0]["file"], temporary)
+            raise UserError(f"{notebook}, example {key!r} has no version {version!r}")
+        sources[name] = build / notebook / "examples" / found[0]["file"]
         wsdr = number(found[0]["scores"].get("wsdr"))
-        lines.append(f"| `{name}.flac` | {label(what)} | {wsdr} | `{example['clip']}` |")
+        lines.append(f"| `{name}.flac` | {what} | {wsdr} | `{example['clip']}` |")
+    for name, source in sources.items():
+        with atomic(folder / f"{name}.flac") as temporary:
+            shutil.copyfile(source, temporary)
     with atomic(folder / "README.md") as temporary:
         temporary.write_text(_credits(lines), encoding="utf-8")
 

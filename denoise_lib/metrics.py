@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from multiprocessing import get_context
@@ -126,5 +127,10 @@ def _score_pair(job):
 def _workers() -> ProcessPoolExecutor:
     # Started afresh rather than forked: a fork of a process with running threads can hang.
     return ProcessPoolExecutor(
-        os.cpu_count(), get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+        os.cpu_count(), get_context("spawn"), initializer=_start_worker
     )
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle

@@ -1,19 +1,26 @@
-"""Copy the built page of the quick profile to docs/, where visitors read it without building."""
+"""Copy the built page of the quick profile, its example clips and its trained networks to where
+visitors and users find them without building."""
 
 import shutil
 from pathlib import Path
 
-from . import readme
+from . import examples, readme
 from .errors import UserError
 from .files import atomic, read_json
 from .page import BUDGET
 from .runner import ROOT
 
 PROFILE = "quick"
+# Name for load_pretrained() -> checkpoint of the runs.
+PRETRAINED = {
+    "dcunet-stft": "04_dcunet/both.safetensors",
+    "dcunet-street": "05_street_noise/street.safetensors",
+}
 
 
 def publish(root=ROOT):
-    """Copy report/index.html and report/results.json to docs/ and bring README's table in step.
+    """Copy report/index.html and report/results.json to docs/, example clips to audio/, trained
+    networks to denoise_lib/pretrained/, and bring README's table in step.
 
     Raises:
         UserError: there is no page, it is of another profile or too large, or its numbers were not
@@ -44,9 +51,20 @@ def publish(root=ROOT):
             "the runs are of different commits: `make clean report` makes them all again"
         )
     text = readme.rewritten((root / "README.md").read_text(encoding="utf-8"), results)
-    for name in ("index.html", "results.json"):
-        with atomic(root / "docs" / name) as temporary:
-            shutil.copyfile(root / "report" / name, temporary)
+    build = root / "report" / "build" / PROFILE
+    copies = {root / "docs" / name: root / "report" / name for name in ("index.html", "results.json")}
+    for name, source in PRETRAINED.items():
+        copies[root / "denoise_lib" / "pretrained" / f"{name}.safetensors"] = build / source
+    for source in copies.values():
+        if not source.exists():
+            raise UserError(f"{source} does not exist: run `make report`")
+    examples.copy(build, root / "audio")
+    for target, source in copies.items():
+        with atomic(target) as temporary:
+            shutil.copyfile(source, temporary)
     with atomic(root / "README.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
-    print(f"published {page.stat().st_size / 1e6:.1f} MB to docs/; commit docs/ and README.md")
+    print(
+        f"published {page.stat().st_size / 1e6:.1f} MB to docs/; "
+        "commit docs/, audio/, denoise_lib/pretrained/ and README.md"
+    )

@@ -107,7 +107,11 @@ def test_dcunet_presets_in_chunks(preset):
 
 
 def test_autoencoder_is_two_convolutions():
-    assert parameters(ConvAutoencoder()) == 2 * 32 * 2048 + 32 + 1
+    model = ConvAutoencoder()
+    assert parameters(model) == 2 * 32 * 2048 + 32 + 1
+    x = noise(2, 6400)
+    torch.testing.assert_close(model.encode(x), model.encoder(x[:, None]), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(model(x), model.decoder(torch.tanh(model.encoder(x[:, None])))[:, 0])
 
 
 def test_wavenet_of_the_paper():

@@ -5,9 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
+from denoise_lib import enhance, examples
+from denoise_lib.audio import load
+from denoise_lib.checkpoints import pretrained_names
 from denoise_lib.errors import UserError
-from denoise_lib.publish import publish
+from denoise_lib.publish import PRETRAINED, publish
 from denoise_lib.readme import END, START, rewritten, table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,7 +106,23 @@ def built(tmp_path):
     (tmp_path / "report" / "index.html").write_text("<p>page</p>")
     (tmp_path / "report" / "results.json").write_text(json.dumps(results()))
     (tmp_path / "README.md").write_text(f"{START}\n{END}\n")
+    build = tmp_path / "report" / "build" / "quick"
+    for notebook, key, version, _ in examples.SOUNDS.values():
+        add_example(build / notebook, key, version)
+    for source in PRETRAINED.values():
+        (build / source).write_bytes(source.encode())
     return tmp_path
+
+
+def add_example(folder, key, version):
+    """One more version of an example that a run has kept."""
+    path = folder / "examples" / f"{key}.json"
+    kept = json.loads(path.read_text()) if path.exists() else {"clip": "en/one", "versions": []}
+    file = f"{key}-{len(kept['versions'])}.flac"
+    kept["versions"].append({"name": version, "file": file, "scores": {"wsdr": -0.5}})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(kept))
+    (path.parent / file).write_text(f"{folder.name} {key} {version}")
 
 
 def test_publish_copies_the_page_and_brings_readme_in_step(built):
@@ -110,6 +130,28 @@ def test_publish_copies_the_page_and_brings_readme_in_step(built):
     assert (built / "docs" / "index.html").read_text() == "<p>page</p>"
     assert json.loads((built / "docs" / "results.json").read_text()) == results()
     assert table(results()) in (built / "README.md").read_text(encoding="utf-8")
+
+
+def test_publish_copies_example_clips_with_credits_and_trained_networks(built):
+    publish(built)
+    assert (built / "audio" / "out_01.flac").read_text() == "04_dcunet both1 dcunet"
+    assert (built / "audio" / "ex_street2.flac").read_text() == "05_street_noise street2 noisy"
+    told = (built / "audio" / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}.flac`" in told for name in examples.SOUNDS)
+    assert "Allison Smith, CC BY-SA 3.0" in told and "LinCity-NG" in told
+    for name, source in PRETRAINED.items():
+        shipped = built / "denoise_lib" / "pretrained" / f"{name}.safetensors"
+        assert shipped.read_text() == source
+
+
+def test_published_sounds_and_networks_are_there():
+    """The repository holds what `make publish` makes, and the networks load and run."""
+    for name in examples.SOUNDS:
+        assert len(load(ROOT / "audio" / f"{name}.flac", quiet=True)) > 16000
+    assert (ROOT / "audio" / "README.md").exists()
+    assert pretrained_names() == sorted(PRETRAINED)
+    for name in PRETRAINED:
+        assert enhance(0.05 * torch.ones(1000), name).shape == (1000,)
 
 
 def replace_results(built, **changes):
@@ -129,6 +171,7 @@ def replace_results(built, **changes):
         (lambda built: replace_results(built, commit=None), "different commits"),
         (lambda built: (built / "report" / "index.html").write_bytes(bytes(8_000_001)), "8.0 MB"),
         (lambda built: (built / "README.md").write_text("prose"), "no results table"),
+        (lambda built: shutil.rmtree(built / "report" / "build" / "quick" / "04_dcunet"), "04_dcunet"),
     ],
 )
 def test_publish_refuses_and_copies_nothing(built, spoil, message):

@@ -52,7 +52,18 @@ class ConvAutoencoder(nn.Module):
 
     def forward(self, noisy: Tensor) -> Tensor:
         length = noisy.shape[-1]
-        code = self.encoder(F.pad(noisy, (0, -length % self.stride))[:, None])
+        code = self.encode(F.pad(noisy, (0, -length % self.stride)))
         if self.config["tanh"]:
             code = torch.tanh(code)
         return self.decoder(code)[:, 0, :length]
+
+    def encode(self, waveform: Tensor) -> Tensor:
+        """``self.encoder`` as a matrix product, (batch, time) -> (batch, channels, frames).
+
+        The same numbers, but on a CPU oneDNN's convolution of one long channel is twenty to a
+        hundred times slower than on the short one of a training crop.
+        """
+        convolution = self.encoder
+        padded = F.pad(waveform, (convolution.padding[0], convolution.padding[0]))
+        frames = padded.unfold(-1, self.config["kernel"], self.stride)  # (batch, frames, kernel)
+        return F.linear(frames, convolution.weight[:, 0], convolution.bias).transpose(1, 2)
