@@ -113,7 +113,7 @@ def waveforms(waveforms, rate=RATE, title=None):
         rate: samples per second.
         title: of the whole figure.
     """
-    size = (7.6, 0.5 + 1.05 * len(waveforms))
+    size = (7.6, max(2.2, 0.5 + 1.05 * len(waveforms)))
     figure, axes = subplots(len(waveforms), 1, size, sharex=True, sharey=True, squeeze=False)
     for axis, (name, waveform) in zip(axes[:, 0], waveforms.items(), strict=True):
         low, high, times = _envelope(as_array(waveform), rate)

@@ -61,7 +61,8 @@ def compare(versions, rate=RATE, *, title, listen_for="", scores=None, gain_db=N
         raise UserError(
             f"compare({title!r}) has scores of {sorted(unknown)}, but plays {list(arrays)}"
         )
-    if seconds:
+    cut = seconds is not None and seconds * rate < next(iter(lengths.values()))
+    if cut:
         arrays = {name: array[: max(1, round(seconds * rate))] for name, array in arrays.items()}
     if gain_db is None:
         gain_db = common_gain_db(arrays.values())
@@ -69,7 +70,7 @@ def compare(versions, rate=RATE, *, title, listen_for="", scores=None, gain_db=N
     if max(float(np.abs(array).max()) for array in arrays.values()) * gain > 1:
         raise UserError(f"compare({title!r}): a gain of {gain_db} dB would clip; leave gain_db out")
     played = {name: array * np.float32(gain) for name, array in arrays.items()}
-    return Player(title, played, rate, float(gain_db), listen_for, scores or {})
+    return Player(title, played, rate, float(gain_db), listen_for, scores or {}, cut)
 
 
 def common_gain_db(waveforms):
@@ -94,6 +95,7 @@ class Player:
     gain_db: float
     listen_for: str = ""
     scores: dict = field(default_factory=dict, repr=False)
+    cut: bool = False  # the scores are of a longer clip
 
     @property
     def seconds(self):
@@ -114,8 +116,11 @@ class Player:
             lines.append(f'<p class="player-hint">What to listen for: {hint}</p>')
         lines += [self._version(name, waveform) for name, waveform in self.versions.items()]
         low, high = (number(level, 0) for level in DB_RANGE)
+        beginning = (
+            "the clip’s beginning, scores of the whole; " if self.cut and self.scores else ""
+        )
         lines.append(
-            f'<p class="player-foot"><span>gain {number(self.gain_db, 1)} dB, the same for all '
+            f'<p class="player-foot"><span>{beginning}gain {number(self.gain_db, 1)} dB, the same for all '
             f'versions</span> <span class="player-scale">{low}<i></i>{high} dB re full scale'
             f"</span></p></div>"
         )

@@ -166,6 +166,12 @@ def test_excerpt():
     assert compare({"clean": voice(seconds=0.5)}, title="x", seconds=3).seconds == 0.5
 
 
+def test_scores_of_an_excerpt_are_said_to_be_of_the_whole():
+    given = {"versions": {"clean": voice(seconds=0.5)}, "scores": {"clean": {"wsdr": -1}}}
+    assert "scores of the whole" in compare(**given, title="x", seconds=0.2).html()
+    assert "scores of the whole" not in compare(**given, title="x", seconds=0.5).html()
+
+
 @pytest.mark.parametrize("samples", [1, 2, 100, 16001])
 def test_any_length_plays(samples):
     html = compare({"clean": torch.full((samples,), 0.1)}, title="x").html()

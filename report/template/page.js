@@ -6,8 +6,13 @@
 
   function mark() {
     const line = window.innerHeight / 3;
-    const end = window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 2;
-    const read = end ? sections.at(-1) : sections.filter((section) => section.getBoundingClientRect().top <= line).at(-1);
+    const top = (section) => section.getBoundingClientRect().top;
+    let read = sections.filter((section) => top(section) <= line).at(-1);
+    if (window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 2) {
+      // The last sections are too short to come to the top: the one asked for, or else the last.
+      const asked = sections.find((section) => `#${section.id}` === location.hash);
+      read = asked && top(asked) >= 0 && top(asked) < window.innerHeight ? asked : sections.at(-1);
+    }
     for (const [id, link] of links) {
       if (read && id === read.id) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
@@ -41,6 +46,6 @@
     const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
     for (let parent = target && target.closest("details"); parent; parent = parent.parentElement.closest("details")) parent.open = true;
   }
-  window.addEventListener("hashchange", reveal);
+  window.addEventListener("hashchange", () => { reveal(); mark(); });
   reveal();
 })();
