@@ -116,13 +116,12 @@ class Player:
             lines.append(f'<p class="player-hint">What to listen for: {hint}</p>')
         lines += [self._version(name, waveform) for name, waveform in self.versions.items()]
         low, high = (number(level, 0) for level in DB_RANGE)
-        beginning = (
-            "the clip’s beginning, scores of the whole; " if self.cut and self.scores else ""
-        )
+        gain = f"gain {number(self.gain_db, 1)} dB, the same for all versions"
+        if self.cut and self.scores:
+            gain = f"the clip’s beginning, scores of the whole; {gain}"
         lines.append(
-            f'<p class="player-foot"><span>{beginning}gain {number(self.gain_db, 1)} dB, the same for all '
-            f'versions</span> <span class="player-scale">{low}<i></i>{high} dB re full scale'
-            f"</span></p></div>"
+            f'<p class="player-foot"><span>{gain}</span> <span class="player-scale">{low}<i></i>'
+            f"{high} dB re full scale</span></p></div>"
         )
         return "\n".join(lines)
 
