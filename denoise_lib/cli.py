@@ -158,9 +158,9 @@ def notebook(
 @command
 def page(profile: Profile = "quick"):
     """Build the page from finished runs."""
-    from . import page as page_module
+    from . import runner
 
-    print(page_module.build(profile))
+    print(runner.Study(profile).build_page())
 
 
 @command

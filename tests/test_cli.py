@@ -1,0 +1,142 @@
+"""The command line: arguments arrive, and what goes wrong is one line and an exit status."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from denoise_lib import cli, page, publish, runner
+from denoise_lib.errors import UserError
+
+
+def run(capsys, *arguments):
+    """(exit status, stdout, stderr) of `denoise ARGUMENTS`."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    out, err = capsys.readouterr()
+    return caught.value.code, out, err
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What the bodies of the commands were called with."""
+    calls = []
+
+    def record(name):
+        return lambda *args: calls.append((name, *args)) or Path("report/index.html")
+
+    monkeypatch.setattr(runner, "report", record("report"))
+    monkeypatch.setattr(runner, "notebook", record("notebook"))
+    monkeypatch.setattr(page, "build", lambda profile, root: record("page")(profile))
+    monkeypatch.setattr(publish, "publish", record("publish"))
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "call"),
+    [
+        (["report"], ("report", "quick")),
+        (["report", "--profile", "smoke"], ("report", "smoke")),
+        (["notebook", "03_wavenet"], ("notebook", "03_wavenet", {}, "quick")),
+        (
+            ["notebook", "03_wavenet", "-p", "steps", "50", "-p", "snr_db", "-5"],
+            ("notebook", "03_wavenet", {"steps": "50", "snr_db": "-5"}, "quick"),
+        ),
+        (
+            ["notebook", "-p", "voice", "a=b c", "02_autoencoder", "--profile", "smoke"],
+            ("notebook", "02_autoencoder", {"voice": "a=b c"}, "smoke"),
+        ),
+        (["page", "--profile", "smoke"], ("page", "smoke")),
+        (["publish"], ("publish",)),
+    ],
+)
+def test_arguments_arrive(capsys, calls, arguments, call):
+    status, _, err = run(capsys, *arguments)
+    assert (status, err) == (0, "")
+    assert calls == [call]
+
+
+def test_what_the_user_can_put_right_is_one_line(capsys, monkeypatch):
+    def fails(profile):
+        raise UserError(f"no profile {profile!r}:\n  there are smoke and quick")
+
+    monkeypatch.setattr(runner, "report", fails)
+    status, out, err = run(capsys, "report", "--profile", "nope")
+    assert (status, out) == (1, "")
+    assert err == "denoise: no profile 'nope': there are smoke and quick\n"
+
+
+def test_interruption_is_one_line(capsys, monkeypatch):
+    def interrupted(profile):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "report", interrupted)
+    assert run(capsys, "report") == (130, "", "denoise: interrupted\n")
+
+
+def test_other_errors_are_not_hidden(monkeypatch):
+    def broken(profile):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(runner, "report", broken)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["report"])
+
+
+@pytest.mark.parametrize("command", ["report", "notebook", "page"])
+def test_unknown_profile_names_those_that_exist(capsys, command):
+    arguments = [command, *(["04_dcunet"] if command == "notebook" else []), "--profile", "nope"]
+    status, _, err = run(capsys, *arguments)
+    assert status == 1
+    assert err.startswith("denoise: ")
+    assert err.count("\n") == 1
+    for name in ("nope", "smoke", "quick", "full"):
+        assert name in err
+
+
+def test_parameter_without_value_is_one_line(capsys, calls):
+    status, _, err = run(capsys, "notebook", "03_wavenet", "-p", "steps")
+    assert status == 1
+    assert "-p takes a name and a value" in err
+    assert calls == []
+
+
+@pytest.mark.parametrize("arguments", [["notebook"], ["report", "--speed", "9"], ["dance"]])
+def test_wrong_usage(capsys, calls, arguments):
+    status, _, err = run(capsys, *arguments)
+    assert status == 2
+    assert "Traceback" not in err
+    assert calls == []
+
+
+def test_help_names_every_command(capsys):
+    status, out, _ = run(capsys, "--help")
+    assert status == 0
+    for command in ("fetch", "report", "notebook", "page", "publish"):
+        assert f"\n  {command} " in out
+
+
+def test_fetch_says_what_there_is(capsys, speech, street):
+    status, out, _ = run(capsys, "fetch")
+    assert status == 0
+    assert f"speech: {len(speech.clips)} clips" in out
+    assert f"street: {len(street.clips)} clips" in out
+
+
+def test_fetch_without_network_and_cache_is_one_line(tmp_path):
+    """The whole way, in a process of its own: an unreachable mirror, an empty cache."""
+    settings = {"DENOISE_DATA": str(tmp_path), "DENOISE_MIRROR": "http://127.0.0.1:9/"}
+    result = subprocess.run(
+        [sys.executable, "-m", "denoise_lib.cli", "fetch"],
+        env={**os.environ, **settings, "no_proxy": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    assert "cannot be fetched" in result.stderr.splitlines()[-1]
+    assert result.stderr.splitlines()[-1].startswith("denoise: ")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["lock"]

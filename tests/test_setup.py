@@ -1,0 +1,254 @@
+"""The set-up: lists of packages in step, make as it is documented, an import that is quick."""
+
+import ast
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+import denoise_lib
+from denoise_lib import environment
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYTHONS = ("3.11", "3.12", "3.13")
+
+
+def declared(*extras):
+    lists = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][name] for name in extras)]
+    return [Requirement(line) for lines in lists for line in lines]
+
+
+def pins():
+    """{canonical name: version} of requirements.lock."""
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pairs = [re.split("==", line) for line in lines if line and not line.startswith("#")]
+    assert all(len(pair) == 2 for pair in pairs), "every line of the lock file is name==version"
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def test_lock_holds_every_declared_package_in_its_range():
+    locked = pins()
+    for requirement in declared("test"):
+        version = locked.get(canonicalize_name(requirement.name))
+        assert version, f"{requirement.name} is not in requirements.lock"
+        assert version in requirement.specifier, f"{requirement} is locked at {version}"
+
+
+def test_lock_is_portable():
+    locked = pins()
+    assert (locked["torch"], locked["torchaudio"]) == ("2.13.0", "2.11.0")
+    assert not any("+" in version for version in locked.values())
+    assert "pip" not in locked
+    assert "denoise-lib" not in locked
+
+
+def test_lock_is_complete_and_installed():
+    # What an installed package needs is pinned as well: a second installation is the same.
+    locked = pins()
+    for name, version in locked.items():
+        installed = importlib.metadata.distribution(name)
+        assert installed.version.split("+")[0] == version, f"{name}: run make"
+        for line in installed.requires or []:
+            need = Requirement(line)
+            if need.marker is None or need.marker.evaluate({"extra": ""}):
+                assert canonicalize_name(need.name) in locked, f"{name} needs {need.name}"
+
+
+def test_conda_installs_the_same():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python = next(item for item in conda["dependencies"] if str(item).startswith("python="))
+    assert python.removeprefix("python=") in SpecifierSet(PROJECT["requires-python"])
+    assert "pip" in conda["dependencies"]
+    pip = next(item["pip"] for item in conda["dependencies"] if isinstance(item, dict))
+    assert pip == ["-r requirements.lock"]
+
+
+def test_python_versions_are_said_alike():
+    supported = SpecifierSet(PROJECT["requires-python"])
+    assert [v for v in ("3.10", *PYTHONS, "3.14") if v in supported] == list(PYTHONS)
+    assert f"{sys.version_info.major}.{sys.version_info.minor}" in PYTHONS
+
+
+def imported(folder):
+    """Top-level names of the third-party modules that the Python files in a folder import."""
+    names = set()
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.add(node.module.split(".")[0])
+    own = {path.stem for path in (ROOT / folder).glob("*.py")} | {"denoise_lib"}
+    return names - own - sys.stdlib_module_names
+
+
+@pytest.mark.parametrize(("folder", "extras"), [("denoise_lib", ()), ("tests", ("test",))])
+def test_every_import_is_declared(folder, extras):
+    distributions = importlib.metadata.packages_distributions()
+    allowed = {canonicalize_name(requirement.name) for requirement in declared(*extras)}
+    for module in imported(folder):
+        homes = {canonicalize_name(name) for name in distributions.get(module, [])}
+        assert homes & allowed, f"{folder} imports {module}, which pyproject.toml does not declare"
+
+
+def test_import_is_quick_and_names_resolve():
+    code = "import denoise_lib, denoise_lib.cli, sys; assert 'torch' not in sys.modules, 'torch'"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    for name in denoise_lib.__all__:
+        assert getattr(denoise_lib, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        denoise_lib.nothing  # noqa: B018
+    assert denoise_lib.__version__ == PROJECT["version"]
+
+
+@pytest.mark.parametrize(("cuda", "left"), [(None, ["libctc.py"]), ("13.0", None)])
+def test_torchaudio_keeps_its_extension_only_with_cuda(tmp_path, cuda, left):
+    names = ["_torchaudio.abi3.so", "libctc.py", "libtorchaudio.so"]
+    (tmp_path / "lib").mkdir()
+    for name in names:
+        (tmp_path / "lib" / name).touch()
+    removed = environment.remove_cuda_extension(tmp_path, cuda)
+    assert sorted(os.listdir(tmp_path / "lib")) == (left or names)
+    assert len(removed) == (0 if left is None else 2)
+    assert environment.remove_cuda_extension(tmp_path, cuda) == []
+
+
+# --- make --------------------------------------------------------------------------------------
+
+TARGETS = "report test lab fetch bench clean publish notebook help".split()
+
+
+def make(*arguments, cwd=ROOT, **variables):
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    return subprocess.run(
+        ["make", *arguments], cwd=cwd, env={**clean, **variables}, capture_output=True, text=True
+    )
+
+
+def test_help_lists_every_target():
+    shown = make("help").stdout
+    for target in TARGETS:
+        assert re.search(rf"^  {target} +\w", shown, re.MULTILINE), target
+    assert make().stdout == shown
+    assert "PROFILE=smoke|quick|full" in shown
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A bare checkout with a stand-in for Python, whose installations go as the file `pip` says."""
+    for name in ("Makefile", "requirements.lock", "pyproject.toml", "tools"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    log, pip = tmp_path / "log", tmp_path / "pip"
+    pip.write_text("exit 0\n")
+    fake = tmp_path / "python"
+    fake.write_text(
+        f'#!/bin/sh\necho "$@" >> {log}\ncase "$*" in\n'
+        "*sysconfig*) echo /usr/include ;;\n"
+        f'"-m venv "*) mkdir -p .venv/bin && cp {fake} .venv/bin/python ;;\n'
+        f'*"pip "*" install"*) . {pip} ;;\n'
+        "esac\n"
+    )
+    fake.chmod(0o755)
+    # The compiler is not what is tested here.
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\nexit 0\n")
+    compiler.chmod(0o755)
+    return tmp_path
+
+
+def ready(checkout):
+    variables = {"PYTHON": str(checkout / "python"), "CC": str(checkout / "cc")}
+    return make(".venv/.ready", cwd=checkout, **variables)
+
+
+def test_environment_is_made_once(checkout):
+    assert ready(checkout).returncode == 0
+    log = (checkout / "log").read_text()
+    assert "install -qq -r requirements.lock" in log
+    assert "-m denoise_lib.environment" in log
+    assert ready(checkout).returncode == 0
+    assert (checkout / "log").read_text() == log
+
+
+def test_a_failed_installation_leaves_no_stamp(checkout):
+    (checkout / "pip").write_text("exit 1\n")
+    assert ready(checkout).returncode != 0
+    assert not (checkout / ".venv" / ".ready").exists()
+    (checkout / "pip").write_text("exit 0\n")
+    assert ready(checkout).returncode == 0
+    assert (checkout / ".venv" / ".ready").exists()
+
+
+@pytest.mark.parametrize("version", ["3.10.4", "3.14.0", "2.7.18"])
+def test_another_python_is_one_line(tmp_path, version):
+    fake = tmp_path / "python"
+    fake.write_text(
+        f'#!/bin/sh\ncase "$*" in *python_version*) echo {version} ;; *) exit 1 ;; esac\n'
+    )
+    fake.chmod(0o755)
+    result = subprocess.run(
+        [ROOT / "tools" / "need.sh", "python", fake], capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"make: Python 3.11 to 3.13 is needed and {fake} is {version}; name another with PYTHON=\n"
+    )
+
+
+def test_a_missing_python_is_one_line():
+    result = subprocess.run(
+        [ROOT / "tools" / "need.sh", "python", "no-python"], capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert re.fullmatch("make: no-python is not there: .*PYTHON=\n", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("need", "message"),
+    [("venv", "ensurepip"), ("compiler", "C compiler"), ("chromium", "CHROMIUM=")],
+)
+def test_what_cannot_be_installed_is_one_line(tmp_path, need, message):
+    """As an ordinary user: nothing is installed, one line says what to do."""
+    (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n")
+    (tmp_path / "python").write_text("#!/bin/sh\nexit 1\n")
+    for path in tmp_path.iterdir():
+        path.chmod(0o755)
+    (tmp_path / "sh").symlink_to("/bin/sh")
+    result = subprocess.run(
+        ["/bin/sh", ROOT / "tools" / "need.sh", need, tmp_path / "python"],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert re.fullmatch(f"make: .*{re.escape(message)}.*\n", result.stderr)
+
+
+def test_notebook_without_a_name_is_one_line(checkout):
+    assert ready(checkout).returncode == 0
+    result = make("notebook", cwd=checkout)
+    assert result.returncode != 0
+    assert result.stderr.startswith("make: name the notebook, for example: make notebook NB=")
+
+
+def test_what_the_report_makes_is_ignored_by_git():
+    made = ["report/index.html", "report/results.json", "report/build/quick/x/run.json", ".venv/x"]
+    made += ["notebooks/x.failed.ipynb", "denoise_lib/__pycache__/x.pyc"]
+    sources = ["report/template/index.html.j2", "docs/index.html", "audio/clean.flac", "Makefile"]
+    result = subprocess.run(
+        ["git", "check-ignore", "--no-index", *made, *sources],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout.split() == made
