@@ -24,7 +24,8 @@ from denoise_lib.results import Run
 from denoise_lib.training import Loss, Schedule, train
 
 SPLITS = ("test", "unseen_voice")
-EXAMPLE_SECONDS = (2.5, 4.5)  # lengths of clips that are played on the page
+EXAMPLE_SECONDS = (2.5, 4.5)  # lengths of clips that are drawn to be played on the page
+LONGEST_HEARD = 4.0  # s of a clip that a player plays, so that the page stays small
 REPORT = Path(__file__).resolve().parents[1] / "report"
 
 
@@ -235,7 +236,6 @@ class Experiment:
         title: str,
         listen_for: str,
         damage: Damage | None = None,
-        seconds: float | None = None,
         key: str | None = None,
     ):
         """A comparison player of clean, noisy and each model's output; the clip is kept.
@@ -243,7 +243,6 @@ class Experiment:
         Args:
             condition: "zero", "raise", "both", "identity", or another with its ``damage``.
             models: By the name on the button.
-            seconds: Play only the beginning.
             key: Name to keep the clip under; made of condition and clip when left out.
         """
         if damage is None:
@@ -261,7 +260,7 @@ class Experiment:
             )  # fmt: skip
         return compare(
             versions, self.corpus.rate, title=title, listen_for=listen_for, scores=scores,
-            seconds=seconds if seconds and seconds * self.corpus.rate < len(clean) else None,
+            seconds=LONGEST_HEARD,
         )  # fmt: skip
 
     @staticmethod
