@@ -47,7 +47,8 @@ def test_worker_processes_give_the_same_batches():
     alone = list(damaged_batches(crops(corpus), Corruption()))
     helped = list(damaged_batches(crops(corpus), Corruption(), workers=2))
     for (noisy, _), (same, _) in zip(alone, helped, strict=True):
-        assert torch.equal(noisy, same)
+        # Workers run on one thread each and may sum in another order.
+        torch.testing.assert_close(noisy, same, atol=1e-5, rtol=0)
 
 
 def test_level_is_set_over_the_whole_clip_not_the_crop():
