@@ -1,6 +1,8 @@
 """The page: all runs of a profile as one self-contained report/index.html, and its results.json."""
 
 import base64
+import csv
+import io
 import json
 import re
 import tomllib
@@ -91,6 +93,7 @@ def render(results, made, player):
     environment.filters.update(heading=labels.heading, duration=duration)
     # The original gave some of its numbers to one or two places: no more are shown.
     environment.filters.update(as_given=lambda value: labels.prose(str(value)))
+    by_name = {section.name: section for section in made}
     text = json.dumps(results, indent=1, ensure_ascii=False)
     return environment.get_template("page.html.j2").render(
         results=results,
@@ -100,16 +103,36 @@ def render(results, made, player):
         table=glance.lines(results["results"]),
         unseen=glance.lines(results["results"], "unseen_voice"),
         glance=glance,
+        anchor=lambda row: by_name[glance.section(row)].anchor(row),
         chart=chart.chart,
         credits=credits_of(made),
         labels=labels,
         style=style,
-        css=listening.resource("player.css")
-        + (sections.TEMPLATE / "page.css").read_text(encoding="utf-8"),
-        script=listening.resource("player.js")
-        + (sections.TEMPLATE / "page.js").read_text(encoding="utf-8"),
-        download=base64.b64encode(text.encode()).decode(),
+        css=listening.resource("player.css") + _template_files("page.css", "blind.css"),
+        script=listening.resource("player.js") + _template_files("page.js", "table.js", "blind.js"),
+        downloads={
+            name: (kind, base64.b64encode(data.encode()).decode())
+            for name, kind, data in (
+                ("results.json", "application/json", text),
+                ("results.csv", "text/csv", results_csv(results["results"])),
+            )
+        },
     )
+
+
+def _template_files(*names):
+    return "".join((sections.TEMPLATE / name).read_text(encoding="utf-8") for name in names)
+
+
+def results_csv(rows):
+    """Rows of results.json as CSV with a header; the interval's ends are two columns."""
+    columns = ["experiment", "condition", "model", "split", "metric", "n", "noisy", "denoised"]
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([*columns, "ci95_low", "ci95_high"])
+    for row in rows:
+        writer.writerow([row[column] for column in columns] + list(row["ci95"] or (None, None)))
+    return out.getvalue()
 
 
 def credits_of(made):

@@ -158,7 +158,7 @@
     constructor(sounds, seconds, changed, context = null) {
       Object.assign(this, { sounds, seconds, changed, context, selected: 0, loop: false, playing: false });
       this.region = null;  // [start, end] in seconds of the part to loop; null is all
-      this.gains = sounds.map(() => 1);
+      this.gains = [];     // of each version; 1 where none is given
       this.offset = 0;     // position in the clip at context time `started`
       this.started = 0;
       this.turn = 0;       // counts starts and stops, so that a late answer is told from a current one
@@ -203,7 +203,7 @@
       return { source, gain, level };
     }
 
-    level(index) { return index === this.selected ? this.gains[index] : 0; }
+    level(index) { return index === this.selected ? this.gains[index] ?? 1 : 0; }
 
     // Straight lines that add up to one: the versions are nearly the same signal.
     fade(voice, level) {

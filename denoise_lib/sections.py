@@ -34,6 +34,7 @@ class Section:
     parameters: list = field(default_factory=list)  # (Parameter, value, value of the profile)
     run: dict = field(default_factory=dict)  # run.json
     flags: list = field(default_factory=list)  # how it differs from the rest of the page
+    cells: list = field(default_factory=list)  # (anchor, source) of the code cells that show something
 
     @property
     def number(self):
@@ -50,6 +51,19 @@ class Section:
         ]
         given = " ".join(f"-p {name} {shlex.quote(str(value))}" for name, value in changed)
         return command + (f' P="{given}"' if given else "")
+
+    def anchor(self, row):
+        """Anchor of the output of the cell that made a row of results, or else of the section.
+
+        Rows are made by an experiment's `identity()`, `score()` and `denoise()`; where a notebook
+        holds several experiments, the cell names its own.
+        """
+        call = r"\.identity\(" if row["condition"] == "identity" else r"\.(score|denoise)\("
+        several = ":" in row["experiment"]
+        for anchor, source in self.cells:
+            if re.search(call, source) and (not several or row["experiment"] in source):
+                return anchor
+        return self.name
 
 
 def read_section(name, build, notebooks, profile):
@@ -81,10 +95,11 @@ def read_section(name, build, notebooks, profile):
         for key, parameter in known.items()
         if key in run["parameters"] and key != "profile"
     ]
+    cells = _number_cells(node, name)
     renderer = Renderer(name, Path(notebooks))
     exporter = SectionExporter(renderer)
     body, _ = exporter.from_notebook_node(node, resources={"parameters": parameters})
-    return Section(name, title, body, renderer.headings, parameters, run)
+    return Section(name, title, body, renderer.headings, parameters, run, cells=cells)
 
 
 def flag_differences(sections):
@@ -128,6 +143,16 @@ def _take_title(node, name):
             cell.source = cell.source[found.end() :]
             return re.sub(r"^\d+[.:]?\s+", "", found[1])
     return name[3:].replace("_", " ").capitalize()
+
+
+def _number_cells(node, name):
+    """Give each code cell that shows something an anchor; returns [(anchor, source)]."""
+    cells = []
+    for index, cell in enumerate(node.cells):
+        if cell.cell_type == "code" and parts(cell)["shown"]:
+            cell.metadata["anchor"] = f"{name}-cell-{index}"
+            cells.append((cell.metadata["anchor"], cell.source))
+    return cells
 
 
 class SectionExporter(TemplateExporter):
