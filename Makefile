@@ -9,11 +9,12 @@ T ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+AXE := tests/node_modules/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report notebook test lab fetch bench publish clean
+.PHONY: help report notebook pdf test lab fetch bench publish clean
 
 help: ## this list
 	@echo "make TARGET [PROFILE=smoke|quick|full] [PYTHON=python3.12]"
@@ -26,7 +27,10 @@ notebook: $(READY) ## run one notebook again and rebuild the page: NB=03_wavenet
 	@$(if $(NB),,echo 'make: name the notebook, for example: make notebook NB=03_wavenet P="-p steps 50"' >&2; exit 1)
 	@$(BIN)/denoise notebook $(NB) $(P) --profile $(PROFILE)
 
-test: $(READY) ## run the tests, the smoke report and the browser tests among them (T=tests/test_cli.py for one)
+pdf: $(READY) ## print the built page to report/report.pdf (needs Chromium)
+	@$(BIN)/denoise pdf
+
+test: $(READY) $(AXE) ## run the tests, the smoke report and the browser tests among them (T=tests/test_cli.py for one)
 	@tools/need.sh chromium
 	@$(BIN)/python -m pytest $(T)
 
@@ -43,8 +47,14 @@ publish: $(READY) ## copy the built page and its numbers to docs/
 	@$(BIN)/denoise publish
 
 clean: ## remove the built page, its runs and caches; .venv and the corpora stay
-	rm -rf report/build report/index.html report/results.json .pytest_cache .hypothesis
+	rm -rf report/build report/index.html report/results.json report/report.pdf .pytest_cache .hypothesis
 	find denoise_lib tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What the browser tests need from npm: axe-core, which finds what is not accessible.
+$(AXE): tests/package.json tests/package-lock.json
+	@tools/need.sh npm
+	@npm ci --prefix tests --silent --no-audit --no-fund
+	@touch $@
 
 # The environment: made once, again when the pins change. The stamp is written last, so that a failed
 # installation leaves none and the next call goes on with it.

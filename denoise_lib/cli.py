@@ -164,6 +164,14 @@ def page(profile: Profile = "quick"):
 
 
 @command
+def pdf():
+    """Print the built page to report/report.pdf."""
+    from . import pdf as pdf_module
+
+    pdf_module.build()
+
+
+@command
 def publish():
     """Copy the page and its numbers to docs/."""
     from . import publish as publish_module

@@ -25,6 +25,7 @@ PAGE_ONLY = {
     "glance",
     "page",
     "parameters",
+    "pdf",
     "provenance",
     "publish",
     "readme",

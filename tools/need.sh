@@ -5,6 +5,7 @@
 #   need.sh python PYTHON     a Python this project runs on
 #   need.sh venv PYTHON       its venv module with pip in it (Debian packs it apart)
 #   need.sh compiler PYTHON   a C compiler and Python's headers, for pesq, which has no wheels
+#   need.sh npm               for the tests of the page: it fetches axe-core
 #   need.sh chromium          for the tests of the page; $CHROMIUM names another browser
 set -eu
 
@@ -15,6 +16,7 @@ have() {
         include=$("$2" -c 'import sysconfig; print(sysconfig.get_path("include"))')
         echo '#include <Python.h>' | "${CC:-cc}" -I"$include" -fsyntax-only -xc - 2>/dev/null
         ;;
+    npm) command -v npm >/dev/null ;;
     chromium) [ -n "${CHROMIUM:-}" ] && [ -x "$CHROMIUM" ] || command -v chromium >/dev/null ;;
     esac
 }
@@ -48,6 +50,10 @@ compiler)
 chromium)
     have chromium || { install chromium && have chromium; } ||
         fail "the tests of the page need Chromium: install it, or name one with CHROMIUM="
+    ;;
+npm)
+    have npm || { install nodejs npm && have npm; } ||
+        fail "the tests of the page need npm: install Node.js (Debian: apt install nodejs npm)"
     ;;
 *) fail "need.sh: unknown: $1" ;;
 esac
