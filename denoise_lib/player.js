@@ -343,6 +343,7 @@
         else if (from) this.tools.seek(at(event));
         from = null;
       });
+      screen.addEventListener("dragstart", (event) => event.preventDefault());  // of the picture
       screen.addEventListener("pointercancel", () => { from = null; this.show(); });
     }
 
@@ -447,7 +448,7 @@
       this.row.append(this.startButton, this.endButton, this.wholeButton, this.matchButton, this.differenceButton, this.reference, this.downloadButton);
       this.notice = element("p", "player-notice", { role: "status" });
       this.region = element("div", "player-region");
-      this.canvas = element("canvas", "player-difference", { role: "img" });
+      this.canvas = element("canvas", "player-difference", { role: "img", "aria-label": "Difference of spectrograms" });
       this.gainText = root.querySelector(".player-foot span");
       this.gainWords = this.gainText.textContent;
       this.scale = root.querySelector(".player-scale");
@@ -530,9 +531,10 @@
       if (!shown || shown === this.drawn) return;
       this.drawn = shown;
       this.ownWords.textContent = shown;
-      this.canvas.setAttribute("aria-label", `Difference of spectrograms: ${shown}, −${DIFFERENCE_DB} to +${DIFFERENCE_DB} dB`);
       const pair = await Promise.all([sounds[one], sounds[other]].map(spectrumOf)).catch((error) => this.fail(error));
-      if (pair && shown === this.drawn) draw(this.canvas, pair[0], difference(...pair));
+      if (!pair || shown !== this.drawn) return;
+      draw(this.canvas, pair[0], difference(...pair));
+      this.canvas.setAttribute("aria-label", `Difference of spectrograms: ${shown}, −${DIFFERENCE_DB} to +${DIFFERENCE_DB} dB`);
     }
 
     fail(error) {

@@ -1,8 +1,36 @@
 """Fixtures that several test files share."""
 
 import pytest
+from page_checks import chromium, opened
+from page_fixture import shared_clone
 
 from denoise_lib import corpora
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, by module: Playwright's event loop would be in the way of other tests."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def path():
+    """The page of the small clone."""
+    return shared_clone() / "report" / "index.html"
+
+
+@pytest.fixture
+def page(browser, path):
+    """That page, open."""
+    with opened(browser, path) as page:
+        yield page
+
+
+@pytest.fixture
+def player(page):
+    """The player at its head."""
+    return page.locator("#listen .player")
 
 
 @pytest.fixture(scope="session")

@@ -147,6 +147,12 @@ def check_without_scripts(page):
             assert page.locator(f"audio{native.get_attribute('href')}").count() == 1
 
 
+def playing(player):
+    """Press play and wait until the player moves."""
+    player.get_by_role("button", name="play", exact=True).click()
+    wait(player, "p => p.player.transport.position > 0")
+
+
 def wait(locator, condition, seconds=10):
     """Wait until a condition on an element, as a JavaScript function, holds."""
     handle = locator.element_handle()

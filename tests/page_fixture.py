@@ -168,7 +168,7 @@ def network(run, model):
         for step in steps
     ]
     book.log("lab.train()", "step 50/100\rstep 100/100\n\x1b[32mdone\x1b[0m <b>in 3 s</b>\n")
-    book.show("figures.show(figures.training_curves(histories))", lambda: figures.show(
+    book.show("models, scores = lab.denoise(network)", lambda: figures.show(
         figures.training_curves({"both": history, "zero": history[:6]}), "Training."))  # fmt: skip
     values = {}
     for condition in ("zero", "raise", "both"):
@@ -204,6 +204,9 @@ def street(run):
             split="test", experiment="05_street_noise:before")  # fmt: skip
     run.add([each.row("dcunet") for each in scenes], condition="street", model="dcunet",
             split="test", experiment="05_street_noise:retrained")  # fmt: skip
+    for stage in ("before", "retrained"):
+        book.show(f'lab.score(model, experiment="05_street_noise:{stage}")',
+                  lambda stage=stage: figures.verdict(f"{stage}: scored."))  # fmt: skip
     scene = Scene("street")
     book.show("lab.player()", lambda: compare(
         scene.versions("dcunet"), title="On the street", listen_for="the street",

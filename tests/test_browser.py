@@ -1,41 +1,12 @@
 """The page and the player in a real browser, with the network cut."""
 
-import time
-
 import pytest
-from page_checks import check_page, check_selected, check_width, chromium, opened, wait
+from page_checks import check_page, check_selected, check_width, opened, playing, wait
 from page_fixture import Scene, shared_clone
 
 from denoise_lib.listening import compare
 
 POSITION = "p => p.player.transport.position"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def path():
-    return shared_clone() / "report" / "index.html"
-
-
-@pytest.fixture
-def page(browser, path):
-    with opened(browser, path) as page:
-        yield page
-
-
-@pytest.fixture
-def player(page):
-    return page.locator("#listen .player")
-
-
-def playing(player):
-    player.get_by_role("button", name="play").click()
-    wait(player, "p => p.player.transport.position > 0")
 
 
 def test_the_page_holds_what_every_page_promises(browser, path):
@@ -213,7 +184,7 @@ def test_without_scripts_the_browser_plays(browser, path):
 def test_the_keyboard_alone_reaches_everything(browser, path):
     with opened(browser, path) as page:
         page.locator(".fold").evaluate_all("folds => folds.forEach(fold => { fold.open = true; })")
-        visible = "a[href], button, input, summary, [tabindex='0']"
+        visible = "a[href], button, input, select, summary, [tabindex='0']"
         wanted = page.locator(visible).evaluate_all(
             """all => {
                 const seen = all.filter(e => e.checkVisibility());
@@ -260,7 +231,7 @@ def test_contents_fold_away_on_a_narrow_screen(browser, path):
 
 def test_downloads_work_from_disk(page):
     with page.expect_download() as started:
-        page.locator("#downloads a[download]").click()
+        page.get_by_role("link", name="results.json").click()
     download = started.value
     assert download.suggested_filename == "results.json"
     built = shared_clone() / "report" / "results.json"
@@ -317,9 +288,12 @@ def test_players_work_without_the_page_as_in_jupyter(browser, tmp_path):
             playing(page.locator(".player").nth(index))
 
 
-def test_the_page_opens_quickly(browser, path):
+def test_the_page_paints_and_says_when(browser, path):
+    assert path.stat().st_size < 20e6
     with opened(browser, path) as page:
-        start = time.perf_counter()
-        page.reload()
-        assert page.locator("h1").is_visible()
-        assert time.perf_counter() - start < 5  # seconds; a fraction of one when nothing else runs
+        page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+        (paint,) = page.evaluate(
+            "performance.getEntriesByName('first-contentful-paint').map(e => e.startTime)"
+        )
+        # Said, not judged: it depends on what else the machine does.
+        print(f"{path.stat().st_size / 1e6:.1f} MB, first paint after {paint:.0f} ms")

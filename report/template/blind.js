@@ -160,6 +160,7 @@
       const [a, b] = this.pair;
       this.trials.push({ clip: this.clip.title, a, b, x: right === (index === 0) ? a : b, answer: this.pair[index], right });
       this.next();
+      this.part(this.over ? "export" : "a").focus();
     }
 
     // ---- What is seen
@@ -241,6 +242,7 @@
     }
   }
 
+  root.querySelector("[data-part=needs]").hidden = true;
   root.querySelector(".blind").hidden = false;
   root.blindTest = new BlindTest();
   root.blindTest.chance = chance;

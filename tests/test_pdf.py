@@ -1,0 +1,80 @@
+"""The page in print: what the paper shows, the PDF, and what is said where there is no Chromium."""
+
+import subprocess
+import sys
+
+import pytest
+from page_checks import opened
+from page_fixture import shared_clone
+
+from denoise_lib import pdf
+from denoise_lib.errors import UserError
+
+
+def test_print_shows_versions_and_scores_and_no_controls(browser, path):
+    with opened(browser, path, color_scheme="dark") as page:
+        page.emulate_media(media="print")
+        player = page.locator("#listen .player")
+        for version in player.locator(".player-version").all():
+            assert version.locator(".player-picture").is_visible()
+            assert version.locator("figcaption").is_visible()
+            assert "wSDR" in version.locator(".player-scores").inner_text()
+        assert not page.locator("button:visible:not(.sort), input:visible, audio:visible").count()
+        assert not page.locator(".fold:not([open]):visible, pre:visible").count()
+        assert not page.locator(".contents").is_visible()
+        assert not page.locator("#blind-test").is_visible()
+        # On white, in dark ink, also for a reader of dark pages.
+        paper, ink = page.evaluate(
+            "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+        )
+        assert paper == "rgb(255, 255, 255)"
+        assert all(int(part) < 60 for part in ink[4:-1].split(","))
+
+
+def test_pdf_of_the_page(tmp_path, path):
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "index.html").write_bytes(path.read_bytes())
+    printed = pdf.build(tmp_path)
+    assert printed == report / "report.pdf"
+    data = printed.read_bytes()
+    assert data.startswith(b"%PDF-") and data.rstrip().endswith(b"%%EOF")
+    assert data.count(b"/Type /Page\n") > 3
+    assert sorted(each.name for each in report.iterdir()) == ["index.html", "report.pdf"]
+
+
+def test_no_page_no_pdf(tmp_path):
+    with pytest.raises(UserError, match="run `make report` first"):
+        pdf.build(tmp_path)
+
+
+def test_without_chromium_one_line_says_so(monkeypatch):
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UserError, match="needs Chromium: install it") as caught:
+        pdf.build(shared_clone())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [("echo no display >&2; exit 1", "no display"), ("exit 0", "exit status 0")],
+)
+def test_a_browser_that_fails_is_quoted(tmp_path, monkeypatch, body, message):
+    browser = tmp_path / "chromium"
+    browser.write_text(f"#!/bin/sh\n{body}\n")
+    browser.chmod(0o755)
+    monkeypatch.setenv("CHROMIUM", str(browser))
+    with pytest.raises(UserError, match=message):
+        pdf.build(shared_clone())
+    assert not (shared_clone() / "report" / "report.pdf").exists()
+
+
+def test_the_command_line_gives_one_line(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from denoise_lib import pdf, cli; "
+        f"pdf.build.__defaults__ = (Path({str(tmp_path)!r}),); cli.main(['pdf'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("denoise: ") and done.stderr.count("\n") == 1

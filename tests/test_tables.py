@@ -1,0 +1,153 @@
+"""Results on the page: tables that sort, numbers that lead to the cell that made them, downloads."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+from page_checks import opened
+from page_fixture import shared_clone
+
+from denoise_lib import page as page_module
+from denoise_lib.sections import Section
+
+
+@pytest.fixture(scope="module")
+def results():
+    return json.loads((shared_clone() / "report" / "results.json").read_text())["results"]
+
+
+@pytest.fixture
+def every(page):
+    """The table of every number, unfolded."""
+    page.get_by_text("Every number of this report").click()
+    return page.locator("table.every")
+
+
+def column(table, index):
+    return [row.strip() for row in table.locator(f"tbody td:nth-child({index})").all_inner_texts()]
+
+
+def numbers(texts):
+    return [float(text.replace("−", "-")) for text in texts]
+
+
+def test_a_column_of_numbers_sorts_up_down_and_back(every):
+    before = column(every, 8)
+    heading = every.locator("th").nth(7)
+    button = heading.get_by_role("button", name="denoised")
+    assert heading.get_attribute("aria-sort") == "none"
+    button.press("Enter")
+    assert heading.get_attribute("aria-sort") == "ascending"
+    assert numbers(column(every, 8)) == sorted(numbers(before)) != numbers(before)
+    button.press("Enter")
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert numbers(column(every, 8)) == sorted(numbers(before), reverse=True)
+    button.press("Enter")
+    assert heading.get_attribute("aria-sort") == "none"
+    assert column(every, 8) == before
+
+
+def test_a_column_of_words_sorts_and_ties_keep_their_order(every):
+    before = list(zip(column(every, 3), column(every, 1), strict=True))
+    every.get_by_role("button", name="model").click()
+    after = list(zip(column(every, 3), column(every, 1), strict=True))
+    assert after == sorted(before, key=lambda pair: pair[0].lower())
+
+
+def test_one_column_at_a_time(every):
+    every.get_by_role("button", name="model").click()
+    every.get_by_role("button", name="condition").click()
+    assert every.locator("[aria-sort=ascending]").all_inner_texts() == ["condition"]
+
+
+def test_headings_that_span_rows_sort_their_own_column(page):
+    table = page.locator("table.glance")
+    names = table.locator("tbody th").all_inner_texts()
+    dcunet = numbers(re.match(r"\S+", text)[0] for text in column(table, 7))
+    table.get_by_role("button", name="DCUnet").click()
+    order = sorted(range(len(dcunet)), key=dcunet.__getitem__)
+    assert table.locator("tbody th").all_inner_texts() == [names[i] for i in order]
+    # A column that is not in every line: what is missing stays last, up or down.
+    for _ in range(2):
+        table.get_by_role("button", name="WaveNet").click()
+        missing = [text == "–" for text in column(table, 6)]
+        assert missing == sorted(missing) and any(missing) and not all(missing)
+    table.get_by_role("button", name="condition").click()
+    assert table.locator("tbody th").all_inner_texts() == sorted(names)
+
+
+def test_the_head_of_a_group_does_not_sort(page):
+    assert page.locator("table.glance .group button").count() == 0
+
+
+def test_without_scripts_headings_are_text(browser, path):
+    with opened(browser, path, java_script_enabled=False) as page:
+        assert page.locator("table button").count() == 0
+        assert page.locator("table.glance th").first.inner_text() == "condition"
+
+
+def test_a_number_leads_to_the_output_that_made_it(page):
+    link = page.locator("table.glance tbody tr").first.locator("td a").last
+    target = link.get_attribute("href")
+    assert re.fullmatch(r"#04_dcunet-cell-\d+", target)
+    link.click()
+    box = page.locator(f"[id='{target[1:]}']")
+    assert box.locator("img, .verdict").count()
+    top = box.bounding_box()["y"]
+    assert 0 <= top < 900
+
+
+def test_stages_lead_to_their_own_cells(page):
+    rows = page.locator("table.glance tbody tr")
+    before, after = (
+        rows.nth(index).locator("td a").last.get_attribute("href") for index in (3, 4)
+    )
+    assert before != after
+    assert "before" in page.locator(f"[id='{before[1:]}']").inner_text()
+    assert "retrained" in page.locator(f"[id='{after[1:]}']").inner_text()
+
+
+def test_every_number_of_ours_is_a_link(page):
+    for table, ours in (("glance", (2, 5, 6, 7)), ("unseen", (2, 3, 4, 5))):
+        for index in ours:
+            cells = page.locator(f"table.{table} tbody tr > :nth-child({index})").all()
+            assert all(cell.inner_text() == "–" or cell.locator("a").count() for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("row", "anchor"),
+    [
+        ({"experiment": "02_x", "condition": "identity"}, "02_x-cell-1"),
+        ({"experiment": "02_x", "condition": "both"}, "02_x-cell-2"),
+        ({"experiment": "02_x:b", "condition": "both"}, "02_x-cell-3"),
+        ({"experiment": "02_x:c", "condition": "both"}, "02_x"),
+    ],
+)
+def test_anchor_of_a_row(row, anchor):
+    cells = [
+        ("02_x-cell-0", "figures.show(a)"),
+        ("02_x-cell-1", "copier, identity = lab.identity(network)"),
+        ("02_x-cell-2", "models, scores = lab.denoise(network)"),
+        ("02_x-cell-3", 'lab.score(m, experiment="02_x:b")'),
+    ]
+    assert Section("02_x", "X", cells=cells).anchor(row) == anchor
+
+
+def test_results_as_csv_are_results_json(page, results):
+    with page.expect_download() as started:
+        page.get_by_role("link", name="results.csv").click()
+    assert started.value.suggested_filename == "results.csv"
+    rows = list(csv.DictReader(io.StringIO(started.value.path().read_text())))
+    assert len(rows) == len(results)
+    for row, wanted in zip(rows, results, strict=True):
+        assert row["experiment"] == wanted["experiment"] and row["metric"] == wanted["metric"]
+        assert float(row["denoised"]) == wanted["denoised"]
+        assert [float(row["ci95_low"]), float(row["ci95_high"])] == wanted["ci95"]
+
+
+def test_what_is_missing_is_empty_in_the_csv(results):
+    row = {**results[0], "denoised": None, "ci95": None}
+    (read,) = csv.DictReader(io.StringIO(page_module.results_csv([row])))
+    assert (read["denoised"], read["ci95_low"], read["ci95_high"]) == ("", "", "")
