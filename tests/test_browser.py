@@ -80,7 +80,7 @@ def test_a_switch_fades_instead_of_clicking(player):
 
 
 def test_keys(page, player):
-    button = player.get_by_role("button", name="clean")
+    button = player.get_by_role("button", name="clean", exact=True)
     button.focus()
     page.keyboard.press("3")
     check_selected(player, 2)
@@ -92,7 +92,7 @@ def test_keys(page, player):
     page.keyboard.press("ArrowLeft")
     assert player.evaluate(POSITION) == pytest.approx(0.5)
     page.keyboard.press("l")
-    assert player.get_by_role("button", name="loop").get_attribute("aria-pressed") == "true"
+    assert player.get_by_role("button", name="loop", exact=True).get_attribute("aria-pressed") == "true"
     assert player.evaluate("p => p.player.transport.loop")
     # On a version that is not chosen, space presses the button like any other.
     page.keyboard.press(" ")
@@ -143,7 +143,7 @@ def test_the_end_stops_and_play_starts_over(player):
 
 
 def test_a_loop_goes_round(player):
-    player.get_by_role("button", name="loop").click()
+    player.get_by_role("button", name="loop", exact=True).click()
     playing(player)
     player.evaluate("p => p.player.transport.seek(p.player.transport.seconds - 0.2)")
     wait(player, "p => p.player.transport.voices.length && p.player.transport.position < 1")

@@ -67,7 +67,7 @@ def test_a_drag_marks_the_part_that_loops(page, player, start, end):
 
 
 def test_keys_mark_the_part_and_take_it_away(page, player):
-    player.get_by_role("button", name="clean").first.focus()
+    player.get_by_role("button", name="clean", exact=True).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("a")
     assert player.evaluate(REGION) == pytest.approx([0.5, 2.5], abs=0.01)
@@ -248,11 +248,11 @@ def test_the_difference_view(page, player):
     assert choice.locator("option").all_inner_texts()[0] == "to clean"
     # A version minus itself is nothing: one even colour.
     assert np.ptp(pixels(canvas, "clean minus clean"), axis=(0, 1)).max() == 0
-    player.get_by_role("button", name="noisy").click()
+    player.get_by_role("button", name="noisy", exact=True).click()
     louder = pixels(canvas, "noisy minus clean")
     assert louder.shape == (256, 640, 3)
     choice.select_option(label="to noisy")
-    player.get_by_role("button", name="clean").first.click()
+    player.get_by_role("button", name="clean", exact=True).click()
     softer = pixels(canvas, "clean minus noisy")
     assert "clean minus noisy" in player.locator(".player-scale:visible").inner_text()
     # Turned round, what was louder (orange) is softer (blue).
@@ -277,7 +277,7 @@ def warmth(image):
 
 
 def test_keys_of_the_tools(page, player):
-    player.get_by_role("button", name="clean").first.focus()
+    player.get_by_role("button", name="clean", exact=True).focus()
     page.keyboard.press("d")
     assert player.locator("canvas").is_visible()
     page.keyboard.press("m")
@@ -319,7 +319,7 @@ def test_tools_work_without_the_page_as_in_jupyter(browser, tmp_path):
         tool(player, "match loudness").click()
         wait(player, "p => p.classList.contains('matched')")
         tool(player, "difference").click()
-        player.get_by_role("button", name="noisy").click()
+        player.get_by_role("button", name="noisy", exact=True).click()
         assert pixels(player.locator("canvas"), "noisy minus clean").std() > 10
         drag(page, player, 0.2, 0.6)
         assert player.evaluate(REGION) == pytest.approx([0.5, 1.5], abs=0.02)

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import json
 import os
 import re
 import subprocess
@@ -218,7 +219,7 @@ def test_a_missing_python_is_one_line():
 
 @pytest.mark.parametrize(
     ("need", "message"),
-    [("venv", "ensurepip"), ("compiler", "C compiler"), ("chromium", "CHROMIUM=")],
+    [("venv", "ensurepip"), ("compiler", "C compiler"), ("npm", "Node.js"), ("chromium", "CHROMIUM=")],
 )
 def test_what_cannot_be_installed_is_one_line(tmp_path, need, message):
     """As an ordinary user: nothing is installed, one line says what to do."""
@@ -237,6 +238,17 @@ def test_what_cannot_be_installed_is_one_line(tmp_path, need, message):
     assert re.fullmatch(f"make: .*{re.escape(message)}.*\n", result.stderr)
 
 
+def test_what_npm_fetches_is_pinned_and_names_no_host():
+    wanted = json.loads((ROOT / "tests" / "package.json").read_text())["devDependencies"]
+    text = (ROOT / "tests" / "package-lock.json").read_text()
+    packages = json.loads(text)["packages"]
+    assert {f"node_modules/{name}": version for name, version in wanted.items()} == {
+        name: package["version"] for name, package in packages.items() if name
+    }
+    assert all(package["integrity"] for name, package in packages.items() if name)
+    assert "://" not in text and "resolved" not in text
+
+
 def test_notebook_without_a_name_is_one_line(checkout):
     assert ready(checkout).returncode == 0
     result = make("notebook", cwd=checkout)
@@ -246,6 +258,7 @@ def test_notebook_without_a_name_is_one_line(checkout):
 
 def test_what_the_report_makes_is_ignored_by_git():
     made = ["report/index.html", "report/results.json", "report/build/quick/x/run.json", ".venv/x"]
+    made += ["report/report.pdf", "tests/node_modules/axe-core/axe.min.js"]
     made += ["notebooks/x.failed.ipynb", "denoise_lib/__pycache__/x.pyc"]
     sources = ["report/template/index.html.j2", "docs/index.html", "audio/clean.flac", "Makefile"]
     result = subprocess.run(
