@@ -445,7 +445,10 @@
       this.reference.addEventListener("change", () => this.show());
       this.downloadButton = button("", "", "", () => this.download());
       this.row = element("div", "player-tools", { role: "group", "aria-label": "tools" });
-      this.row.append(this.startButton, this.endButton, this.wholeButton, this.matchButton, this.differenceButton, this.reference, this.downloadButton);
+      this.row.append(
+        this.startButton, this.endButton, this.wholeButton, this.matchButton,
+        this.differenceButton, this.reference, this.downloadButton,
+      );
       this.notice = element("p", "player-notice", { role: "status" });
       this.region = element("div", "player-region");
       this.canvas = element("canvas", "player-difference", { role: "img", "aria-label": "Difference of spectrograms" });
@@ -563,7 +566,13 @@
       this.differenceButton.setAttribute("aria-pressed", String(this.comparing));
       this.downloadButton.textContent = `download ${this.player.names[selected]}`;
       const notices = [];
-      if (this.matched) notices.push(`<strong>Loudness-matched:</strong> every version is brought to ${signed(this.matched.target)} RMS over the clip, by the gain on its button. What is louder is no longer louder.`);
+      if (this.matched) {
+        notices.push(
+          "<strong>Loudness-matched:</strong> every version is brought to " +
+          `${signed(this.matched.target)} RMS over the clip, by the gain on its button. ` +
+          "What is louder is no longer louder.",
+        );
+      }
       if (region) notices.push(`${loop ? "Loops" : "Would loop"} ${clock(region[0])} to ${clock(region[1])}.`);
       const text = notices.join(" ");
       if (this.notice.dataset.text !== text) this.notice.innerHTML = this.notice.dataset.text = text;

@@ -34,7 +34,7 @@ class Section:
     parameters: list = field(default_factory=list)  # (Parameter, value, value of the profile)
     run: dict = field(default_factory=dict)  # run.json
     flags: list = field(default_factory=list)  # how it differs from the rest of the page
-    cells: list = field(default_factory=list)  # (anchor, source) of the code cells that show something
+    cells: list = field(default_factory=list)  # (anchor, source) of code cells that show something
 
     @property
     def number(self):

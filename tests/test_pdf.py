@@ -24,8 +24,8 @@ def test_print_shows_versions_and_scores_and_no_controls(browser, path):
         assert not page.locator(".contents").is_visible()
         assert not page.locator("#blind-test").is_visible()
         # On white, in dark ink, also for a reader of dark pages.
-        paper, ink = page.evaluate(
-            "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+        paper, ink = page.locator("body").evaluate(
+            "body => [getComputedStyle(body).backgroundColor, getComputedStyle(body).color]"
         )
         assert paper == "rgb(255, 255, 255)"
         assert all(int(part) < 60 for part in ink[4:-1].split(","))

@@ -1,4 +1,4 @@
-"""The player's quiet row in a real browser: a part to loop, matched loudness, differences, downloads."""
+"""The player's quiet row in a real browser: loops, matched loudness, differences, downloads."""
 
 import base64
 import io
@@ -147,7 +147,7 @@ def test_going_round_does_not_click(player):
             const transport = new Transport([{ key, source }], 1, () => {}, context);
             window.AudioContext = function () { return context; };
             transport.loop = true;
-            transport.region = [0.2, 0.5025];  // a quarter of a period too long: the tone would jump
+            transport.region = [0.2, 0.5025];  // a quarter of a period too long: it would jump
             await transport.play();
             const output = (await context.startRendering()).getChannelData(0);
             return Math.max(...output.slice(1000, -1).map((x, i) => Math.abs(x - output[i + 999])));
@@ -167,11 +167,13 @@ def test_matched_loudness_is_measured_and_marked(page, player):
     shown = player.locator(".player-gain").all_inner_texts()
     gains = [float(text.removesuffix(" dB").replace("−", "-")) for text in shown]
     waves = [stored(player, page, index) for index in range(len(gains))]
-    levels = [20 * np.log10(np.sqrt(np.mean(wave**2))) + g for wave, g in zip(waves, gains, strict=True)]
+    rms = [20 * np.log10(np.sqrt(np.mean(wave**2))) for wave in waves]
+    levels = [own + gain for own, gain in zip(rms, gains, strict=True)]
     assert max(levels) - min(levels) < 0.11  # gains are shown to a tenth
-    assert gains[0] == pytest.approx(0, abs=0.05) or min(levels) < levels[0]
     loudest = max(np.abs(wave).max() * 10 ** (g / 20) for wave, g in zip(waves, gains, strict=True))
     assert loudest <= 10 ** (-0.9 / 20)
+    # The first version stays as it is, or a peak of another is in the way.
+    assert gains[0] == 0 or (gains[0] < 0 and loudest >= 10 ** (-1.1 / 20))
     # What is heard has that gain; a switch goes to the gain of the next.
     playing(player)
     for index in (1, 2, 0):

@@ -219,7 +219,12 @@ def test_a_missing_python_is_one_line():
 
 @pytest.mark.parametrize(
     ("need", "message"),
-    [("venv", "ensurepip"), ("compiler", "C compiler"), ("npm", "Node.js"), ("chromium", "CHROMIUM=")],
+    [
+        ("venv", "ensurepip"),
+        ("compiler", "C compiler"),
+        ("npm", "Node.js"),
+        ("chromium", "CHROMIUM="),
+    ],
 )
 def test_what_cannot_be_installed_is_one_line(tmp_path, need, message):
     """As an ordinary user: nothing is installed, one line says what to do."""

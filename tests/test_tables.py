@@ -1,4 +1,4 @@
-"""Results on the page: tables that sort, numbers that lead to the cell that made them, downloads."""
+"""Results on the page: tables that sort, numbers that lead to their cell, downloads."""
 
 import csv
 import io

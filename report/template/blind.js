@@ -55,7 +55,8 @@
       const number = player.closest(".notebook")?.querySelector("h2 .order").textContent.trim();
       const title = (number ? `${number}. ` : "") + player.querySelector(".player-title").textContent;
       const identity = Object.values(sounds).map(({ key }) => key).sort().join();
-      if (Object.keys(sounds).length > 1 && !found.has(identity)) found.set(identity, { title, seconds: Number(player.dataset.seconds), sounds });
+      if (Object.keys(sounds).length < 2 || found.has(identity)) continue;
+      found.set(identity, { title, seconds: Number(player.dataset.seconds), sounds });
     }
     return [...found.values()];
   }
@@ -100,7 +101,9 @@
     }
 
     wire() {
-      for (const part of ["clip", "version-a", "version-b"]) this.part(part).addEventListener("change", () => { this.names(); this.setUp(); });
+      for (const part of ["clip", "version-a", "version-b"]) {
+        this.part(part).addEventListener("change", () => { this.names(); this.setUp(); });
+      }
       this.part("planned").addEventListener("change", () => this.show());
       this.listen.forEach((button, index) => button.addEventListener("click", () => this.hear(index)));
       this.part("play").addEventListener("click", () => this.toggle());
@@ -194,7 +197,8 @@
       this.part("p").textContent = written(p);
       this.part("log").replaceChildren(...trials.map((trial, index) => {
         const row = document.createElement("tr");
-        for (const text of [index + 1, trial.clip, trial.x, trial.answer, trial.right ? "right" : "wrong"]) row.insertCell().textContent = text;
+        const texts = [index + 1, trial.clip, trial.x, trial.answer, trial.right ? "right" : "wrong"];
+        for (const text of texts) row.insertCell().textContent = text;
         return row;
       }));
     }
@@ -229,7 +233,8 @@
       const quoted = (text) => `"${String(text).replaceAll('"', '""')}"`;
       const lines = this.trials.map((trial, index) => {
         right += trial.right;
-        return [index + 1, quoted(trial.clip), quoted(trial.a), quoted(trial.b), quoted(trial.x), quoted(trial.answer), Number(trial.right), right, chance(right, index + 1)].join();
+        const words = [trial.clip, trial.a, trial.b, trial.x, trial.answer].map(quoted);
+        return [index + 1, ...words, Number(trial.right), right, chance(right, index + 1)].join();
       });
       return ["trial,clip,a,b,x,answer,right,right_so_far,p_value", ...lines].join("\r\n") + "\r\n";
     }
