@@ -144,6 +144,10 @@ def notebook(
             "-p", metavar="NAME VALUE", help="set a parameter of the notebook; may be repeated"
         ),
     ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("-f", metavar="FILE", help="YAML file of parameters; those of -p come before"),
+    ] = None,
     profile: Profile = "quick",
 ):
     """Run one notebook again, rebuild the page.
@@ -151,8 +155,10 @@ def notebook(
     Other notebooks are not run, unless this one needs a result that is not there yet.
     """
     from . import runner
+    from .parameters import file_values
 
-    print(runner.notebook(name, _split_pairs(parameters or []), profile))
+    given = file_values(file) if file else {}
+    print(runner.notebook(name, given | _split_pairs(parameters or []), profile))
 
 
 @command

@@ -100,11 +100,28 @@ def profile_values(folder, profile, known):
     return checked
 
 
+def file_values(path):
+    """Read a papermill parameter file: YAML, `name: value` on each line.
+
+    Raises:
+        UserError: there is none, or it is something else.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise UserError(f"{path} is not a parameter file: it is not YAML") from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise UserError(f"{path} is not a parameter file: its lines are not `name: value`")
+    return values
+
+
 def given_values(texts, known, name):
     """Parse `-p name value` as papermill does, as YAML, and check each against its default's type.
 
     Args:
-        texts: {parameter: text}.
+        texts: {parameter: text}; from a file, values may have their type already.
         known: {name: Parameter} of the notebook.
         name: of the notebook.
 
@@ -118,6 +135,9 @@ def given_values(texts, known, name):
                 f"{name}: {key!r} is set by the runner (choose a profile with --profile)"
             )
         parameter = _known(known, key, name)
+        if not isinstance(text, str):
+            values[key] = _fit(text, parameter, name)
+            continue
         if isinstance(parameter.default, str):
             values[key] = text  # as typed: YAML would make a number of "16" and False of "no"
             continue

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from .files import read_json
 
-# Library modules that no number, figure or sound in a notebook depends on: they run the notebooks
-# or set the page around them. Everything else counts; a module is listed here only if certain.
+# Library modules that no number, figure or sound in a notebook depends on: they run the notebooks,
+# set the page around them, or are the listening room, which is not part of the page. Everything else
+# counts; a module is listed here only if certain.
 PAGE_ONLY = {
     "bench",
     "chart",
@@ -29,8 +30,13 @@ PAGE_ONLY = {
     "provenance",
     "publish",
     "readme",
+    "recipe",
+    "room",
+    "room_controls",
+    "room_sound",
     "run_progress",
     "runner",
+    "scene",
     "sections",
 }
 PACKAGES = [

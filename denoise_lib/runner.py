@@ -46,7 +46,8 @@ def notebook(name, parameters=None, profile="quick", root=ROOT):
 
     Args:
         name: such as "04_dcunet".
-        parameters: {name: text}, read as papermill reads them; they go before the profile's values.
+        parameters: {name: text or value}, texts read as papermill reads them; they go before the
+            profile's values.
 
     Returns:
         Path of the page.
@@ -97,7 +98,7 @@ class Study:
         return [other for other in self.names if other in found]
 
     def override(self, name, texts):
-        """Set parameters of one notebook from {name: text}."""
+        """Set parameters of one notebook from {name: text or value}."""
         if name not in self.known:
             raise UserError(f"there is no notebook {name!r}; there are {', '.join(self.names)}")
         self.values.setdefault(name, {}).update(given_values(texts, self.known[name], name))
