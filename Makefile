@@ -23,7 +23,7 @@ help: ## this list
 report: $(READY) ## run the notebooks that need it, build report/index.html and report/results.json
 	@$(BIN)/denoise report --profile $(PROFILE)
 
-notebook: $(READY) ## run one notebook again and rebuild the page: NB=03_wavenet P="-p steps 50"
+notebook: $(READY) ## run one notebook again and rebuild the page: NB=03_wavenet P="-p steps 50", P="-f room.yaml"
 	@$(if $(NB),,echo 'make: name the notebook, for example: make notebook NB=03_wavenet P="-p steps 50"' >&2; exit 1)
 	@$(BIN)/denoise notebook $(NB) $(P) --profile $(PROFILE)
 
@@ -34,8 +34,10 @@ test: $(READY) $(AXE) ## run the tests, the smoke report and the browser tests a
 	@tools/need.sh chromium
 	@$(BIN)/python -m pytest $(T)
 
-lab: $(READY) ## open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab notebooks/
+# Uploads come as one message each, of which the server takes 10 MB unless told otherwise.
+lab: $(READY) ## open the listening room, and beside it the notebooks, in JupyterLab
+	@$(BIN)/jupyter lab notebooks/listening_room.ipynb \
+		--ServerApp.tornado_settings="{'websocket_max_message_size': 100000000}"
 
 fetch: $(READY) ## download, verify and decode the default corpora into the user's cache
 	@$(BIN)/denoise fetch

@@ -42,7 +42,7 @@
     // A version that is computed still is not there; it is chosen when it comes back.
     now.wish = old.selected === before.given ? before.wish : nameOf(before.player, old.selected);
     const index = now.player.versions.findIndex((_, i) => nameOf(now.player, i) === now.wish);
-    now.given = Math.max(index, Math.min(1, now.player.versions.length - 1));
+    now.given = index >= 0 ? index : Math.min(1, now.player.versions.length - 1);
     transport.select(now.given);
     if (old.loop) transport.setLoop(true);
     transport.seek(position);

@@ -54,21 +54,22 @@ class Room(widgets.VBox):
         self.save = widgets.Button(description="save these parameters", layout={"width": "auto"})
         self.command = widgets.HTML()
         self.save.on_click(self._save)
-        super().__init__(self._rows())
+        super().__init__(self._parts())
         self.add_class("denoise-room")
         self._sound_changed()
 
-    def _rows(self) -> list[widgets.Widget]:
-        groups = widgets.HBox([self.sound.box, self.damage.box, self.models.box])
-        heard = widgets.HBox([self.player, self.table])
+    def _parts(self) -> list[widgets.Widget]:
+        controls = widgets.VBox([self.sound.box, self.damage.box, self.models.box])
         saving = widgets.HBox([self.file, self.save])
-        for box, name in ((groups, "groups"), (heard, "heard"), (saving, "saving")):
-            box.add_class(f"room-{name}")
+        heard = widgets.VBox([self.status, self.player, self.table, saving, self.command])
+        parts = widgets.HBox([controls, heard])
         self.player.add_class(f"{self.mark}-player")
-        self.status.add_class("room-status")
-        self.command.add_class("room-command")
-        style = widgets.HTML(f"<style>{resource('room.css')}</style>")
-        return [style, groups, self.status, heard, saving, self.command]
+        for widget, name in (
+            (controls, "controls"), (saving, "saving"), (heard, "heard"), (parts, "parts"),
+            (self.status, "status"), (self.command, "command"), (self.table, "table"),
+        ):  # fmt: skip
+            widget.add_class(f"room-{name}")
+        return [widgets.HTML(f"<style>{resource('room.css')}</style>"), parts]
 
     @property
     def setting(self) -> Setting:
@@ -162,8 +163,8 @@ class Room(widgets.VBox):
         self.player.outputs = (script(markup),)
 
     def _show_scores(self, setting: Setting, models: list[str], pesq: bool = False) -> None:
-        rows = dict.fromkeys(setting.models, {})
         metrics = ["wsdr", "si_sdr", "pesq"] if self.models.pesq.value else ["wsdr", "si_sdr"]
+        rows = dict.fromkeys((*self.scene.versions(setting, ()), *setting.models), {})
         for name in self.scene.versions(setting, tuple(models)):
             rows[name] = self.scene.scores(setting, name)
             if pesq:

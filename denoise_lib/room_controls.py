@@ -11,7 +11,11 @@ from .labels import CONDITIONS as CONDITION_NAMES
 from .labels import label
 from .scene import DRAWN, NONE, STREET, Scene, Setting
 
-WIDE = widgets.Layout(width="auto")
+
+
+def wide() -> widgets.Layout:
+    """As wide as the group. One for each widget: a shared one would hide them all together."""
+    return widgets.Layout(width="auto")
 
 
 def group(title: str, children: list) -> widgets.VBox:
@@ -37,7 +41,7 @@ class DamageControls:
     def __init__(self, scene: Scene, changed: Callable, draw: Callable) -> None:
         self.kind = widgets.Dropdown(
             description="damage", options=[(name, kind) for kind, name in _DAMAGES.items()],
-            value=Setting.damage, layout=WIDE,
+            value=Setting.damage, layout=wide(),
         )  # fmt: skip
         self.fixed = {
             "quantile": _share("quantile", "share of coefficients that counts as small"),
@@ -46,21 +50,21 @@ class DamageControls:
             "value": _slider(widgets.FloatSlider, "value", "what a raised coefficient becomes", 0, 10, 0.1, ".1f"),
             "n_fft": _slider(widgets.IntSlider, "frame", "samples of an STFT frame", 64, 2048, 32),
             "hop": _slider(widgets.IntSlider, "hop", "samples from frame to frame", 32, 1024, 16),
-            "window": widgets.Dropdown(description="window", options=["rect", "hann"], layout=WIDE),
+            "window": widgets.Dropdown(description="window", options=["rect", "hann"], layout=wide()),
         }  # fmt: skip
         recordings = sorted(each.name for each in scene.noise.clips)
         self.street = {
-            "recording": widgets.Dropdown(description="recording", options=[DRAWN, *recordings], layout=WIDE),
+            "recording": widgets.Dropdown(description="recording", options=[DRAWN, *recordings], layout=wide()),
             "snr_db": _slider(widgets.FloatSlider, "SNR, dB", "speech to street over the clip", -15, 30, 0.25, ".2f"),
         }  # fmt: skip
         for name, widget in (self.fixed | self.street).items():
             widget.value = getattr(Setting, name)
-        self.seed = widgets.BoundedIntText(description="seed", min=0, max=10**6, layout=WIDE)
+        self.seed = widgets.BoundedIntText(description="seed", min=0, max=10**6, layout=wide())
         self.draw = widgets.Button(
-            description="draw again", layout=WIDE,
+            description="draw again", layout=wide(),
             tooltip="the next seed, one with which the notebook plays this clip where there is one",
         )  # fmt: skip
-        self.defaults = widgets.Button(description="defaults", layout=WIDE)
+        self.defaults = widgets.Button(description="defaults", layout=wide())
         self.note = widgets.HTML()
         self.note.add_class("room-note")
         buttons = widgets.HBox([self.draw, self.defaults])
@@ -105,10 +109,10 @@ class ModelControls:
 
     def __init__(self, scene: Scene, changed: Callable) -> None:
         self.boxes = {
-            name: widgets.Checkbox(description=label(name), indent=False, layout=WIDE)
+            name: widgets.Checkbox(description=label(name), indent=False, layout=wide())
             for name in scene.models
         }
-        self.pesq = widgets.Checkbox(description="PESQ too (slow)", indent=False, layout=WIDE)
+        self.pesq = widgets.Checkbox(description="PESQ too (slow)", indent=False, layout=wide())
         chosen = [name for name in _FIRST if name in self.boxes]
         if chosen:
             self.boxes[chosen[0]].value = True
@@ -132,7 +136,7 @@ _FIRST = ("dcunet-stft", "quick both dcunet")  # ticked at the start, the first 
 def _slider(kind, name: str, meaning: str, low, high, step, form: str = "d"):
     return kind(
         description=name, tooltip=meaning, min=low, max=high, step=step, readout_format=form,
-        layout=WIDE,
+        layout=wide(),
     )  # fmt: skip
 
 

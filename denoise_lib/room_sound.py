@@ -13,13 +13,13 @@ from . import recipe
 from .errors import UserError
 from .labels import SPLITS
 from .listening import resource
-from .room_controls import WIDE, group, shown
+from .room_controls import group, shown, wide
 from .scene import LONGEST, Scene
 
 SPLIT_NAMES = {"train": "training clips"} | SPLITS
 _MICROPHONE = (
     '<div class="room-microphone"><button type="button" class="jupyter-button">record</button>'
-    '<p role="status"></p></div>'
+    f'<p role="status">at most {LONGEST:g} s, as it sounds: nothing is filtered</p></div>'
 )
 
 
@@ -51,12 +51,12 @@ class SoundControls:
         splits = [
             (label, split) for split, label in SPLIT_NAMES.items() if scene.clips(split)
         ]
-        self.split = widgets.Dropdown(description="split", options=splits, value=first.split, layout=WIDE)
-        self.voice = widgets.Dropdown(description="voice", layout=WIDE)
-        self.clip = widgets.Dropdown(description="clip", layout=WIDE)
+        self.split = widgets.Dropdown(description="split", options=splits, value=first.split, layout=wide())
+        self.voice = widgets.Dropdown(description="voice", layout=wide())
+        self.clip = widgets.Dropdown(description="clip", layout=wide())
         self._fill_voices(first.voice)
         self._fill_clips(first.name)
-        self.upload = widgets.FileUpload(description="choose a file", layout=WIDE)
+        self.upload = widgets.FileUpload(description="choose a file", layout=wide())
         self.loaded = widgets.HTML()
         self.microphone = widgets.Output()
         self.recorded = widgets.Textarea()

@@ -14,13 +14,13 @@ ARGUMENTS = (
 
 
 @contextmanager
-def chromium():
+def chromium(*arguments):
     """A headless Chromium: $CHROMIUM, or `chromium` on the path."""
     path = os.environ.get("CHROMIUM") or shutil.which("chromium")
     # Not skipped: a page that nobody has opened is not tested.
     assert path, "there is no Chromium: `apt install chromium`, or set CHROMIUM to its path"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=[*ARGUMENTS, *arguments])
         try:
             yield browser
         finally:
