@@ -146,7 +146,7 @@ def notebook(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("-f", metavar="FILE", help="YAML file of parameters; those of -p come before"),
+        typer.Option("-f", metavar="FILE", help="YAML file of parameters; -p goes before it"),
     ] = None,
     profile: Profile = "quick",
 ):

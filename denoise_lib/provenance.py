@@ -13,8 +13,8 @@ from pathlib import Path
 from .files import read_json
 
 # Library modules that no number, figure or sound in a notebook depends on: they run the notebooks,
-# set the page around them, or are the listening room, which is not part of the page. Everything else
-# counts; a module is listed here only if certain.
+# set the page around them, or are the listening room, which is not part of the page. Everything
+# else counts; a module is listed here only if certain.
 PAGE_ONLY = {
     "bench",
     "chart",

@@ -108,7 +108,7 @@ def _remarks(scene: Scene, setting: Setting, notebook: str, values: dict) -> Ite
         drawn = " and ".join(_played(scene, notebook, setting.seed))
         yield f"It plays {drawn}, which it draws by the seed, not {setting.sound}."
     if notebook == FIXED and "window" not in values and setting.window != Setting.window:
-        yield f"It has no parameter for the window and takes {Setting.window}, not {setting.window}."
+        yield f"It has no parameter for the window: it takes {Setting.window}, not {setting.window}."
     if notebook == STREETS:
         if setting.recording != DRAWN:
             yield f"It draws street recordings by the seed, not {setting.recording} alone."

@@ -44,8 +44,16 @@
     const index = now.player.versions.findIndex((_, i) => nameOf(now.player, i) === now.wish);
     now.given = index >= 0 ? index : Math.min(1, now.player.versions.length - 1);
     transport.select(now.given);
-    if (old.loop) transport.setLoop(true);
+    if (old.seconds === transport.seconds) transport.setLoop(old.loop, old.region ?? null);
     transport.seek(position);
+    // Loudness matching and the difference, where the player has them.
+    const [was, tools] = [before.player.tools, now.player.tools];
+    if (was?.matched) tools.toggleMatch();
+    if (was?.comparing) {
+      const same = now.player.versions.findIndex((_, i) => nameOf(now.player, i) === nameOf(before.player, Number(was.reference.value)));
+      tools.reference.value = Math.max(same, 0);
+      tools.toggleDifference();
+    }
     if (playing) now.player.toggle();
   }
 

@@ -110,9 +110,13 @@ class Room(widgets.VBox):
         try:
             await self._hear(turn, self.setting, since)
         except UserError as error:
-            self.say(str(error), error=True)
+            self._fail(turn, str(error))
         except Exception as error:  # a traceback would go to the kernel's log, where nobody looks
-            self.say(f"{type(error).__name__}: {error}", error=True)
+            self._fail(turn, f"{type(error).__name__}: {error}")
+
+    def _fail(self, turn: int, reason: str) -> None:
+        if turn == self._turn:  # else nobody asks any more
+            self.say(reason, error=True)
 
     async def _hear(self, turn: int, setting: Setting, since: float) -> None:
         """The cheap part first: the damage, then networks, then PESQ. What was heard last stays

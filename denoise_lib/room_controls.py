@@ -12,7 +12,6 @@ from .labels import label
 from .scene import DRAWN, NONE, STREET, Scene, Setting
 
 
-
 def wide() -> widgets.Layout:
     """As wide as the group. One for each widget: a shared one would hide them all together."""
     return widgets.Layout(width="auto")
@@ -47,16 +46,18 @@ class DamageControls:
             "quantile": _share("quantile", "share of coefficients that counts as small"),
             "zero": _share("zeroed", "share of the large coefficients that becomes 0"),
             "raised": _share("raised", "share of the small coefficients that becomes the value"),
-            "value": _slider(widgets.FloatSlider, "value", "what a raised coefficient becomes", 0, 10, 0.1, ".1f"),
-            "n_fft": _slider(widgets.IntSlider, "frame", "samples of an STFT frame", 64, 2048, 32),
-            "hop": _slider(widgets.IntSlider, "hop", "samples from frame to frame", 32, 1024, 16),
+            "value": _reals("value", "what a raised coefficient becomes", 0, 10, 0.1),
+            "n_fft": _samples("frame", "samples of an STFT frame", 64, 2048, 32),
+            "hop": _samples("hop", "samples from frame to frame", 32, 1024, 16),
             "window": widgets.Dropdown(description="window", options=["rect", "hann"], layout=wide()),
-        }  # fmt: skip
+        }
         recordings = sorted(each.name for each in scene.noise.clips)
         self.street = {
-            "recording": widgets.Dropdown(description="recording", options=[DRAWN, *recordings], layout=wide()),
-            "snr_db": _slider(widgets.FloatSlider, "SNR, dB", "speech to street over the clip", -15, 30, 0.25, ".2f"),
-        }  # fmt: skip
+            "recording": widgets.Dropdown(
+                description="recording", options=[DRAWN, *recordings], layout=wide()
+            ),
+            "snr_db": _reals("SNR, dB", "speech to street over the clip", -15, 30, 0.25),
+        }
         for name, widget in (self.fixed | self.street).items():
             widget.value = getattr(Setting, name)
         self.seed = widgets.BoundedIntText(description="seed", min=0, max=10**6, layout=wide())
@@ -133,12 +134,17 @@ _DAMAGES = {NONE: "none", **CONDITION_NAMES}
 _FIRST = ("dcunet-stft", "quick both dcunet")  # ticked at the start, the first of them that is there
 
 
-def _slider(kind, name: str, meaning: str, low, high, step, form: str = "d"):
-    return kind(
-        description=name, tooltip=meaning, min=low, max=high, step=step, readout_format=form,
-        layout=wide(),
-    )  # fmt: skip
+def _reals(name: str, meaning: str, low: float, high: float, step: float) -> widgets.FloatSlider:
+    return widgets.FloatSlider(
+        description=name, tooltip=meaning, min=low, max=high, step=step, layout=wide()
+    )
 
 
-def _share(name: str, meaning: str):
-    return _slider(widgets.FloatSlider, name, meaning, 0, 1, 0.01, ".2f")
+def _samples(name: str, meaning: str, low: int, high: int, step: int) -> widgets.IntSlider:
+    return widgets.IntSlider(
+        description=name, tooltip=meaning, min=low, max=high, step=step, layout=wide()
+    )
+
+
+def _share(name: str, meaning: str) -> widgets.FloatSlider:
+    return _reals(name, meaning, 0, 1, 0.01)

@@ -1,4 +1,4 @@
-"""What one listens to in the room: a clip of the corpus, a file, a recording from the microphone."""
+"""What one listens to in the room: a clip of the corpus, a file, or a recording made there."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class SoundControls:
             tooltips=["of the speech corpus", "of your own", "record now"],
             style={"button_width": "auto"},
         )
-        splits = [
-            (label, split) for split, label in SPLIT_NAMES.items() if scene.clips(split)
-        ]
-        self.split = widgets.Dropdown(description="split", options=splits, value=first.split, layout=wide())
+        splits = [(name, split) for split, name in SPLIT_NAMES.items() if scene.clips(split)]
+        self.split = widgets.Dropdown(
+            description="split", options=splits, value=first.split, layout=wide()
+        )
         self.voice = widgets.Dropdown(description="voice", layout=wide())
         self.clip = widgets.Dropdown(description="clip", layout=wide())
         self._fill_voices(first.voice)

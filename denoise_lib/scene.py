@@ -81,12 +81,12 @@ class Setting:
 
     @property
     def damaged_by(self) -> tuple:
-        """What the damaged sound depends on: equal for equal sounds."""
+        """What the damage depends on besides the sound: equal for equal damages."""
         if self.damage == NONE:
-            return self.sound, NONE
+            return (NONE,)
         if self.damage == STREET:
-            return self.sound, STREET, self.recording, self.snr_db, self.seed
-        return self.sound, self.corruption, self.seed
+            return STREET, self.recording, self.snr_db, self.seed
+        return self.corruption, self.seed
 
 
 class Scene:
@@ -110,6 +110,7 @@ class Scene:
         self.models |= _checkpoints(build or REPORT / "build")
         self._clips = {clip.name: clip for clip in self.speech.clips}
         self._added: dict[str, Tensor] = {}
+        self._takes: dict[str, int] = {}  # tells recordings of one name apart
         self._kept: dict = {}
 
     def clips(self, split: str, voice: str | None = None) -> list[Clip]:
@@ -146,7 +147,7 @@ class Scene:
             raise UserError(f"{name} lasts {seconds:.3f} s: too short to listen to")
         beginning = torch.from_numpy(samples[: round(LONGEST * rate)]).mean(1)  # (time,)
         self._added[name] = audio.resample(beginning, rate, RATE)
-        self._kept.clear()  # the name may have been another sound's
+        self._takes[name] = self._takes.get(name, 0) + 1
         notes = [f"{name}: {min(seconds, LONGEST):.1f} s"]
         if seconds > LONGEST:
             notes = [f"{name}: the first {LONGEST:g} of {seconds:.1f} s"]
@@ -165,7 +166,7 @@ class Scene:
             waveform = self.speech.waveform(self._clips[setting.sound])
             return audio.to_level(waveform[: round(LONGEST * self.speech.rate)])
 
-        return self._keep("clean", setting.sound, make)
+        return self._keep("clean", self._sound(setting), make)
 
     def noisy(self, setting: Setting) -> Tensor:
         """The damaged sound, (time,).
@@ -188,7 +189,7 @@ class Scene:
                     "leave gaps that nothing can be put back into: shorten the hop"
                 ) from None
 
-        return self._keep("noisy", setting.damaged_by, make)
+        return self._keep("noisy", self._damaged(setting), make)
 
     def street_recording(self, setting: Setting) -> str:
         """Name of the recording that a street setting mixes in."""
@@ -201,17 +202,20 @@ class Scene:
         Raises:
             UserError: The checkpoint is gone or does not fit this version of the library.
         """
-        key = (setting.damaged_by, self._version(model))
         return self._keep(
-            ("output", model), key, lambda: process(self._network(model), self.noisy(setting))
+            ("output", model),
+            (self._damaged(setting), self._version(model)),
+            lambda: process(self._network(model), self.noisy(setting)),
         )
 
     def known(self, setting: Setting, model: str) -> bool:
         """Whether ``output`` would have nothing to compute."""
-        key = (setting.damaged_by, self._version(model))
+        key = self._damaged(setting), self._version(model)
         return self._kept.get(("output", model), (None,))[0] == key
 
-    def versions(self, setting: Setting, models: tuple[str, ...] | None = None) -> dict[str, Tensor]:
+    def versions(
+        self, setting: Setting, models: tuple[str, ...] | None = None
+    ) -> dict[str, Tensor]:
         """All that is heard, by name, in the order of the buttons.
 
         Args:
@@ -235,7 +239,7 @@ class Scene:
             return score(waveform, self.clean(setting), self.noisy(setting), metrics)[0]
 
         version = self._version(name) if name in self.models else name
-        return self._keep(("scores", name, metrics), (setting.damaged_by, version), make)
+        return self._keep(("scores", name, metrics), (self._damaged(setting), version), make)
 
     def _keep(self, slot, key, make: Callable):
         """The value of a slot, made again when its key is another. One value a slot: a slider
@@ -244,6 +248,12 @@ class Scene:
         if kept is None or kept[0] != key:
             kept = self._kept[slot] = key, make()
         return kept[1]
+
+    def _sound(self, setting: Setting) -> tuple:
+        return setting.sound, self._takes.get(setting.sound)
+
+    def _damaged(self, setting: Setting) -> tuple:
+        return *self._sound(setting), *setting.damaged_by
 
     def _recordings(self, setting: Setting) -> list[Clip]:
         if setting.recording == DRAWN:

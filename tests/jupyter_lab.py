@@ -2,7 +2,7 @@
 
 import json
 import os
-import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -15,15 +15,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKEN = "listening"
-# What JupyterLab itself writes to the console, with no notebook open.
-OWN_COMPLAINTS = re.compile("$^")
 
 
 def small_clone(folder):
     """The library and the listening room's notebook alone, in a folder that a test may write to."""
-    shutil.copytree(
-        ROOT / "denoise_lib", folder / "denoise_lib", ignore=shutil.ignore_patterns("__pycache__", "pretrained")
-    )
+    left = shutil.ignore_patterns("__pycache__", "pretrained")
+    shutil.copytree(ROOT / "denoise_lib", folder / "denoise_lib", ignore=left)
     (folder / "notebooks").mkdir()
     for name in ("listening_room", "01_noise_design", "05_street_noise"):
         shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", folder / "notebooks")
@@ -31,9 +28,19 @@ def small_clone(folder):
     return folder
 
 
+def make_lab():
+    """What `make lab` gives to `jupyter lab`."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    shown = subprocess.run(
+        ["make", "-n", "lab"], cwd=ROOT, env=clean, capture_output=True, text=True, check=True
+    ).stdout
+    line = shown[shown.index("bin/jupyter lab ") :].replace("\\\n", " ")
+    return shlex.split(line)[2:]
+
+
 @contextmanager
 def jupyter_lab(clone, settings):
-    """Run `jupyter lab` on a free port of this machine; yields the address of its notebooks.
+    """Run `jupyter lab` as `make lab` does, on a free port of this machine; yields its address.
 
     Args:
         clone: Folder that it serves, whose library the kernels import.
@@ -53,9 +60,9 @@ def jupyter_lab(clone, settings):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}",
-        f"--ServerApp.root_dir={clone}",
+        sys.executable, "-m", "jupyterlab", *make_lab(), "--no-browser", "--allow-root",
+        f"--IdentityProvider.token={TOKEN}", "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
     ]  # fmt: skip
     log = settings / "server.log"
     with open(log, "wb") as output:
@@ -86,23 +93,26 @@ def _wait_for(server, address, log, seconds=60):
 
 @contextmanager
 def opened_notebook(browser, address, name, **options):
-    """A notebook with all cells run; on leaving it fails if the console said what it should not."""
+    """A notebook with all cells run; fails on leaving if it asked for anything that is not on this
+    server, or wrote an error to the console (JupyterLab itself writes none)."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000}, **options)
     page = context.new_page()
     page.set_default_timeout(30_000)
-    complaints = []
+    asked, complaints = [], []
+    page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on(
         "console", lambda line: complaints.append(line.text) if line.type == "error" else None
     )
     try:
-        page.goto(f"{address}/lab/tree/notebooks/{name}.ipynb?token={TOKEN}")
+        page.goto(f"{address}/lab/tree/{name}.ipynb?token={TOKEN}")
         # Before the kernel is there, JupyterLab would ask which one to take.
         page.locator("#jp-bottom-panel, .jp-StatusBar-Widget").get_by_text(" | Idle").wait_for()
         page.locator(".lm-MenuBar").get_by_text("Run", exact=True).click()
         page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
         yield page
-        unknown = [text for text in complaints if not OWN_COMPLAINTS.search(text)]
-        assert not unknown, f"the console says {unknown}"
+        elsewhere = [url[:80] for url in asked if not url.startswith((address, "data:", "blob:"))]
+        assert not elsewhere, f"the notebook asks for {elsewhere}"
+        assert not complaints, f"the console says {complaints}"
     finally:
         context.close()

