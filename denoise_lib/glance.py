@@ -111,7 +111,7 @@ def abstract(results):
     if "both" in unseen:
         line = unseen["both"]
         sentences.append(
-            _sentence(f"for a voice never heard in training, {line.name} {_change(line)}")
+            _sentence(f"for {line.name} of a voice never heard in training {_change(line)}")
         )
     if table:
         sentences.append(_against(list(table.values())))
