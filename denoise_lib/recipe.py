@@ -98,17 +98,15 @@ def recipe(scene: Scene, setting: Setting, folder: Path = ROOT / "notebooks") ->
         for field in fields(setting)
         if field.name in known
     }
-    return Recipe(notebook, values, tuple(_remarks(scene, setting, notebook, values)))
+    return Recipe(notebook, values, tuple(_remarks(scene, setting, notebook)))
 
 
-def _remarks(scene: Scene, setting: Setting, notebook: str, values: dict) -> Iterator[str]:
+def _remarks(scene: Scene, setting: Setting, notebook: str) -> Iterator[str]:
     if plays(scene, setting):
         yield f"It plays {setting.sound} with this very damage."
     else:
         drawn = " and ".join(_played(scene, notebook, setting.seed))
         yield f"It plays {drawn}, which it draws by the seed, not {setting.sound}."
-    if notebook == FIXED and "window" not in values and setting.window != Setting.window:
-        yield f"It has no parameter for the window: it takes {Setting.window}, not {setting.window}."
     if notebook == STREETS:
         if setting.recording != DRAWN:
             yield f"It draws street recordings by the seed, not {setting.recording} alone."
