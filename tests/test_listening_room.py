@@ -235,7 +235,7 @@ def test_saved_parameters_are_what_the_shown_command_reads(room, clone, monkeypa
     given = given_values(values, cell_parameters(notebook, name), name)
     assert given == {
         "quantile": 0.9, "zero": 0.21, "raised": 0.5, "value": 1.0, "n_fft": 640, "hop": 160,
-        "seed": int(room.locator(".widget-text input[type=number]").input_value()),
+        "window": "rect", "seed": int(room.locator(".widget-text input[type=number]").input_value()),
     }  # fmt: skip
 
 
