@@ -119,9 +119,17 @@ def test_x_tells_nothing_before_the_answer(blind):
     heard(blind)
     assert test(blind, "t => t.transport.voices.map(v => v.level)") == [0, 0, 1]
     assert test(blind, "t => t.transport.loop")
-    html = blind.evaluate("s => s.querySelector('.blind').outerHTML")
-    blind.evaluate("s => { const t = s.blindTest; t.isX = () => true; t.show(); }")
-    assert blind.evaluate("s => s.querySelector('.blind').outerHTML") == html
+    # Within one task of the page, so that the playhead stands still between the two.
+    before, after = blind.evaluate(
+        """section => {
+            const test = section.blindTest, html = () => section.querySelector(".blind").outerHTML;
+            const before = html();
+            test.isX = () => true;
+            test.show();
+            return [before, html()];
+        }"""
+    )
+    assert after == before
 
 
 def test_a_switch_goes_through_silence(blind):
