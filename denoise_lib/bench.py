@@ -13,7 +13,7 @@ from . import RATE
 from .corruption import Corruption
 from .inference import process
 from .losses import wsdr_loss
-from .metrics import score
+from .metrics import ALL_METRICS, score
 from .mixing import StreetMix
 from .models import ConvAutoencoder, DCUnet, DenoisingWaveNet
 
@@ -81,7 +81,7 @@ def main():
             lambda model=model: process(model, waveforms.flatten()[: 10 * RATE]),
             min(10.0, audio),
         )
-    for metric in ("wsdr", "si_sdr", "pesq", "stoi"):
+    for metric in ALL_METRICS:
         noisy = one + 0.01 * torch.randn_like(one)
         work[f"{metric}, one clip"] = (lambda m=metric: score(noisy, one, noisy, (m,)), SECONDS)
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}\n")

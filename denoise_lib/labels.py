@@ -33,9 +33,12 @@ SPLITS = {
 # metric -> (heading, unit, decimals, which way is better)
 METRICS = {
     "wsdr": ("wSDR", "", 3, "lower"),
+    "snr": ("SNR", "dB", 1, "higher"),
     "si_sdr": ("SI-SDR", "dB", 1, "higher"),
+    "lsd": ("LSD", "dB", 1, "lower"),
     "pesq": ("PESQ", "", 2, "higher"),
     "stoi": ("STOI", "", 3, "higher"),
+    "dnsmos": ("DNSMOS", "", 2, "higher"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Scores of denoised speech, clip by clip: wSDR, SI-SDR, PESQ-WB, STOI."""
+"""Scores of denoised speech, clip by clip: wSDR, SNR, SI-SDR, LSD, PESQ-WB, STOI, DNSMOS."""
 
 from __future__ import annotations
 
@@ -14,15 +14,22 @@ from torchmetrics.functional.audio import (
     perceptual_evaluation_speech_quality,
     scale_invariant_signal_distortion_ratio,
     short_time_objective_intelligibility,
+    signal_noise_ratio,
 )
 
 from denoise_lib import RATE
 from denoise_lib.batches import Damage, fixed_clip
 from denoise_lib.corpora import Clip, Corpus
+from denoise_lib.dnsmos import dnsmos
 from denoise_lib.inference import process
 from denoise_lib.losses import wsdr
 
 METRICS = ("wsdr", "si_sdr", "pesq", "stoi")
+ALL_METRICS = ("wsdr", "snr", "si_sdr", "lsd", "pesq", "stoi", "dnsmos")
+SLOW = {"pesq", "stoi", "dnsmos"}  # taken in one process per core
+PERFECT = "infinite: a perfect copy"
+LSD_FRAME, LSD_HOP = 512, 128  # samples: 32 ms and 8 ms
+LSD_RANGE = 60.0  # dB below the clean clip's largest magnitude; what is lower counts as that
 
 
 def score(
@@ -32,21 +39,30 @@ def score(
 
     ========  ==========================================  ==============
     wsdr      :func:`denoise_lib.wsdr`                    -1 .. 1, lower is better
+    snr       |clean|^2 over |clean - estimate|^2, dB     higher is better
     si_sdr    scale-invariant SDR, dB                     higher is better
+    lsd       :func:`log_spectral_distance`, dB           0 and more, lower is better
     pesq      PESQ wide-band (ITU-T P.862.2), MOS-LQO     1.04 .. 4.64, higher is better
     stoi      short-time objective intelligibility        0 .. 1, higher is better
+    dnsmos    :func:`denoise_lib.dnsmos.dnsmos` (OVRL)    about 1 .. 5, higher is better
     ========  ==========================================  ==============
 
     Shape:
         All waveforms (time,) at 16 kHz.
 
     Returns:
-        Values by name, None where a measure is not defined for the clip, and the reasons for
-        those.
+        Values by name, None where a measure is not defined for the clip or not finite, and the
+        reasons for those.
+
+    Raises:
+        ValueError: Unknown measure.
     """
     values: dict[str, float | None] = {}
     reasons: dict[str, str] = {}
     for metric in metrics:
+        if reason := _undefined(metric, estimate, clean):
+            values[metric], reasons[metric] = None, reason
+            continue
         try:
             value = float(_measure(metric, estimate, clean, noisy))
         except Exception as error:  # PESQ's own exceptions derive from Exception directly
@@ -59,16 +75,61 @@ def score(
     return values, reasons
 
 
-def _measure(metric: str, estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
+def log_spectral_distance(estimate: Tensor, clean: Tensor) -> Tensor:
+    """Mean distance of two log spectra, dB; 0 is perfect.
+
+    The root of the mean square over frequency of ``20 log10(|E| / |Y|)``, averaged over frames, of
+    STFTs with a Hann window of 32 ms every 8 ms. Magnitudes more than 60 dB below the clean clip's
+    largest are raised to that: without a floor digital silence, whose logarithm has no bound, would
+    decide the mean. Pauses count like speech all the same, so the floor matters for noise in them.
+
+    Shape:
+        Both (time,).
+
+    Returns:
+        (); NaN for a silent clean clip, which has no largest magnitude.
+
+    References:
+        Gray, Markel, "Distance Measures for Speech Processing", IEEE Trans. ASSP 24 (5), 1976,
+        sec. III, as a root mean square over frequency.
+    """
+    window = torch.hann_window(LSD_FRAME, dtype=clean.dtype, device=clean.device)
+    magnitude = torch.stft(
+        torch.stack([estimate, clean]), LSD_FRAME, LSD_HOP, window=window,
+        center=True, pad_mode="constant", return_complex=True,
+    ).abs()  # fmt: skip
+    floor = magnitude[1].max() * 10 ** (-LSD_RANGE / 20)
+    level = 20 * magnitude.clamp_min(floor).log10()  # (2, freq, frames)
+    return (level[0] - level[1]).square().mean(0).sqrt().mean()
+
+
+def _undefined(metric: str, estimate: Tensor, clean: Tensor) -> str | None:
+    """Why a ratio of energies is no number; torchmetrics would put a small constant in place."""
+    if metric in ("snr", "si_sdr", "lsd") and not clean.any():
+        return "undefined: the clean clip is silent"
+    if metric == "si_sdr" and not estimate.any():
+        return "undefined: the estimate is silent"
+    if metric in ("snr", "si_sdr") and torch.equal(estimate, clean):
+        return PERFECT
+    return None
+
+
+def _measure(metric: str, estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor | float:
     if metric == "wsdr":
         return wsdr(estimate, clean, noisy)
+    if metric == "snr":
+        return signal_noise_ratio(estimate, clean)
     if metric == "si_sdr":
         return scale_invariant_signal_distortion_ratio(estimate, clean)
+    if metric == "lsd":
+        return log_spectral_distance(estimate, clean)
     if metric == "pesq":
         return perceptual_evaluation_speech_quality(estimate, clean, RATE, "wb")
     if metric == "stoi":
         return short_time_objective_intelligibility(estimate, clean, RATE)
-    raise ValueError(f"unknown metric {metric!r}: use one of {', '.join(METRICS)}")
+    if metric == "dnsmos":
+        return dnsmos(estimate)
+    raise ValueError(f"unknown metric {metric!r}: use one of {', '.join(ALL_METRICS)}")
 
 
 def evaluate(
@@ -81,49 +142,63 @@ def evaluate(
     longest: float | None = None,
     metrics: tuple[str, ...] = METRICS,
     device: str | torch.device = "cpu",
+    reference: bool = False,
 ) -> list[dict]:
     """Score a model on clips, each with the damage that is fixed by its name and the seed.
 
     Args:
         longest: Seconds of each clip's beginning to use; all of it when None.
         metrics: Which measures to take.
+        reference: Also score each clean clip against itself.
 
     Returns:
         One dict per clip: clip, voice, noisy and denoised (measure -> value or None), reason
-        (measure -> why a value is missing).
+        (measure -> why a value is missing); with ``reference`` also clean and clean_reason.
     """
     model = model.to(device)
-    triples = []
+    jobs = []
     for clip in clips:
         noisy, clean = fixed_clip(corpus, clip, damage, seed, longest)
-        triples.append((process(model, noisy.to(device)).cpu(), clean, noisy))
+        versions = {"noisy": noisy, "denoised": process(model, noisy.to(device)).cpu()}
+        jobs.append((versions | ({"clean": clean} if reference else {}), clean, noisy, metrics))
     # Networks first, scores after: both at once would fight for the cores.
-    return [
-        {
-            "clip": clip.name,
-            "voice": clip.voice,
-            "noisy": before[0],
-            "denoised": after[0],
-            "reason": before[1] | after[1],
-        }
-        for clip, (before, after) in zip(clips, _score_all(triples, metrics), strict=True)
+    records = []
+    for clip, scores in zip(clips, _score_all(jobs, metrics), strict=True):
+        records.append(
+            {
+                "clip": clip.name,
+                "voice": clip.voice,
+                **{name: values for name, (values, _) in scores.items()},
+                "reason": scores["noisy"][1] | scores["denoised"][1],
+            }
+        )
+        if reference:
+            records[-1]["clean_reason"] = scores["clean"][1]
+    return records
+
+
+def _score_all(jobs: list[tuple], metrics: tuple[str, ...]) -> list[dict]:
+    """(values, reasons) of each clip's versions, by name; slow measures in one process per core."""
+    if not SLOW & set(metrics):
+        return [_score_versions(job) for job in jobs]
+    jobs = [
+        ({name: each.numpy() for name, each in job[0].items()}, job[1].numpy(), job[2].numpy(), job[3])
+        for job in jobs
     ]
+    return list(_workers().map(_score_versions, jobs, chunksize=4))
 
 
-def _score_all(triples: list[tuple[Tensor, Tensor, Tensor]], metrics: tuple[str, ...]):
-    """Noisy and denoised scores of each clip; the slow measures in one process per core."""
-    jobs = [(*(each.numpy() for each in triple), metrics) for triple in triples]
-    if not {"pesq", "stoi"} & set(metrics):
-        return [_score_pair(job) for job in jobs]
-    return list(_workers().map(_score_pair, jobs, chunksize=4))
-
-
-def _score_pair(job):
-    estimate, clean, noisy = (torch.from_numpy(each) for each in job[:3])
-    before = score(noisy, clean, noisy, job[3])
-    if torch.equal(estimate, noisy):  # the identity: the slow measures need not be taken twice
-        return before, before
-    return before, score(estimate, clean, noisy, job[3])
+def _score_versions(job):
+    versions, clean, noisy, metrics = job
+    clean, noisy = torch.as_tensor(clean), torch.as_tensor(noisy)
+    scores = {}
+    for name, waveform in versions.items():
+        waveform = torch.as_tensor(waveform)
+        if name != "noisy" and torch.equal(waveform, noisy):
+            scores[name] = scores["noisy"]  # nothing was changed: no measure is taken twice
+        else:
+            scores[name] = score(waveform, clean, noisy, metrics)
+    return scores
 
 
 @cache

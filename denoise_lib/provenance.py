@@ -47,6 +47,8 @@ PACKAGES = [
     "torchmetrics",
     "pesq",
     "pystoi",
+    "speechmos",
+    "onnxruntime",
     "lightning-fabric",
     "papermill",
 ]

@@ -4,15 +4,27 @@ import numpy as np
 import pesq as pesq_package
 import pystoi
 import pytest
+import scipy.signal
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_corpus import small_corpus
+from speechmos import dnsmos as speechmos_dnsmos
 
-from denoise_lib import RATE, Corruption
+from denoise_lib import RATE, Corruption, labels
 from denoise_lib.audio import to_level
 from denoise_lib.batches import fixed_clip
 from denoise_lib.corpora import open_speech
+from denoise_lib.dnsmos import dnsmos
 from denoise_lib.experiment import Identity
-from denoise_lib.metrics import METRICS, evaluate, score
+from denoise_lib.metrics import (
+    ALL_METRICS,
+    METRICS,
+    PERFECT,
+    evaluate,
+    log_spectral_distance,
+    score,
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,38 +41,121 @@ def white(n, seed=0):
 def test_each_measure_matches_its_reference(speech):
     noisy = speech + 0.01 * white(len(speech))
     estimate = speech + 0.004 * white(len(speech), 1)
-    values, reasons = score(estimate, speech, noisy)
+    values, reasons = score(estimate, speech, noisy, ALL_METRICS)
+    assert tuple(values) == ALL_METRICS
     y, e = speech.numpy().astype(np.float64), estimate.numpy().astype(np.float64)
     target = (e @ y) / (y @ y) * y  # Le Roux et al. 2019, equation 5
     assert values["si_sdr"] == pytest.approx(
         10 * np.log10((target @ target) / ((e - target) @ (e - target))), abs=1e-3
     )
+    assert values["snr"] == pytest.approx(10 * np.log10((y @ y) / ((y - e) @ (y - e))), abs=1e-3)
+    assert values["lsd"] == pytest.approx(scipy_lsd(e, y), abs=1e-3)
     assert values["pesq"] == pytest.approx(pesq_package.pesq(RATE, y, e, "wb"), abs=0.01)
     assert values["stoi"] == pytest.approx(pystoi.stoi(y, e, RATE), abs=1e-4)
+    reference = speechmos_dnsmos.run(estimate.clamp(-1, 1).numpy(), RATE)["ovrl_mos"]
+    assert values["dnsmos"] == pytest.approx(reference, abs=1e-4)
     assert reasons == {}
+
+
+def scipy_lsd(estimate, clean):
+    """Log-spectral distance by SciPy's STFT, whose scale the floor follows."""
+    magnitude = [
+        np.abs(scipy.signal.stft(each, nperseg=512, noverlap=384, padded=False)[2])
+        for each in (estimate, clean)
+    ]
+    level = [20 * np.log10(np.maximum(each, magnitude[1].max() / 1000)) for each in magnitude]
+    return np.sqrt(((level[0] - level[1]) ** 2).mean(axis=0)).mean()
 
 
 def test_less_noise_scores_better_on_speech(speech):
     noise = white(len(speech))
     noisy = speech + 0.05 * noise
-    ladder = [score(speech + k * noise, speech, noisy)[0] for k in (0.002, 0.01, 0.05)]
-    for metric, best_first in (("wsdr", False), ("si_sdr", True), ("pesq", True), ("stoi", True)):
+    ladder = [score(speech + k * noise, speech, noisy, ALL_METRICS)[0] for k in (0.002, 0.01, 0.05)]
+    for metric in ALL_METRICS:
         values = [each[metric] for each in ladder]
-        assert values == sorted(values, reverse=best_first), metric
+        best_first = labels.METRICS[metric][3] == "higher"
+        assert values == sorted(set(values), reverse=best_first) and len(values) == 3, metric
 
 
 def test_clean_against_clean_is_perfect(speech):
-    values, _ = score(speech, speech, speech + 0.01 * white(len(speech)))
+    noisy = speech + 0.01 * white(len(speech))
+    values, reasons = score(speech, speech, noisy, ALL_METRICS)
     assert values["wsdr"] == pytest.approx(-1, abs=1e-6)
+    assert values["lsd"] == 0
+    assert (values["snr"], values["si_sdr"]) == (None, None)
+    assert reasons == {"snr": PERFECT, "si_sdr": PERFECT}
     assert values["pesq"] == pytest.approx(4.644, abs=0.001)  # the top of P.862.2's scale
     assert values["stoi"] == pytest.approx(1, abs=1e-6)
 
 
 def test_silence_is_missing_with_a_reason_not_zero():
     silence = torch.zeros(2 * RATE)
-    values, reasons = score(silence, silence, silence)
+    values, reasons = score(silence, silence, silence, ALL_METRICS)
     assert values["pesq"] is None and "NoUtterances" in reasons["pesq"]
     assert values["wsdr"] == 0
+    for metric in ("snr", "si_sdr", "lsd"):
+        assert values[metric] is None and "the clean clip is silent" in reasons[metric]
+
+
+def test_a_silent_estimate_has_lost_the_speech_not_reached_0_db(speech):
+    values, reasons = score(0 * speech, speech, speech, ("snr", "si_sdr", "lsd"))
+    assert values["snr"] == pytest.approx(0, abs=1e-4)  # the error is the speech itself
+    assert values["si_sdr"] is None and "the estimate is silent" in reasons["si_sdr"]
+    assert values["lsd"] > 10
+
+
+def test_what_is_no_number_is_missing(speech):
+    broken = speech.clone()
+    broken[1000] = torch.nan
+    values, reasons = score(broken, speech, speech, ("wsdr", "snr", "lsd", "dnsmos"))
+    assert set(values.values()) == {None} and set(reasons.values()) == {"not a number"}
+
+
+def test_lsd_of_another_level_is_that_level():
+    noise = white(RATE)
+    for gain in (0.5, 3.0):  # no coefficient is near the floor
+        expected = abs(20 * np.log10(gain))
+        assert float(log_spectral_distance(gain * noise, noise)) == pytest.approx(expected, abs=1e-3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 3000), st.floats(1e-3, 1e3), st.integers(0, 99))
+def test_lsd_holds_for_any_length_and_common_gain(samples, gain, seed):
+    estimate, clean = white(samples, seed), white(samples, seed + 1)
+    distance = float(log_spectral_distance(estimate, clean))
+    assert distance > 0 and float(log_spectral_distance(clean, clean)) == 0
+    scaled = float(log_spectral_distance(gain * estimate, gain * clean))
+    assert scaled == pytest.approx(distance, rel=1e-3)
+
+
+def test_digital_silence_does_not_decide_the_lsd(speech):
+    """Half a clip of zeros against inaudible noise: far below the floor, so it is no distance."""
+    clean = torch.cat([speech, torch.zeros_like(speech)])
+    hiss = clean + 1e-7 * white(len(clean))
+    assert float(log_spectral_distance(hiss, clean)) < 0.01
+
+
+@pytest.mark.parametrize("seconds", [0.3, 4.6, 9.2, 18.5])  # doubled or not, windows left out or not
+def test_dnsmos_is_that_of_speechmos(speech, seconds):
+    tiled = speech.repeat(8)[: round(seconds * RATE)]
+    noisy = tiled + 0.01 * white(len(tiled))
+    expected = speechmos_dnsmos.run(noisy.numpy(), RATE)["ovrl_mos"]
+    assert dnsmos(noisy) == pytest.approx(expected, abs=1e-4)
+
+
+def test_dnsmos_clips_and_does_not_set_the_level(speech):
+    loud = speech * (2 / speech.abs().max())
+    assert dnsmos(loud) == dnsmos(loud.clamp(-1, 1)) != dnsmos(speech)
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, RATE)])
+def test_dnsmos_wants_one_waveform(shape):
+    with pytest.raises(ValueError, match="one waveform"):
+        dnsmos(torch.zeros(shape))
+
+
+def test_every_measure_has_a_name_and_a_direction():
+    assert set(ALL_METRICS) == set(labels.METRICS) and set(METRICS) < set(ALL_METRICS)
 
 
 def test_unknown_measure_is_named(speech):
@@ -87,6 +182,26 @@ def test_noisy_and_identity_agree_and_scores_do_not_depend_on_company():
     assert together == alone
     for each in together:
         assert each["noisy"] == each["denoised"] and set(each["noisy"]) == set(METRICS)
+        assert "clean" not in each
+
+
+def test_clean_against_clean_comes_with_its_own_reasons():
+    corpus = small_corpus()
+    clips = corpus.split("test")[:2]
+    metrics = ("wsdr", "si_sdr", "lsd")
+    scores = evaluate(Identity(), corpus, clips, Corruption(), seed=0, metrics=metrics, reference=True)
+    for each in scores:
+        assert each["clean"] == {"wsdr": pytest.approx(-1, abs=1e-6), "si_sdr": None, "lsd": 0}
+        assert each["clean_reason"] == {"si_sdr": PERFECT} and each["reason"] == {}
+        assert each["noisy"]["lsd"] > 1
+
+
+def test_dnsmos_in_processes_of_their_own():
+    corpus = small_corpus()
+    clip = corpus.split("test")[0]
+    noisy, _ = fixed_clip(corpus, clip, Corruption(), 0)
+    (scored,) = evaluate(Identity(), corpus, [clip], Corruption(), seed=0, metrics=("dnsmos",))
+    assert scored["noisy"]["dnsmos"] == pytest.approx(dnsmos(noisy), abs=1e-5)
 
 
 def test_scored_clips_are_those_that_are_heard():
