@@ -114,13 +114,16 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="fixes each clip's damage")] = 0,
     longest: Annotated[float, typer.Option(help="seconds of each clip to score; 0: all")] = 10.0,
     table: Annotated[Path | None, typer.Option(help="CSV file for the scores of each clip")] = None,
+    metrics: Annotated[
+        str, typer.Option(help="of wsdr, snr, si_sdr, lsd, pesq, stoi, dnsmos, with commas; or all")
+    ] = "wsdr,si_sdr,pesq,stoi",
 ):
-    """Score a network on a split."""
-    from .commands import evaluate_model
+    """Score a network on a split, beside the noisy clips and the clean ones."""
+    from .commands import chosen_metrics, evaluate_model
 
     evaluate_model(
         model, condition=condition, split=split, speech=speech, noise=noise, snr_db=snr, seed=seed,
-        longest=longest, table=table,
+        longest=longest, table=table, metrics=chosen_metrics(metrics),
     )
 
 

@@ -1,6 +1,7 @@
 """What `denoise enhance`, `train` and `evaluate` do: a recording, a network, a table of one's own."""
 
 import csv
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from .inference import enhance
 from .labels import heading
 from .labels import score as written
 from .losses import energy_conserving_loss, wsdr_loss
-from .metrics import METRICS, evaluate
+from .metrics import ALL_METRICS, METRICS, evaluate
 from .mixing import StreetMix
 from .models import BY_NAME
 from .results import interval
@@ -135,11 +136,15 @@ def evaluate_model(
     seed: int,
     longest: float,
     table: Path | None,
+    metrics: tuple[str, ...] = METRICS,
 ) -> None:
     """Score a checkpoint on one split and print the means with their 95 % intervals.
 
+    Beside the network's output stand the noisy clips and the clean ones scored against themselves.
+
     Args:
         table: CSV file for the scores of each clip.
+        metrics: Measures to take, see :func:`chosen_metrics`.
 
     Raises:
         UserError: An unknown name, or a split without clips.
@@ -154,27 +159,52 @@ def evaluate_model(
         raise UserError(f"{speech}: no clip in the split {split!r}")
     scores = evaluate(
         network, corpus, clips, damage_for(condition, split, noise, snr_db),
-        seed=seed, longest=longest or None, device=_device(),
+        seed=seed, longest=longest or None, device=_device(), metrics=metrics, reference=True,
     )  # fmt: skip
     if table:
         _write_csv(table, scores)
     print(f"{model}, {condition}, {split}, {len(clips)} clips")
-    for metric in METRICS:
-        pairs = [
-            (each["noisy"][metric], each["denoised"][metric])
-            for each in scores
-            if None not in (each["noisy"][metric], each["denoised"][metric])
+    for metric in metrics:
+        # Noisy and denoised over the same clips, so that their means can be compared.
+        both = [
+            each for each in scores if None not in (each["noisy"][metric], each["denoised"][metric])
         ]
-        if not pairs:
-            print(f"{heading(metric):8} no clip could be scored")
-            continue
-        noisy, denoised = zip(*pairs, strict=True)
-        mean, low, high = interval(denoised)
-        print(
-            f"{heading(metric):8} noisy {written(metric, sum(noisy) / len(noisy)):>9}   "
-            f"denoised {written(metric, mean):>9}   "
-            f"[{written(metric, low)}, {written(metric, high)}]   n {len(pairs)}"
+        sides = {"noisy": both, "denoised": both}
+        sides["clean"] = [each for each in scores if each["clean"][metric] is not None]
+        for side, scored in sides.items():
+            reasons = [each["clean_reason" if side == "clean" else "reason"] for each in scores]
+            name = heading(metric) if side == "noisy" else ""
+            values = [each[side][metric] for each in scored]
+            print(f"{name:8} {side:8} {_summary(metric, values, reasons)}")
+
+
+def _summary(metric: str, values: list[float], reasons: list[dict]) -> str:
+    """Mean, interval and number of clips; where clips are missing, how many of all and why."""
+    missing = Counter(each[metric] for each in reasons if metric in each)
+    why = "; ".join(f"{reason} ({count} of {len(reasons)})" for reason, count in missing.items())
+    if not values:
+        return why
+    mean, low, high = interval(values)
+    return (
+        f"{written(metric, mean):>9}   [{written(metric, low)}, {written(metric, high)}]   "
+        f"n {len(values)}" + f" of {len(reasons)}, {why}" * bool(why)
+    )
+
+
+def chosen_metrics(names: str) -> tuple[str, ...]:
+    """Measures from "wsdr,pesq", or "all"; always in the same order, each once.
+
+    Raises:
+        UserError: An unknown measure, or none.
+    """
+    wanted = {each.strip() for each in names.split(",")} - {""}
+    unknown = sorted(wanted - {"all", *ALL_METRICS})
+    if unknown or not wanted:
+        raise UserError(
+            f"--metrics: {repr(unknown[0]) + ' is no measure' if unknown else 'none is named'}; "
+            f"use {', '.join(ALL_METRICS)}, or all"
         )
+    return tuple(each for each in ALL_METRICS if "all" in wanted or each in wanted)
 
 
 def _write_csv(path: Path, scores: list[dict]) -> None:

@@ -16,7 +16,8 @@ from denoise_lib.corruption import CONDITIONS, Corruption
 from denoise_lib.errors import UserError
 from denoise_lib.inference import process
 from denoise_lib.labels import CONDITIONS as CONDITION_NAMES
-from denoise_lib.labels import number
+from denoise_lib.labels import METRICS as METRIC_NAMES
+from denoise_lib.labels import label, number
 from denoise_lib.listening import compare
 from denoise_lib.losses import wsdr, wsdr_loss
 from denoise_lib.metrics import METRICS, evaluate, score
@@ -158,6 +159,35 @@ class Experiment:
                     scores[split], condition=condition, model=_name(model), split=split,
                     experiment=experiment,
                 )  # fmt: skip
+        return scores
+
+    def reference(
+        self, condition: str, damage: Damage, experiment: str | None = None
+    ) -> dict[str, list[dict]]:
+        """Add the rows that bound every table: the damaged clips as they are, and the clean ones.
+
+        The rows are of the models "identity" and "clean", the clean clip scored against itself,
+        which shows what a perfect network would get. SNR and SI-SDR have no value there.
+
+        Returns:
+            Per split, one dict per clip (see :func:`denoise_lib.metrics.evaluate`).
+        """
+        scores = {}
+        for split in SPLITS:
+            if clips := self.clips(split):
+                scores[split] = evaluate(
+                    Identity(), self.corpus, clips, damage, seed=self.seed,
+                    longest=self.longest or None, metrics=self.metrics, reference=True,
+                )  # fmt: skip
+                clean = []
+                for each in scores[split]:
+                    reason = each["reason"] | each["clean_reason"]
+                    clean.append(each | {"denoised": each["clean"], "reason": reason})
+                for model, records in (("identity", scores[split]), ("clean", clean)):
+                    self.run.add(
+                        records, condition=condition, model=model, split=split,
+                        experiment=experiment,
+                    )  # fmt: skip
         return scores
 
     def denoise(
@@ -319,4 +349,25 @@ def describe(row: dict, what: str) -> str:
     return (
         f"{what}: {CONDITION_NAMES.get(row['condition'], row['condition'])} goes from wSDR "
         f"{number(row['noisy'])} to {number(row['denoised'])}{interval} on {row['n']} test clips"
+    )
+
+
+def describe_difference(row: dict) -> str:
+    """Verdict clause of a difference between two systems: how much, interval, what it shows."""
+    name, unit, decimals, better = METRIC_NAMES[row["metric"]]
+    what = f"{label(row['a'])} minus {label(row['b'])}"
+    where = CONDITION_NAMES.get(row["condition"], row["condition"])
+    if row["mean"] is None:
+        return f"{what}: no clip of {where} has a {name} of both"
+    written = " ".join(filter(None, [name, number(row["mean"], decimals), unit]))
+    number_of = f"on {row['n']} clips of {row['voices']} voice{'s' * (row['voices'] != 1)}"
+    if row["ci95"] is None:
+        return f"{what}: {written} for {where} {number_of}"
+    low, high = row["ci95"]
+    shown = "no difference is shown"
+    if low > 0 or high < 0:
+        shown = "better" if (low > 0) == (better == "higher") else "worse"
+    return (
+        f"{what}: {written} [{number(low, decimals)}, {number(high, decimals)}] for {where} "
+        f"{number_of}, {shown}"
     )

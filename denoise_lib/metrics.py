@@ -182,8 +182,8 @@ def _score_all(jobs: list[tuple], metrics: tuple[str, ...]) -> list[dict]:
     if not SLOW & set(metrics):
         return [_score_versions(job) for job in jobs]
     jobs = [
-        ({name: each.numpy() for name, each in job[0].items()}, job[1].numpy(), job[2].numpy(), job[3])
-        for job in jobs
+        ({name: each.numpy() for name, each in versions.items()}, *map(Tensor.numpy, pair), chosen)
+        for versions, *pair, chosen in jobs
     ]
     return list(_workers().map(_score_versions, jobs, chunksize=4))
 

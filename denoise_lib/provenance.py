@@ -180,7 +180,8 @@ def collect(build, names):
         names: notebooks in order; those without a finished run are left out.
 
     Returns:
-        {"profile", "provenance", "results"} as in DESIGN. Where runs differ in commit, "commit" is
+        {"profile", "provenance", "results", "differences"}: all runs' rows, and all differences
+        between systems. Where runs differ in commit, "commit" is
         None; "commits" gives it by notebook, so that a mixed page can be announced as such.
     """
     build = Path(build)
@@ -189,7 +190,7 @@ def collect(build, names):
         for name in names
         if (build / name / "run.json").exists()
     }
-    rows = [row for name in runs for row in read_json(build / name / "results.json")["rows"]]
+    written = [read_json(build / name / "results.json") for name in runs]
     commits = {name: run["commit"] for name, run in runs.items()}
     seeds = {run["parameters"].get("seed") for run in runs.values()}
     last = max(runs.values(), key=lambda run: run["finished"], default={})
@@ -210,5 +211,6 @@ def collect(build, names):
             "peak_memory_mib": {name: run["peak_memory_mib"] for name, run in runs.items()},
             "finished": last.get("finished"),
         },
-        "results": rows,
+        "results": [row for run in written for row in run["rows"]],
+        "differences": [row for run in written for row in run.get("differences", [])],
     }

@@ -2,7 +2,8 @@
 
 A row of results.json is {experiment, condition, model, split, n, total, metric, noisy, denoised,
 ci95}: `noisy` and `denoised` are means over the `n` scored clips out of `total`, `ci95` is the 95 %
-interval of `denoised`.
+interval of `denoised`. Where no clip has a score, `reason` says why if it is the same for all.
+Differences between two systems are a list of their own, see `comparison.difference_row`.
 """
 
 import csv
@@ -14,6 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from . import RATE
+from .comparison import difference_row
+from .errors import UserError
 from .files import atomic, write_json
 
 CLIP_COLUMNS = [
@@ -78,7 +81,7 @@ class Run:
     def __init__(self, name, out, profile="quick", parameters=None):
         self.name, self.out, self.profile = name, Path(out), profile
         self.parameters = dict(parameters or {})
-        self.rows, self.clips = [], []
+        self.rows, self.clips, self.differences = [], [], []
         self.out.mkdir(parents=True, exist_ok=True)
 
     def add(self, scores, *, condition, model, split, experiment=None):
@@ -128,6 +131,9 @@ class Run:
             new.append(
                 {**key, "n": len(pairs), "total": len(scores), "metric": metric, **_summary(pairs)}
             )
+            reasons = {clip.get("reason", {}).get(metric) for clip in scores}
+            if not pairs and len(reasons) == 1 and any(reasons):
+                new[-1]["reason"] = reasons.pop()
         self.rows += new
         return new
 
@@ -160,6 +166,29 @@ class Run:
             }
         )
         return self.rows[-1]
+
+    def compare(
+        self, a, b, *, condition, split="test", metric="wsdr", experiment=None, earlier=()
+    ):
+        """Add how two systems differ on the same clips: mean of a minus b, interval over voices.
+
+        Args:
+            a, b: a model such as "dcunet", or (experiment, model); `b` may be "noisy".
+            experiment: where the line belongs, when one notebook holds several.
+            earlier: records of other runs to look for the systems in, from `read_clips()`.
+
+        Returns:
+            The new line, see `comparison.difference_row`.
+
+        Raises:
+            KeyError: no such scores, or of several experiments.
+            ValueError: not the same clips, or not the same damage.
+        """
+        row = difference_row(
+            [*self.clips, *earlier], a, b, condition=condition, split=split, metric=metric
+        )
+        self.differences.append({"experiment": experiment or self.name, **row})
+        return self.differences[-1]
 
     def value(self, condition, model, metric="wsdr", split="test", experiment=None):
         """The summary row of one number, for a verdict sentence.
@@ -228,10 +257,28 @@ class Run:
                 "profile": self.profile,
                 "parameters": self.parameters,
                 "rows": self.rows,
+                "differences": self.differences,
             },
         )
         print(f"peak memory: {peak_memory()} MiB")
         print(COMPLETE.format(name=self.name))
+
+
+def read_clips(folder):
+    """Records of single clips of a finished run, as in `Run.clips`; a missing score is None.
+
+    Raises:
+        UserError: the folder holds no finished run.
+    """
+    path = Path(folder) / "clips.csv"
+    if not path.exists():
+        raise UserError(f"{path} does not exist: run that notebook first")
+    with open(path, newline="", encoding="utf-8") as file:
+        records = list(csv.DictReader(file))
+    for record in records:
+        for side in ("noisy", "denoised"):
+            record[side] = float(record[side]) if record[side] else None
+    return records
 
 
 def _finite(value, clip, metric):

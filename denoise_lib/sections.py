@@ -55,10 +55,12 @@ class Section:
     def anchor(self, row):
         """Anchor of the output of the cell that made a row of results, or else of the section.
 
-        Rows are made by an experiment's `identity()`, `score()` and `denoise()`; where a notebook
-        holds several experiments, the cell names its own.
+        Rows are made by an experiment's `identity()`, `score()`, `denoise()` and `reference()`;
+        where a notebook holds several experiments, the cell names its own.
         """
         call = r"\.identity\(" if row["condition"] == "identity" else r"\.(score|denoise)\("
+        if row["condition"] != "identity" and row.get("model") in ("clean", "identity"):
+            call = r"\.reference\(|\.score\(Identity\(\)"
         several = ":" in row["experiment"]
         for anchor, source in self.cells:
             if re.search(call, source) and (not several or row["experiment"] in source):

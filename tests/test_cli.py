@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from denoise_lib import cli, page, publish, runner
+from denoise_lib import cli, commands, page, publish, runner
 from denoise_lib.errors import UserError
+from denoise_lib.metrics import ALL_METRICS, METRICS
 
 
 def run(capsys, *arguments):
@@ -94,6 +95,35 @@ def test_unknown_profile_names_those_that_exist(capsys, command):
     assert err.count("\n") == 1
     for name in ("nope", "smoke", "quick", "full"):
         assert name in err
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ([], METRICS),
+        (["--metrics", "all"], ALL_METRICS),
+        (["--metrics", "pesq, wsdr,pesq"], ("wsdr", "pesq")),
+    ],
+)
+def test_measures_arrive(capsys, monkeypatch, given, wanted):
+    called = {}
+    monkeypatch.setattr(commands, "evaluate_model", lambda model, **options: called.update(options))
+    status, _, err = run(capsys, "evaluate", "dcunet-stft", *given)
+    assert (status, err) == (0, "")
+    assert called["metrics"] == wanted
+
+
+@pytest.mark.parametrize("given", ["wsdr,visqol", "", " , ", "all,visqol"])
+def test_unknown_measure_is_one_line_that_names_all(capsys, given):
+    status, _, err = run(capsys, "evaluate", "dcunet-stft", "--metrics", given)
+    assert status == 1 and err.startswith("denoise: --metrics: ") and err.count("\n") == 1
+    assert ("'visqol'" in err) == ("visqol" in given)
+    assert all(metric in err for metric in ALL_METRICS)
+
+
+def test_help_of_evaluate_names_every_measure(capsys):
+    _, out, _ = run(capsys, "evaluate", "--help")
+    assert all(metric in out for metric in ALL_METRICS)
 
 
 def test_parameter_without_value_is_one_line(capsys, calls):

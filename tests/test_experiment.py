@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 
@@ -15,7 +16,14 @@ from denoise_lib import RATE, Corruption, commands, experiment, wsdr
 from denoise_lib.batches import fixed_clip
 from denoise_lib.checkpoints import save_model
 from denoise_lib.errors import UserError
-from denoise_lib.experiment import Experiment, Identity, needed_run, run_folder, strength_for_level
+from denoise_lib.experiment import (
+    Experiment,
+    Identity,
+    describe_difference,
+    needed_run,
+    run_folder,
+    strength_for_level,
+)
 from denoise_lib.models import ConvAutoencoder
 from denoise_lib.results import Run
 from denoise_lib.training import Schedule
@@ -54,6 +62,44 @@ def test_noisy_scores_do_not_depend_on_the_model(lab):
     noisy = [each["noisy"] for each in scores["both"]["test"]]
     assert noisy == [each["noisy"] for each in untouched["test"]]
     assert noisy == [each["denoised"] for each in untouched["test"]]
+
+
+def test_reference_rows_bound_the_table(lab):
+    lab.metrics = ["wsdr", "snr", "si_sdr", "lsd"]
+    scores = lab.reference("both", Corruption())
+    noisy = lab.score(network().eval(), "both", Corruption())
+    for split in ("test", "unseen_voice"):
+        for metric in lab.metrics:
+            rows = {m: lab.run.value("both", m, metric, split) for m in ("identity", "clean", "autoencoder")}
+            assert rows["identity"]["noisy"] == rows["identity"]["denoised"] == rows["autoencoder"]["noisy"]
+            assert rows["identity"]["n"] == 3
+        assert lab.run.value("both", "clean", "wsdr", split)["denoised"] == pytest.approx(-1, abs=1e-6)
+        assert lab.run.value("both", "clean", "lsd", split)["denoised"] == 0
+        for metric in ("snr", "si_sdr"):
+            row = lab.run.value("both", "clean", metric, split)
+            assert (row["denoised"], row["n"], row["total"]) == (None, 0, 3)
+            assert row["reason"] == "infinite: a perfect copy"
+        assert [each["noisy"] for each in scores[split]] == [each["noisy"] for each in noisy[split]]
+    lab.run.finish()  # nothing in it that JSON cannot hold
+
+
+def test_a_difference_says_what_it_shows():
+    row = {
+        "metric": "wsdr", "condition": "both", "a": "dcunet", "b": "wavenet", "mean": -0.02,
+        "ci95": [-0.03, -0.01], "n": 9, "voices": 3,
+    }  # fmt: skip
+    assert describe_difference(row) == (
+        "DCUnet minus WaveNet: wSDR −0.020 [−0.030, −0.010] for zeroing and raising on 9 clips of "
+        "3 voices, better"
+    )
+    for metric, ci95, shown in (
+        ("wsdr", [0.01, 0.02], "worse"), ("lsd", [0.1, 0.2], "worse"), ("pesq", [0.1, 0.2], "better"),
+        ("snr", [-2.0, -1.0], "worse"), ("dnsmos", [-0.1, 0.2], "no difference is shown"),
+    ):  # fmt: skip
+        assert describe_difference(row | {"metric": metric, "ci95": ci95}).endswith(shown), metric
+    single = describe_difference(row | {"ci95": None, "voices": 1, "n": 1})
+    assert single.endswith("on 1 clips of 1 voice")
+    assert "no clip" in describe_difference(row | {"mean": None, "ci95": None})
 
 
 def test_identity_check_trains_and_scores_the_same_few_clips(lab):
@@ -166,6 +212,11 @@ def test_train_and_evaluate_commands_on_a_folder(tmp_path, monkeypatch, capsys):
     )  # fmt: skip
     printed = capsys.readouterr().out
     assert "SI-SDR" in printed and "n 3" in printed
+    blocks = re.findall(r"^(\S+) +noisy .*\n +denoised .*\n +clean +(.*)$", printed, re.MULTILINE)
+    assert [name for name, _ in blocks] == ["wSDR", "SI-SDR", "PESQ", "STOI"]
+    clean = dict(blocks)
+    assert clean["wSDR"].startswith("\N{MINUS SIGN}1.000") and clean["wSDR"].endswith("n 3")
+    assert clean["SI-SDR"] == "infinite: a perfect copy (3 of 3)"
     with open(tmp_path / "clips.csv", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == 3 * 4
 

@@ -89,6 +89,14 @@ def test_metric_that_no_clip_has_gives_an_empty_row(tmp_path):
     assert (row["n"], row["total"], row["denoised"]) == (0, 1, None)
 
 
+def test_why_no_clip_has_a_score_is_in_the_row(tmp_path):
+    run = Run("04_dcunet", tmp_path)
+    perfect = [clip("a", 8.0, None, "infinite", "snr"), clip("b", 9.0, None, "infinite", "snr")]
+    assert add(run, perfect)[0]["reason"] == "infinite"
+    for others in ([clip("c", 9.0, None, "too short", "snr")], [clip("c", 9.0, 12.0, None, "snr")]):
+        assert "reason" not in add(run, perfect + others)[0]  # not the same for all; not missing
+
+
 def test_score_that_is_not_finite_is_refused(tmp_path):
     with pytest.raises(ValueError, match="wsdr of a is nan"):
         add(Run("04_dcunet", tmp_path), [clip("a", -0.8, math.nan)])
@@ -114,11 +122,13 @@ def test_finish_writes_rows_and_every_clip(tmp_path, capsys):
     run = Run("04_dcunet", tmp_path, profile="smoke", parameters={"steps": 4})
     add(run, [clip("a", -0.8, -0.9), clip("b", -0.6, None, "silence")])
     run.row(condition="none", model="dcunet", split="test", metric="wsdr", denoised=-0.999)
+    run.compare("dcunet", "noisy", condition="both")
     assert not list(tmp_path.iterdir())
     run.finish()
     assert capsys.readouterr().out.splitlines()[-1] == "run complete: 04_dcunet"
     written = json.loads((tmp_path / "results.json").read_text())
-    assert written["rows"] == run.rows and written["parameters"] == {"steps": 4}
+    assert written["rows"] == run.rows and written["differences"] == run.differences
+    assert run.differences[0]["mean"] == pytest.approx(-0.1) and written["parameters"] == {"steps": 4}
     rows = list(csv.DictReader((tmp_path / "clips.csv").open(newline="")))
     assert [(row["clip"], row["noisy"], row["denoised"], row["reason"]) for row in rows] == [
         ("a", "-0.8", "-0.9", ""),
@@ -201,21 +211,25 @@ def record(name, commit="a" * 40, dirty=False, seed=0):
     }
 
 
-def write(build, name, rows=(), **kwargs):
+def write(build, name, rows=(), differences=None, **kwargs):
     folder = build / name
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps(record(name, **kwargs)))
-    (folder / "results.json").write_text(json.dumps({"experiment": name, "rows": list(rows)}))
+    results = {"experiment": name, "rows": list(rows)}
+    if differences is not None:  # runs of earlier versions have none
+        results["differences"] = differences
+    (folder / "results.json").write_text(json.dumps(results))
 
 
 def test_collect_merges_the_finished_runs_in_order(tmp_path):
     build = tmp_path / "quick"
-    write(build, "02_b", [{"model": "b"}])
+    write(build, "02_b", [{"model": "b"}], [{"a": "b", "b": "a"}])
     write(build, "01_a", [{"model": "a"}])
     (build / "03_c").mkdir()  # failed: no run.json
     merged = collect(build, ["01_a", "02_b", "03_c"])
     assert merged["profile"] == "quick"
     assert [row["model"] for row in merged["results"]] == ["a", "b"]
+    assert merged["differences"] == [{"a": "b", "b": "a"}]
     past = merged["provenance"]
     assert (past["commit"], past["dirty"], past["seed"]) == ("a" * 40, False, 0)
     assert past["seconds"] == {"01_a": 10.0, "02_b": 10.0}

@@ -123,6 +123,8 @@ def test_every_number_of_ours_is_a_link(page):
         ({"experiment": "02_x", "condition": "both"}, "02_x-cell-2"),
         ({"experiment": "02_x:b", "condition": "both"}, "02_x-cell-3"),
         ({"experiment": "02_x:c", "condition": "both"}, "02_x"),
+        ({"experiment": "02_x", "condition": "both", "model": "clean"}, "02_x-cell-4"),
+        ({"experiment": "02_x", "condition": "both", "model": "dcunet"}, "02_x-cell-2"),
     ],
 )
 def test_anchor_of_a_row(row, anchor):
@@ -131,6 +133,7 @@ def test_anchor_of_a_row(row, anchor):
         ("02_x-cell-1", "copier, identity = lab.identity(network)"),
         ("02_x-cell-2", "models, scores = lab.denoise(network)"),
         ("02_x-cell-3", 'lab.score(m, experiment="02_x:b")'),
+        ("02_x-cell-4", "bounds = lab.reference(condition, damage)"),
     ]
     assert Section("02_x", "X", cells=cells).anchor(row) == anchor
 
