@@ -360,7 +360,8 @@ def describe_difference(row: dict) -> str:
     if row["mean"] is None:
         return f"{what}: no clip of {where} has a {name} of both"
     written = " ".join(filter(None, [name, number(row["mean"], decimals), unit]))
-    number_of = f"on {row['n']} clips of {row['voices']} voice{'s' * (row['voices'] != 1)}"
+    counts = {"clip": row["n"], "voice": row["voices"]}
+    number_of = "on " + " of ".join(f"{n} {each}{'s' * (n != 1)}" for each, n in counts.items())
     if row["ci95"] is None:
         return f"{what}: {written} for {where} {number_of}"
     low, high = row["ci95"]

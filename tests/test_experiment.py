@@ -98,7 +98,7 @@ def test_a_difference_says_what_it_shows():
     ):  # fmt: skip
         assert describe_difference(row | {"metric": metric, "ci95": ci95}).endswith(shown), metric
     single = describe_difference(row | {"ci95": None, "voices": 1, "n": 1})
-    assert single.endswith("on 1 clips of 1 voice")
+    assert single.endswith("on 1 clip of 1 voice")
     assert "no clip" in describe_difference(row | {"mean": None, "ci95": None})
 
 
