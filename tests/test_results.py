@@ -128,7 +128,8 @@ def test_finish_writes_rows_and_every_clip(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "run complete: 04_dcunet"
     written = json.loads((tmp_path / "results.json").read_text())
     assert written["rows"] == run.rows and written["differences"] == run.differences
-    assert run.differences[0]["mean"] == pytest.approx(-0.1) and written["parameters"] == {"steps": 4}
+    assert run.differences[0]["mean"] == pytest.approx(-0.1)
+    assert written["parameters"] == {"steps": 4}
     rows = list(csv.DictReader((tmp_path / "clips.csv").open(newline="")))
     assert [(row["clip"], row["noisy"], row["denoised"], row["reason"]) for row in rows] == [
         ("a", "-0.8", "-0.9", ""),
