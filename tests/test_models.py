@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from denoise_lib.inference import process
-from denoise_lib.models import BY_NAME, ConvAutoencoder, DCUnet, DenoisingWaveNet
+from denoise_lib.models import BY_NAME, ConvAutoencoder, DCUnet, DenoisingWaveNet, DilatedContextNet
 from denoise_lib.models.complex_layers import ComplexBatchNorm2d, ComplexConv2d
+from denoise_lib.models.germain import AdaptiveNorm
 
 TINY_LAYERS = [(2, (7, 5), (2, 2)), (3, (5, 3), (2, 2)), (3, (5, 3), (2, 1))]
 
@@ -20,6 +21,8 @@ def tiny(name: str, **changes):
         return ConvAutoencoder(channels=4, kernel=128, stride=8)
     if name == "wavenet":
         return DenoisingWaveNet(channels=4, stacks=2, depth=4, final=(5, 3))
+    if name == "germain":
+        return DilatedContextNet(channels=4, levels=4)
     return DCUnet(layers=TINY_LAYERS, n_fft=64, hop=16, **changes)
 
 
@@ -143,6 +146,44 @@ def test_wavenet_target_field_needs_no_more_than_its_context():
     torch.testing.assert_close(field, whole[:, 1000:1400], atol=1e-6, rtol=1e-5)
 
 
+def test_context_network_of_the_paper():
+    """Germain et al. 2018: 16 layers with the input, 64 channels, 2 ** 14 + 1 samples (about 1 s).
+
+    Parameters by hand: a first layer of 3 weights, 13 of 3 x 64, per channel, with a bias each; two
+    numbers for each of these 14 normalisations; 64 weights and a bias for the output.
+    """
+    model = DilatedContextNet.from_preset("paper")
+    assert model.receptive_field == 2**14 + 1
+    assert [layer.dilation[0] for layer in model.layers] == [2**k for k in range(13)] + [1]
+    assert parameters(model) == 64 * (3 + 1) + 13 * 64 * (3 * 64 + 1) + 14 * 2 + 64 + 1 == 160_925
+
+
+@pytest.mark.parametrize("preset", DilatedContextNet.PRESETS)
+def test_context_network_receptive_field_measured_with_an_impulse(preset):
+    # Positive weights and biases: nothing cancels, and no leaky ReLU is on its lower side.
+    model = DilatedContextNet.from_preset(preset).eval()
+    for parameter in [*model.layers.parameters(), *model.output.parameters()]:
+        parameter.data.fill_(1 / parameter[0].numel() if parameter.dim() > 1 else 0.01)
+    length = model.receptive_field + 200
+    # Some paths are products of fifteen small factors, hence float64.
+    x = torch.zeros(1, length, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(model.double()(x)[0, length // 2], x)
+    reached = gradient[0].nonzero()[:, 0]
+    assert (int(reached.min()), int(reached.max())) == (length // 2 - 2**13, length // 2 + 2**13)
+    assert len(reached) == model.receptive_field
+
+
+def test_adaptive_norm_is_a_weighted_sum():
+    norm = AdaptiveNorm(3)
+    x = 2 * noise(4, 3, 50) + 1
+    torch.testing.assert_close(norm(x), x)  # it starts as the identity
+    norm.plain.data.fill_(0.5)
+    norm.normed.data.fill_(2.0)
+    mean = x.mean((0, 2), keepdim=True)
+    deviation = x.var((0, 2), correction=0, keepdim=True).add(1e-5).sqrt()
+    torch.testing.assert_close(norm(x), 0.5 * x + 2 * (x - mean) / deviation)
+
+
 @pytest.mark.parametrize(("preset", "millions"), [("10", 1.4), ("16", 2.3), ("20", 3.5)])
 def test_dcunets_of_the_paper(preset, millions):
     """Choi et al. 2019, table 2 states 1.4 M, 2.3 M and 3.5 M parameters (16 has 2.37 M)."""
@@ -227,3 +268,5 @@ def test_wrong_arguments_are_named():
         DCUnet(layers=TINY_LAYERS, mask="soft")
     with pytest.raises(ValueError, match="kernel"):
         ConvAutoencoder(kernel=7)
+    with pytest.raises(ValueError, match="levels"):
+        DilatedContextNet(levels=0)

@@ -159,6 +159,7 @@ def test_checkpoints_rebuild_their_model(tmp_path, name):
         "autoencoder": {"channels": 3, "kernel": 64, "stride": 8},
         "wavenet": {"channels": 3, "stacks": 1, "depth": 3, "final": (4, 2)},
         "dcunet": {"layers": LAYERS, "mask": "polar"},
+        "germain": {"channels": 3, "levels": 3},
     }
     model = BY_NAME[name](**small[name]).eval()
     save_model(tmp_path / "net.safetensors", model, seed=3)
