@@ -30,11 +30,16 @@ def declared(*extras):
 
 
 def pins():
-    """{canonical name: version} of requirements.lock."""
+    """{canonical name: version} of requirements.lock, on this platform."""
     lines = (ROOT / "requirements.lock").read_text().splitlines()
-    pairs = [re.split("==", line) for line in lines if line and not line.startswith("#")]
-    assert all(len(pair) == 2 for pair in pairs), "every line of the lock file is name==version"
-    return {canonicalize_name(name): version for name, version in pairs}
+    locked = {}
+    for pin in [Requirement(line) for line in lines if line and not line.startswith("#")]:
+        (version,) = pin.specifier
+        assert version.operator == "==", f"{pin}: every line of the lock file is name==version"
+        if pin.marker is None or pin.marker.evaluate():
+            assert pin.name not in locked, f"{pin.name} is locked twice"
+            locked[pin.name] = version.version
+    return {canonicalize_name(name): version for name, version in locked.items()}
 
 
 def test_lock_holds_every_declared_package_in_its_range():
