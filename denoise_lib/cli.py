@@ -17,6 +17,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+DENOISER = "name of a pretrained model, a checkpoint, or a baseline such as rnnoise"
 Profile = Annotated[str, typer.Option(help="smoke, quick or full: a file in notebooks/profiles")]
 
 
@@ -59,7 +60,7 @@ def fetch():
 def enhance(
     source: Annotated[Path, typer.Argument(help="noisy recording, any format")],
     target: Annotated[Path, typer.Argument(help="where to write, .wav or .flac")],
-    model: Annotated[str, typer.Option(help="name of a pretrained model, or a checkpoint")] = "dcunet-stft",
+    model: Annotated[str, typer.Option(help=DENOISER)] = "dcunet-stft",
     chunk: Annotated[float, typer.Option(help="seconds processed at a time")] = 10.0,
 ):
     """Denoise a recording."""
@@ -77,7 +78,7 @@ Snr = Annotated[float, typer.Option(help="speech to street noise, dB")]
 @command
 def train(
     out: Annotated[Path, typer.Argument(help="checkpoint to write, .safetensors")],
-    model: Annotated[str, typer.Option(help="autoencoder, wavenet or dcunet")] = "dcunet",
+    model: Annotated[str, typer.Option(help="autoencoder, wavenet, dcunet or germain")] = "dcunet",
     preset: Annotated[str | None, typer.Option(help="size, such as small or 20")] = None,
     condition: Condition = "both",
     speech: Speech = "default",
@@ -105,7 +106,7 @@ def train(
 
 @command
 def evaluate(
-    model: Annotated[str, typer.Argument(help="name of a pretrained model, or a checkpoint")],
+    model: Annotated[str, typer.Argument(help=DENOISER)],
     condition: Condition = "both",
     split: Annotated[str, typer.Option(help="test, unseen_voice or valid")] = "test",
     speech: Speech = "default",

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from . import audio
+from .baselines import BASELINES
 from .batches import CleanCrops, Damage, fixed_batch
 from .checkpoints import load_pretrained, model_name, read_record
 from .corpora import open_noise, open_speech
@@ -38,8 +39,19 @@ def enhance_file(source: Path, target: Path, model: str, chunk_seconds: float = 
         raise UserError(f"{target}: name the output .wav or .flac")
     if not chunk_seconds > 0:
         raise UserError(f"--chunk must be more than 0 s, got {chunk_seconds}")
-    denoised = enhance(audio.load(source), model, chunk_seconds=chunk_seconds, device=_device())
+    denoised = enhance(
+        audio.load(source), denoiser(model), chunk_seconds=chunk_seconds, device=_device()
+    )
     audio.save(target, denoised)
+
+
+def denoiser(name: str) -> torch.nn.Module:
+    """A baseline by its name, or what :func:`load_pretrained` finds.
+
+    Raises:
+        UserError: There is no such name or file.
+    """
+    return BASELINES[name]() if name in BASELINES else load_pretrained(name)
 
 
 def damage_for(condition: str, split: str, noise: str, snr_db: float) -> Damage:
@@ -138,7 +150,7 @@ def evaluate_model(
     table: Path | None,
     metrics: tuple[str, ...] = METRICS,
 ) -> None:
-    """Score a checkpoint on one split and print the means with their 95 % intervals.
+    """Score a checkpoint or a baseline on one split and print the means with their 95 % intervals.
 
     Beside the network's output stand the noisy clips and the clean ones scored against themselves.
 
@@ -149,7 +161,7 @@ def evaluate_model(
     Raises:
         UserError: An unknown name, or a split without clips.
     """
-    network = load_pretrained(model)
+    network = denoiser(model)
     corpus = open_speech(speech)
     try:
         clips = corpus.split(split)

@@ -57,6 +57,7 @@ def no_damage(waveform: Tensor, generator=None) -> Tensor:
 class Identity(torch.nn.Module):
     """Does nothing: the row that every network has to beat."""
 
+    name = "identity"
     stride, context = 1, 0
 
     def forward(self, noisy: Tensor) -> Tensor:
@@ -310,7 +311,8 @@ class Experiment:
 
 
 def _name(model: torch.nn.Module) -> str:
-    return "identity" if isinstance(model, Identity) else model_name(model)
+    """The name in results: the identity and the baselines bring their own."""
+    return getattr(model, "name", None) or model_name(model)
 
 
 def strength_for_level(

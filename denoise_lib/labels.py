@@ -15,7 +15,14 @@ COLOURS = {
 OTHER_COLOUR = "#8a7f72"
 DAMAGE_COLOURS = {"zero": "#c2418f", "raise": "#16877a"}
 
-NAMES = {"wavenet": "WaveNet", "dcunet": "DCUnet"}
+NAMES = {
+    "wavenet": "WaveNet",
+    "dcunet": "DCUnet",
+    "germain": "context network",
+    "spectral_gating": "spectral gating",
+    "log_mmse": "log-MMSE",
+    "rnnoise": "RNNoise",
+}
 
 CONDITIONS = {
     "both": "zeroing and raising",
