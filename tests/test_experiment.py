@@ -13,6 +13,7 @@ import torch
 from small_corpus import small_corpus
 
 from denoise_lib import RATE, Corruption, commands, experiment, wsdr
+from denoise_lib.baselines import BASELINES, LogMMSE
 from denoise_lib.batches import fixed_clip
 from denoise_lib.checkpoints import save_model
 from denoise_lib.errors import UserError
@@ -104,6 +105,13 @@ def test_a_difference_says_what_it_shows():
     assert "no clip" in describe_difference(row | {"mean": None, "ci95": None})
 
 
+@pytest.mark.parametrize("name", BASELINES)
+def test_baselines_are_scored_under_their_own_names(lab, name):
+    lab.score(BASELINES[name](), "both", Corruption())
+    lab.run.finish()
+    assert lab.run.value("both", name)["n"] == 3
+
+
 def test_identity_check_trains_and_scores_the_same_few_clips(lab):
     model, row = lab.identity(network, Schedule(4, validate_every=4), 2)
     assert row["condition"] == "identity" and row["split"] == "train" and row["n"] == 2
@@ -185,6 +193,21 @@ def test_enhance_command(tmp_path, checkpoint):
     assert done.returncode == 0, done.stderr
     assert "44100" in done.stderr and "2 channels" in done.stderr
     assert soundfile.info(tmp_path / "out.flac").frames == RATE
+
+
+def test_a_baseline_is_used_by_its_name(tmp_path, monkeypatch, capsys):
+    noisy = 0.05 * np.random.default_rng(0).standard_normal(5000).astype(np.float32)
+    soundfile.write(tmp_path / "in.wav", noisy, RATE, subtype="FLOAT")
+    commands.enhance_file(tmp_path / "in.wav", tmp_path / "out.wav", "log_mmse")
+    # The level of the recording is that of the networks already.
+    expected = LogMMSE()(torch.from_numpy(noisy)[None])[0].numpy()
+    np.testing.assert_allclose(soundfile.read(tmp_path / "out.wav")[0], expected, atol=1e-4)
+    monkeypatch.setattr(commands, "open_speech", lambda source: small_corpus())
+    commands.evaluate_model(
+        "log_mmse", condition="raise", split="test", speech="x", noise="x", snr_db=0, seed=0,
+        longest=1.0, table=None,
+    )  # fmt: skip
+    assert "log_mmse, raise, test, 3 clips" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

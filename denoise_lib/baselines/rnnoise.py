@@ -17,7 +17,7 @@ from denoise_lib.audio import resample
 from denoise_lib.errors import UserError
 
 OWN_RATE = 48000  # Hz, the only one it knows
-DELAY = 960  # samples at OWN_RATE (20 ms): one frame of overlap-add and one of look-ahead
+DELAY = 960  # samples at OWN_RATE (20 ms), measured by cross-correlation
 FULL_SCALE = 32768  # it works on floats in the range of 16-bit integers
 FLOATS = ctypes.POINTER(ctypes.c_float)
 
@@ -47,8 +47,8 @@ class RNNoise(nn.Module):
     """RNNoise at 48 kHz between two resamplings, its delay taken off.
 
     It is recurrent and looks 20 ms ahead; a chunk of a long recording is run in on ``context``,
-    so it differs slightly from one pass. Its training noises are not published clip by clip: it
-    may have heard recordings like those it is scored on.
+    so it differs slightly from one pass. It was trained on other people's speech and noise;
+    whether that shares recordings with what it is scored on is not known here.
 
     Shape:
         (batch, time) -> (batch, time), time >= 1, at 16 kHz; computed on the CPU, without gradient.
@@ -58,7 +58,7 @@ class RNNoise(nn.Module):
 
     References:
         Valin, "A Hybrid DSP/Deep Learning Approach to Real-Time Full-Band Speech Enhancement", MMSP
-        2018 (arXiv 1709.08243); the library at version 0.2 or later, as packed by pyrnnoise.
+        2018 (arXiv 1709.08243); the library and its weights as packed by pyrnnoise.
     """
 
     name = "rnnoise"
