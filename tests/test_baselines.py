@@ -250,7 +250,8 @@ def repaired_slowly(spectrum, axis, reach, average, threshold, side, blend):
 @pytest.mark.parametrize("side", neighbourhood.SIDES)
 @pytest.mark.parametrize("shape", [(7, 9), (6, 1)])
 def test_repair_matches_a_loop(axis, average, side, shape):
-    spectrum = torch.complex(white(1, *shape, seed=1), white(1, *shape, seed=2)).to(torch.complex128)
+    real, imaginary = (white(1, *shape, seed=seed).double() for seed in (1, 2))
+    spectrum = torch.complex(real, imaginary)
     spectrum[0, 2, 0] = 0
     for reach, threshold, blend in ((1, 1.0, 1.0), (2, 1.5, 0.3)):
         settings_ = (axis, reach, average, threshold, side, blend)
@@ -281,9 +282,8 @@ def test_the_best_is_the_best_of_the_grid(speech, small_grid):
     )
     found, value = best_neighbourhood(noisy, clean)
     slow = {}
-    for setting in itertools.product(
-        neighbourhood.AXES, (1,), neighbourhood.AVERAGES, (1.0, 2.0), neighbourhood.SIDES, (0.0, 0.5)
-    ):
+    axes, averages, sides = neighbourhood.AXES, neighbourhood.AVERAGES, neighbourhood.SIDES
+    for setting in itertools.product(axes, (1,), averages, (1.0, 2.0), sides, (0.0, 0.5)):
         slow[setting] = float(wsdr(Neighbourhood(*setting)(noisy), clean, noisy).mean())
     best = min(slow, key=slow.get)
     assert tuple(found.config.values()) == best

@@ -1,4 +1,4 @@
-"""Ephraim and Malah's log-spectral amplitude estimator, or a Wiener filter, on a tracked noise floor."""
+"""Log-spectral amplitude estimator (Ephraim, Malah) or Wiener filter, on a tracked noise floor."""
 
 from __future__ import annotations
 

@@ -60,13 +60,14 @@ class Neighbourhood(nn.Module):
     """Brings magnitudes that are out of line towards the average of their neighbours; phase kept.
 
     The defaults are what :func:`best_neighbourhood` chose for the default damage, zeroing and
-    raising, on validation clips of the default corpus. A coefficient that is exactly 0 has no phase and stays 0.
+    raising, on validation clips of the default corpus. A coefficient that is exactly 0 has no phase
+    and stays 0.
 
     Args:
         axis: Where neighbours are: along "time", along "frequency", or "both".
         reach: How far, in frames and bins.
         average: "mean" or "median" of them.
-        threshold: A coefficient is out of line where it differs by more than this factor, 1 or more.
+        threshold: Out of line is what differs by more than this factor; 1 or more.
         side: Touch those that are too "low", too "high", or "both".
         blend: How far to go, from 0 (nothing changes) to 1 (the neighbours' average itself).
         procedure: Whose STFT to work in; by default the fixed damage's, 640 / 160 samples.

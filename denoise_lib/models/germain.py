@@ -40,10 +40,10 @@ class DilatedContextNet(nn.Module):
 
     References:
         Germain, Chen, Koltun, "Speech Denoising with Deep Feature Losses", Interspeech 2019
-        (arXiv 1806.10522), and the program published with it; 16 layers, the input counted. Differs from it in that
-        clips are normalised with running statistics after training (the authors' program goes on
-        using the batch's), in He's initial weights, which keep the variance through the layers,
-        and in the loss, which is the one that all networks here are trained with.
+        (arXiv 1806.10522), and the program published with it; 16 layers, the input counted. Differs
+        from them in that clips are normalised with running statistics after training (the program
+        goes on using the batch's), in He's initial weights, which keep the variance through the
+        layers, and in the loss, which is the one that all networks here are trained with.
     """
 
     PRESETS = {
