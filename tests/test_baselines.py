@@ -14,6 +14,7 @@ from denoise_lib import RATE, Corruption, wsdr
 from denoise_lib.audio import to_level
 from denoise_lib.baselines import (
     BASELINES,
+    Gain,
     LogMMSE,
     Neighbourhood,
     RNNoise,
@@ -116,6 +117,23 @@ def test_white_noise_on_speech_gets_less(baseline, speech, clips):
         before, after = (score(each, y, x, ("si_sdr",))[0] for each in (x, baseline(x[None])[0]))
         gains.append(after["si_sdr"] - before["si_sdr"])
     assert min(gains) > 2  # dB
+
+
+def test_what_wsdr_gives_for_level_alone():
+    """Uncorrelated noise: the closed form, for any factor below 1; SI-SDR knows no level."""
+    y, n = 0.05 * white(8, 200_000), 0.04 * white(8, 200_000, seed=1)
+    x, a = y + n, 25 / 41
+    for factor in (0.1, 0.5, 0.99):
+        value = float(wsdr(Gain(factor)(x), y, x).mean())
+        assert value == pytest.approx(-(a**1.5) - (1 - a) ** 1.5, abs=0.01)
+    louder = float(wsdr(Gain(2)(x), y, x).mean())
+    assert louder == pytest.approx(-(a**1.5) + (1 - a) ** 1.5, abs=0.01)
+    scored = [score(each[0], y[0], x[0], ("si_sdr",))[0] for each in (x, Gain()(x))]
+    before, after = (each["si_sdr"] for each in scored)
+    assert after == pytest.approx(before, abs=1e-3)
+    for factor in (0, 1, -2):
+        with pytest.raises(ValueError, match="factor"):
+            Gain(factor)
 
 
 # --- log-MMSE ----------------------------------------------------------------------------------

@@ -5,8 +5,11 @@ Every baseline is called like a network, (batch, time) -> (batch, time) at 16 kH
 ``inference.process`` and ``metrics.evaluate`` take it. ``process`` hands a recording over in chunks
 of 10 s with ``context`` on either side: a clip of up to 10 s is one piece. Beyond that, methods
 that adapt to the signal are run in on the context of every chunk instead of on the whole past.
+
+``Gain`` is no baseline but a control: what wSDR gives for a change of level alone.
 """
 
+from denoise_lib.baselines.gain import Gain
 from denoise_lib.baselines.log_mmse import LogMMSE
 from denoise_lib.baselines.neighbourhood import Neighbourhood, best_neighbourhood
 from denoise_lib.baselines.rnnoise import RNNoise
@@ -21,5 +24,6 @@ BASELINES = {
 }
 
 __all__ = [
-    "BASELINES", "LogMMSE", "Neighbourhood", "RNNoise", "SpectralGating", "best_neighbourhood",
+    "BASELINES", "Gain", "LogMMSE", "Neighbourhood", "RNNoise", "SpectralGating",
+    "best_neighbourhood",
 ]  # fmt: skip

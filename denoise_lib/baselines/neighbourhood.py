@@ -145,7 +145,8 @@ def best_neighbourhood(
     """Scan a grid of settings on damaged clips: the best of them by mean wSDR, and its value.
 
     The grid is every axis, average and side with ``REACHES``, ``THRESHOLDS`` and ``BLENDS``; a
-    blend of 0 is among them, so where nothing helps, what comes back does nothing.
+    blend of 0 is among them, so where nothing helps, what comes back does nothing. wSDR also rewards
+    a mere change of level: compare with :class:`~denoise_lib.baselines.Gain` and with SI-SDR.
 
     Args:
         noisy, clean: Validation clips, such as ``fixed_batch`` makes them, (batch, time).
