@@ -34,16 +34,26 @@ class CleanCrops(Dataset):
         seconds: Length of a crop.
         seed: Together with the step it fixes the batch.
         steps: Number of batches.
+        vary: Changes the batch, (batch, time) and a generator -> the same shape, such as
+            :func:`denoise_lib.variety.vary_speech`.
     """
 
     def __init__(
-        self, corpus: Corpus, clips: list[Clip], *, batch: int, seconds: float, seed: int, steps: int
+        self,
+        corpus: Corpus,
+        clips: list[Clip],
+        *,
+        batch: int,
+        seconds: float,
+        seed: int,
+        steps: int,
+        vary: Damage | None = None,
     ) -> None:
         if not clips:
             raise ValueError(f"no training clips in {corpus.name}")
         self.corpus, self.clips, self.batch = corpus, clips, batch
         self.samples = round(seconds * corpus.rate)
-        self.seed, self.steps = seed, steps
+        self.seed, self.steps, self.vary = seed, steps, vary
         self.weights = torch.tensor([float(clip.samples) for clip in clips])
 
     def __len__(self) -> int:
@@ -54,12 +64,13 @@ class CleanCrops(Dataset):
         generator = clip_generator(f"crops/{step}", self.seed)
         chosen = torch.multinomial(self.weights, self.batch, True, generator=generator)
         places = torch.rand(self.batch, dtype=torch.float64, generator=generator)
-        return torch.stack(
+        crops = torch.stack(
             [
                 self._crop(self.clips[i], place)
                 for i, place in zip(chosen.tolist(), places.tolist(), strict=True)
             ]
         )
+        return self.vary(crops, generator) if self.vary else crops
 
     def _crop(self, clip: Clip, place: float) -> Tensor:
         waveform = to_level(self.corpus.waveform(clip))

@@ -69,7 +69,9 @@ def enhance(
     enhance_file(source, target, model, chunk)
 
 
-Condition = Annotated[str, typer.Option(help="zero, raise, both or street")]
+Condition = Annotated[
+    str, typer.Option(help="zero, raise, both, street or varied; several with commas")
+]
 Speech = Annotated[str, typer.Option(help="corpus: default, or a folder")]
 Noise = Annotated[str, typer.Option(help="street recordings: default, or a folder")]
 Snr = Annotated[float, typer.Option(help="speech to street noise, dB")]
@@ -78,7 +80,9 @@ Snr = Annotated[float, typer.Option(help="speech to street noise, dB")]
 @command
 def train(
     out: Annotated[Path, typer.Argument(help="checkpoint to write, .safetensors")],
-    model: Annotated[str, typer.Option(help="autoencoder, wavenet, dcunet or germain")] = "dcunet",
+    model: Annotated[
+        str, typer.Option(help="autoencoder, wavenet, dcunet, unet or germain")
+    ] = "dcunet",
     preset: Annotated[str | None, typer.Option(help="size, such as small or 20")] = None,
     condition: Condition = "both",
     speech: Speech = "default",
@@ -92,6 +96,7 @@ def train(
     start: Annotated[str | None, typer.Option(help="checkpoint to start from")] = None,
     precision: Annotated[str, typer.Option(help="Lightning Fabric's name of it")] = "32-true",
     workers: Annotated[int, typer.Option(help="processes that read clips ahead", min=0)] = 0,
+    vary: Annotated[bool, typer.Option(help="vary colour, room and level of the speech")] = False,
 ):
     """Train a network; an interrupted training goes on when it is started again."""
     from .commands import train_model
@@ -99,8 +104,9 @@ def train(
 
     train_model(
         out, model=model, preset=preset, condition=condition, speech=speech, noise=noise, snr_db=snr,
-        schedule=Schedule(steps, learning_rate), batch=batch, crop=crop, seed=seed, start=start,
-        precision=precision, workers=workers,
+        schedule=Schedule(steps, learning_rate, validate_every=max(100, steps // 40)),
+        batch=batch, crop=crop, seed=seed, start=start,
+        precision=precision, workers=workers, vary=vary,
     )
 
 

@@ -23,8 +23,9 @@ from .mixing import StreetMix
 from .models import BY_NAME
 from .results import interval
 from .training import Schedule, train
+from .variety import OneOf, VariedCorruption, vary_speech
 
-STREET = "street"
+STREET, VARIED = "street", "varied"
 WRITABLE = (".wav", ".flac")
 
 
@@ -57,13 +58,22 @@ def denoiser(name: str) -> torch.nn.Module:
 def damage_for(condition: str, split: str, noise: str, snr_db: float) -> Damage:
     """The damage of a condition; street noise takes its recordings from the split.
 
+    Args:
+        condition: "zero", "raise", "both", "street", "varied" (the procedure with drawn
+            parameters), or several of these with commas between: one of them for each batch.
+
     Raises:
         UserError: Unknown condition, or no noise recordings.
     """
+    if "," in condition:
+        return OneOf([damage_for(each, split, noise, snr_db) for each in condition.split(",")])
     if condition in CONDITIONS:
         return Corruption.for_condition(condition)
+    if condition == VARIED:
+        return VariedCorruption()
     if condition != STREET:
-        raise UserError(f"no condition {condition!r}: use {', '.join((*CONDITIONS, STREET))}")
+        known = ", ".join((*CONDITIONS, STREET, VARIED))
+        raise UserError(f"no condition {condition!r}: use {known}")
     recordings = open_noise(noise)
     own = recordings.split("test" if split == "unseen_voice" else split)
     if not own:
@@ -87,6 +97,7 @@ def train_model(
     start: str | None,
     precision: str,
     workers: int,
+    vary: bool = False,
 ) -> None:
     """Train one network and write its best weights to ``out`` (*.safetensors).
 
@@ -106,7 +117,8 @@ def train_model(
     train(
         network,
         CleanCrops(
-            corpus, clips["train"], batch=batch, seconds=crop, seed=seed, steps=schedule.steps
+            corpus, clips["train"], batch=batch, seconds=crop, seed=seed, steps=schedule.steps,
+            vary=vary_speech if vary else None,
         ),
         damage_for(condition, "train", noise, snr_db),
         fixed_batch(

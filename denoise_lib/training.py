@@ -170,6 +170,7 @@ def _plan(model, crops, damage, schedule, loss, margin, precision) -> dict:
         "batch": crops.batch,
         "samples": crops.samples,
         "seed": crops.seed,
+        "vary": getattr(crops.vary, "__name__", None),
         "damage": [type(damage).__name__, getattr(damage, "parameters", {})],
         "loss": loss.__name__,
         "margin": margin,

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from denoise_lib.inference import process
-from denoise_lib.models import BY_NAME, ConvAutoencoder, DCUnet, DenoisingWaveNet, DilatedContextNet
+from denoise_lib.models import (
+    BY_NAME,
+    ConvAutoencoder,
+    DCUnet,
+    DenoisingWaveNet,
+    DilatedContextNet,
+    UNet,
+)
 from denoise_lib.models.complex_layers import ComplexBatchNorm2d, ComplexConv2d
 from denoise_lib.models.germain import AdaptiveNorm
 
@@ -23,6 +30,8 @@ def tiny(name: str, **changes):
         return DenoisingWaveNet(channels=4, stacks=2, depth=4, final=(5, 3))
     if name == "germain":
         return DilatedContextNet(channels=4, levels=4)
+    if name == "unet":
+        return UNet.from_preset("tiny", n_fft=64, hop=16, fine_bins=12)
     return DCUnet(layers=TINY_LAYERS, n_fft=64, hop=16, **changes)
 
 

@@ -8,13 +8,15 @@ by that many samples shifts the output alike); the last two serve to process lon
 from denoise_lib.models.autoencoder import ConvAutoencoder
 from denoise_lib.models.dcunet import DCUnet
 from denoise_lib.models.germain import DilatedContextNet
+from denoise_lib.models.unet import UNet
 from denoise_lib.models.wavenet import DenoisingWaveNet
 
 BY_NAME = {
     "autoencoder": ConvAutoencoder,
     "wavenet": DenoisingWaveNet,
     "dcunet": DCUnet,
+    "unet": UNet,
     "germain": DilatedContextNet,
 }
 
-__all__ = ["BY_NAME", "ConvAutoencoder", "DCUnet", "DenoisingWaveNet", "DilatedContextNet"]
+__all__ = ["BY_NAME", "ConvAutoencoder", "DCUnet", "DenoisingWaveNet", "DilatedContextNet", "UNet"]
