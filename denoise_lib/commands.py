@@ -60,7 +60,7 @@ def damage_for(condition: str, split: str, noise: str, snr_db: float) -> Damage:
 
     Args:
         condition: "zero", "raise", "both", "street", "varied" (the procedure with drawn
-            parameters), or several of these with commas between: one of them for each batch.
+            parameters), or several of these with commas between: one of them for each clip.
 
     Raises:
         UserError: Unknown condition, or no noise recordings.

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from .labels import label
+
 SAME = 1e-3  # two noisy scores of one clip that differ by more are of different damage
 
 
@@ -151,3 +153,31 @@ def _check_pairs(one, other, what):
                 f"{what}: not the same damage, {name} scores {noisy[0]:.4f} and {noisy[1]:.4f} "
                 "when noisy"
             )
+
+
+def by_measure(run, models, condition, metrics, *, experiment, split="test"):
+    """Lines of a table: a system each, then its mean in every measure.
+
+    Args:
+        run: :class:`denoise_lib.results.Run` that holds the rows.
+        models: Names of the systems, in the order of the lines.
+    """
+    return [
+        [label(model)]
+        + [run.value(condition, model, each, split, experiment)["denoised"] for each in metrics]
+        for model in models
+    ]
+
+
+def by_condition(run, models, conditions, metric="wsdr", *, experiment, split="test"):
+    """Lines of a table: a condition each, then the noisy mean and that of every system.
+
+    Args:
+        run: :class:`denoise_lib.results.Run` that holds the rows.
+        models: Names of the systems, in the order of the columns.
+    """
+    lines = []
+    for condition in conditions:
+        rows = [run.value(condition, model, metric, split, experiment) for model in models]
+        lines.append([condition, rows[0]["noisy"], *(row["denoised"] for row in rows)])
+    return lines

@@ -23,6 +23,7 @@ from denoise_lib.losses import wsdr, wsdr_loss
 from denoise_lib.metrics import METRICS, evaluate, score
 from denoise_lib.results import Run
 from denoise_lib.training import Loss, Schedule, train
+from denoise_lib.travel import ChangedCorpus
 
 SPLITS = ("test", "unseen_voice")
 EXAMPLE_SECONDS = (2.5, 4.5)  # lengths of clips that are drawn to be played on the page
@@ -143,17 +144,24 @@ class Experiment:
         condition: str,
         damage: Damage,
         experiment: str | None = None,
+        *,
+        splits: tuple[str, ...] = SPLITS,
+        corpus: Corpus | ChangedCorpus | None = None,
     ) -> dict[str, list[dict]]:
         """Score a model on the test clips and the unseen voice; rows and clips go to the run.
+
+        Args:
+            splits: Which clips to score.
+            corpus: Where their waveforms come from, if not from the experiment's own.
 
         Returns:
             Per split, one dict per clip (see :func:`denoise_lib.metrics.evaluate`).
         """
         scores = {}
-        for split in SPLITS:
+        for split in splits:
             if clips := self.clips(split):
                 scores[split] = evaluate(
-                    model, self.corpus, clips, damage, seed=self.seed,
+                    model, corpus or self.corpus, clips, damage, seed=self.seed,
                     longest=self.longest or None, metrics=self.metrics, device=self.device,
                 )  # fmt: skip
                 self.run.add(

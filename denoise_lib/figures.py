@@ -19,6 +19,7 @@ __all__ = [
     "spectrogram_db",
     "spectrograms",
     "styled",
+    "sweep",
     "subplots",
     "table",
     "training_curves",
@@ -256,4 +257,29 @@ def scatter(pairs, metric="wSDR", title=None):
     if title:
         axis.set_title(title, loc="left")
     axis.legend(loc="upper left")
+    return figure
+
+
+@styled
+def sweep(values, curves, xlabel, ylabel, title=None):
+    """Means against a setting: a line per system, its 95 % intervals as a band.
+
+    Args:
+        values: settings on the horizontal axis, ascending.
+        curves: {name: result rows, one for each value} with "denoised" and "ci95".
+        xlabel, ylabel: quantity and unit.
+        title: of the figure.
+    """
+    figure, axis = subplots(size=(7.6, 3.2))
+    for (name, rows), marker in zip(curves.items(), "os^Dv" * 2, strict=False):
+        means = [row["denoised"] for row in rows]
+        axis.plot(values, means, color=colour(name), marker=marker, markersize=4, label=label(name))
+        ends = [row["ci95"] or [row["denoised"]] * 2 for row in rows]
+        axis.fill_between(values, *zip(*ends, strict=True), color=colour(name), alpha=0.15, lw=0)
+    axis.set_xticks(values)
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel(ylabel)
+    if title:
+        axis.set_title(title, loc="left")
+    figure.legend(ncols=4, loc="outside lower left")
     return figure

@@ -10,6 +10,7 @@ COLOURS = {
     "autoencoder": "#b97a00",
     "wavenet": "#9b63d6",
     "dcunet": "#2279c8",
+    "unet": "#0a8ea8",
     "street": "#cc5540",
 }
 OTHER_COLOUR = "#8a7f72"
@@ -18,6 +19,7 @@ DAMAGE_COLOURS = {"zero": "#c2418f", "raise": "#16877a"}
 NAMES = {
     "wavenet": "WaveNet",
     "dcunet": "DCUnet",
+    "unet": "U-Net",
     "germain": "context network",
     "spectral_gating": "spectral gating",
     "log_mmse": "log-MMSE",

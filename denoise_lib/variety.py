@@ -18,7 +18,9 @@ OVERLAPS = (2, 4, 8)  # hops in a frame
 
 
 class OneOf:
-    """For each batch one of several damages, drawn by weight.
+    """For each clip one of several damages, drawn by weight.
+
+    Clips of one batch get different ones, so that batch norm's statistics are those of the mixture.
 
     Args:
         damages: What to choose from.
@@ -43,8 +45,14 @@ class OneOf:
 
     def __call__(self, waveform: Tensor, generator: torch.Generator) -> Tensor:
         """Damage waveforms, (time,) or (batch, time); same shape out."""
-        chosen = int(torch.multinomial(torch.tensor(self.weights), 1, generator=generator))
-        return self.damages[chosen](waveform, generator)
+        batch = torch.atleast_2d(waveform)
+        chosen = torch.multinomial(
+            torch.tensor(self.weights), len(batch), replacement=True, generator=generator
+        )
+        damaged = torch.empty_like(batch)
+        for index in chosen.unique().tolist():
+            damaged[chosen == index] = self.damages[index](batch[chosen == index], generator)
+        return damaged.reshape(waveform.shape)
 
 
 class VariedCorruption:
