@@ -23,7 +23,9 @@ ORIGINAL_NOTE = (
     "mark to measure by, not a ranking."
 )
 STAGES = {"": "", ":before": " (not trained on it)", ":retrained": " (retrained on it)"}
-NETWORKS = ("autoencoder", "wavenet", "dcunet")
+NETWORKS = ("autoencoder", "wavenet", "dcunet", "unet", "unet, shipped")
+# The shipped network was trained on both kinds of damage, so it stands where others were retrained.
+SHIPPED = ":shipped"
 LIMIT = -1.0
 
 
@@ -70,17 +72,24 @@ def lines(results, split="test"):
             matching = [
                 row
                 for row in results
-                if (row["condition"], row["model"], row["split"], row["metric"])
-                == (condition, model, split, "wsdr")
+                if (row["condition"], row["split"], row["metric"]) == (condition, split, "wsdr")
                 and row["denoised"] is not None
-                and row["experiment"].endswith(stage)
-                and (stage or ":" not in row["experiment"])
+                and _stands_for(row, model, stage)
             ]
             if matching:
                 rows[model] = matching[0]
         if rows:
             found.append(Line(condition, stage, rows))
     return found
+
+
+def _stands_for(row, model, stage):
+    """Is a row of results.json this column's, in a line of this stage?"""
+    name, _, shipped = model.partition(", ")
+    _, _, suffix = row["experiment"].partition(":")
+    if shipped:
+        return row["model"] == name and f":{suffix}" == SHIPPED and stage != ":before"
+    return row["model"] == name and suffix == stage.removeprefix(":")
 
 
 def models(table):

@@ -19,6 +19,7 @@ DAMAGE_COLOURS = {"zero": "#c2418f", "raise": "#16877a"}
 NAMES = {
     "wavenet": "WaveNet",
     "dcunet": "DCUnet",
+    "unet, shipped": "shipped U-Net",
     "unet": "U-Net",
     "germain": "context network",
     "spectral_gating": "spectral gating",

@@ -23,15 +23,16 @@ def table(results):
         a line on where the numbers come from.
     """
     text = []
+    networks = glance.models(glance.lines(results["results"]))
     for split, title in TITLES.items():
         lines = glance.lines(results["results"], split)
         # The original study had no voice of its own to keep out of training.
         original = ["original study"] if split == "test" else []
-        columns = ["noisy", *original, *map(label, glance.NETWORKS), "limit"]
+        columns = ["noisy", *original, *map(label, networks), "limit"]
         if lines:
             text += [f"**{title}**", "", f"| | {' | '.join(columns)} |"]
             text += ["|---|" + "--:|" * len(columns)]
-            text += [_row(line, bool(original)) for line in lines] + [""]
+            text += [_row(line, networks, bool(original)) for line in lines] + [""]
     past = results["provenance"]
     counts = sorted(
         {row["n"] for line in glance.lines(results["results"]) for row in line.rows.values()}
@@ -46,9 +47,9 @@ def table(results):
     return "\n".join(text)
 
 
-def _row(line, original):
+def _row(line, networks, original):
     cells = [number(line.noisy), *([number(line.original[1])] if original else [])]
-    for model in glance.NETWORKS:
+    for model in networks:
         row = line.rows.get(model)
         cells.append(
             f"{number(row['denoised'])} {glance.interval(row)}".strip() if row else number(None)

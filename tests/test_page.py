@@ -95,11 +95,11 @@ def test_results_at_a_glance_are_results_json(text, results):
     for cells, line in zip(table, lines, strict=True):
         cells = [" ".join(cell.split()) for cell in cells]
         assert cells[:2] == [line.name, number(line.noisy)]
-        for cell, model in zip(cells[4:7], glance.NETWORKS, strict=True):
+        for cell, model in zip(cells[4:-2], glance.models(lines), strict=True):
             row = line.rows.get(model)
             low, high = map(number, row["ci95"]) if row else ("", "")
             assert cell == (f"{number(row['denoised'])} [{low}, {high}]" if row else "–")
-        assert cells[7:] == ["−1", glance.OUTCOMES[line.outcome]]
+        assert cells[-2:] == ["−1", glance.OUTCOMES[line.outcome]]
 
 
 def test_every_row_of_results_json_is_on_the_page(text, results):
@@ -150,6 +150,23 @@ def test_against_the_original(row, outcome):
     (line,) = glance.lines([row])
     assert line.original == (-0.801, -0.926, "DCUnet")
     assert line.outcome == outcome
+
+
+def test_the_shipped_network_has_a_column_of_its_own_where_it_was_trained():
+    shipped = {"experiment": "08_unet:shipped", "model": "unet"}
+    rows = [
+        result(),
+        result(denoised=-0.97, **shipped),
+        result(denoised=-0.2, experiment="08_unet:compared", model="unet"),
+        result("street", experiment="05_street_noise:before", denoised=-0.2),
+        result("street", experiment="05_street_noise:retrained", denoised=-0.9),
+        result("street", denoised=-0.93, **shipped),
+    ]
+    both, before, retrained = glance.lines(rows)
+    assert both.best == ("unet, shipped", rows[1])
+    assert list(before.rows) == ["dcunet"]
+    assert retrained.rows["unet, shipped"] is rows[5]
+    assert "the shipped U-Net" in glance.abstract(rows)[0]
 
 
 def test_a_network_that_does_harm_is_said_to():

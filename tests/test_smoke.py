@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 from page_checks import check_page, chromium, opened
 
+from denoise_lib import travel
+from denoise_lib.baselines import BASELINES
+
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = ["01_noise_design", "02_autoencoder", "03_wavenet", "04_dcunet", "05_street_noise"]
+NOTEBOOKS = [
+    "01_noise_design", "02_autoencoder", "03_wavenet", "04_dcunet", "05_street_noise", "08_unet",
+]  # fmt: skip
 PARTS = ["denoise_lib", "notebooks", "pics", "report/template", "requirements.lock"]
 BUILT = ("report/build", "report/index.html", "report/results.json")
 ROW = {"experiment", "condition", "model", "split", "n", "total", "metric", "noisy", "denoised"}
@@ -81,8 +86,8 @@ def results(clone):
 def test_every_notebook_runs_and_shows_its_progress(built):
     clone, printed = built
     for number, name in enumerate(NOTEBOOKS, start=1):
-        assert f"[{number}/5] {name}  done after" in printed
-    assert "[4/5] 04_dcunet  both: step 4/4" in printed
+        assert f"[{number}/{len(NOTEBOOKS)}] {name}  done after" in printed
+    assert "[4/6] 04_dcunet  both: step 4/4" in printed
     assert not list((clone / "report").rglob("*.failed.ipynb"))
     assert not list((clone / "report").rglob("*.partial"))
 
@@ -97,8 +102,16 @@ def test_results_hold_every_condition_model_and_split(built):
                 assert (condition, model, split, "wsdr") in found
                 assert (condition, model, split, "pesq") in found
         assert ("street", "dcunet", split, "wsdr") in found
+        for model in ("identity", "clean", "gain", *BASELINES, "dcunet-stft", "unet"):
+            for metric in ("wsdr", "snr", "si_sdr", "lsd", "pesq", "stoi"):
+                assert ("both", model, split, metric) in found
+                assert ("street", model, split, metric) in found
+    away = {row["condition"] for row in rows if row["experiment"] == "08_unet:away"}
+    assert away == set(travel.CONDITIONS)
     experiments = {row["experiment"] for row in rows}
     assert {"05_street_noise:before", "05_street_noise:retrained"} <= experiments
+    compared = {(each["a"], each["b"], each["condition"]) for each in results(built[0])["differences"]}
+    assert {("unet", "dcunet", "both"), ("unet", "rnnoise", "street")} <= compared
 
 
 def test_noisy_scores_are_the_same_whatever_the_network(built):
@@ -139,7 +152,7 @@ def test_second_report_runs_no_notebook(built):
     before = records(clone)
     page = (clone / "report" / "index.html").read_bytes()
     printed = denoise(clone, "report", "--profile", "smoke")
-    assert "5 of 5 notebooks were up to date already" in printed and "[1/5]" not in printed
+    assert "6 of 6 notebooks were up to date already" in printed and "[1/6]" not in printed
     assert records(clone) == before
     assert (clone / "report" / "index.html").read_bytes() == page
 
