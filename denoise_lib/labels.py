@@ -19,9 +19,9 @@ DAMAGE_COLOURS = {"zero": "#c2418f", "raise": "#16877a"}
 NAMES = {
     "wavenet": "WaveNet",
     "dcunet": "DCUnet",
-    "unet, shipped": "shipped U-Net",
     "unet": "U-Net",
     "germain": "context network",
+    "gain": "half the volume",
     "spectral_gating": "spectral gating",
     "log_mmse": "log-MMSE",
     "rnnoise": "RNNoise",

@@ -57,8 +57,11 @@ PACKAGES = [
 def library_digest(root):
     """Digest of the library sources that the numbers depend on, and of the locked packages.
 
-    Sources count as syntax trees without docstrings: a better comment retrains no network.
+    Sources count as syntax trees without docstrings: a better comment retrains no network. Shipped
+    networks count, but for those that a published report leaves behind.
     """
+    from .publish import PRETRAINED  # only here: publish imports what imports this
+
     digest = hashlib.sha256()
     lock = root / "requirements.lock"
     digest.update(lock.read_bytes() if lock.exists() else b"")
@@ -68,6 +71,9 @@ def library_digest(root):
         if name not in PAGE_ONLY:
             tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
             digest.update(f"{name}\0{ast.dump(tree)}\0".encode())
+    for path in sorted((package / "pretrained").glob("*")):
+        if path.is_file() and path.stem not in PRETRAINED:
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -16,7 +16,7 @@ from denoise_lib.baselines import BASELINES
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = [
-    "01_noise_design", "02_autoencoder", "03_wavenet", "04_dcunet", "05_street_noise", "08_unet",
+    "01_noise_design", "02_autoencoder", "03_wavenet", "04_dcunet", "05_street_noise", "08_shipped",
 ]  # fmt: skip
 PARTS = ["denoise_lib", "notebooks", "pics", "report/template", "requirements.lock"]
 BUILT = ("report/build", "report/index.html", "report/results.json")
@@ -106,7 +106,7 @@ def test_results_hold_every_condition_model_and_split(built):
             for metric in ("wsdr", "snr", "si_sdr", "lsd", "pesq", "stoi"):
                 assert ("both", model, split, metric) in found
                 assert ("street", model, split, metric) in found
-    away = {row["condition"] for row in rows if row["experiment"] == "08_unet:away"}
+    away = {row["condition"] for row in rows if row["experiment"] == "08_shipped:away"}
     assert away == set(travel.CONDITIONS)
     experiments = {row["experiment"] for row in rows}
     assert {"05_street_noise:before", "05_street_noise:retrained"} <= experiments
