@@ -149,8 +149,8 @@ def test_published_sounds_and_networks_are_there():
     for name in examples.SOUNDS:
         assert len(load(ROOT / "audio" / f"{name}.flac", quiet=True)) > 16000
     assert (ROOT / "audio" / "README.md").exists()
-    assert pretrained_names() == sorted(PRETRAINED)
-    for name in PRETRAINED:
+    assert pretrained_names() == sorted([*PRETRAINED, "unet"])
+    for name in pretrained_names():
         assert enhance(0.05 * torch.ones(1000), name).shape == (1000,)
 
 
