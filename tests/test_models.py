@@ -1,11 +1,15 @@
 """The networks: shapes, receptive fields, the papers' sizes, and complex layers against torch."""
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from denoise_lib import Corruption
 from denoise_lib.inference import process
 from denoise_lib.models import (
     BY_NAME,
@@ -31,8 +35,16 @@ def tiny(name: str, **changes):
     if name == "germain":
         return DilatedContextNet(channels=4, levels=4)
     if name == "unet":
-        return UNet.from_preset("tiny", n_fft=64, hop=16, fine_bins=12)
+        return awake(UNet.from_preset("tiny", n_fft=64, hop=16, fine_bins=12))
     return DCUnet(layers=TINY_LAYERS, n_fft=64, hop=16, **changes)
+
+
+def awake(model: UNet) -> UNet:
+    """The U-Net with last layers that do something: fresh ones are zero, so that it is the identity."""
+    for last in (model.out, model.fine_out):
+        torch.nn.init.normal_(last.weight, std=0.3)
+        torch.nn.init.normal_(last.bias, std=0.3)
+    return model
 
 
 def parameters(model) -> int:
@@ -230,6 +242,117 @@ def test_residual_mask_starts_as_the_identity():
         torch.testing.assert_close(model(x), x, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("preset", UNet.PRESETS)
+def test_unet_starts_as_the_identity(preset):
+    model = UNet.from_preset(preset).eval()
+    x = 0.05 * noise(2, 5001)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(x), x, atol=1e-6, rtol=0)
+
+
+def test_unet_size_from_its_layer_table():
+    """By hand: convolutions without bias, two numbers a channel for batch norm, biases where none is."""
+    # Channels, kernel, and how many positions a step down takes together.
+    table = [(48, 7, 5, 4), (64, 5, 3, 4), (64, 5, 3, 4), (96, 5, 3, 4), (96, 5, 3, 2)]
+    count = 4 * 32 * 3 * 7 + 2 * 32  # fine branch in
+    count += 32 * 48 * 5 * 5 + 4 * 48 * 7 * 5 + 2 * 48  # both branches down to half the resolution
+    for (inputs, *_), (outputs, high, wide, shuffled) in itertools.pairwise(table):
+        count += inputs * outputs * high * wide + 2 * outputs  # encoder
+        count += (outputs + 1) * inputs * shuffled  # up, by pixel shuffle
+        count += 2 * inputs * inputs * 3 * 3 + 2 * inputs  # decoder, beside its skip
+    count += (48 + 1) * 4 * 4  # factor and term over all bins, two numbers each, shuffled by 2 x 2
+    count += (48 + 1) * 32 * 4 + 2 * 32 * 32 * 3 * 3 + 2 * 32 + (32 + 1) * 4  # fine branch out
+    assert parameters(UNet.from_preset("small")) == count == 840_148
+
+
+@pytest.mark.parametrize(("n_fft", "hop"), [(640, 160), (60, 16), (64, 48)])
+def test_a_steady_tone_stands_still_for_the_unet(n_fft, hop):
+    """cos(2 pi k n / N + phase) is N / 2 exp(i phase) in bin k of every frame, counted from sample 0."""
+    phase, time = 0.7, np.arange(40 * hop)
+    model = UNet(layers="tiny", n_fft=n_fft, hop=hop, fine_bins=8, fine_channels=4)
+    seen = {}
+
+    def listening(x):
+        seen["parts"] = x.detach()
+        return torch.zeros_like(x)
+
+    model.unet = listening
+    for k in (1, 5, n_fft // 2 - 3):
+        tone = np.cos(2 * np.pi * k * time / n_fft + phase)
+        with torch.inference_mode():
+            model(torch.from_numpy(tone).float()[None])
+        first = -(-n_fft // (2 * hop))  # frames that lie within the tone
+        re, im, turned_re, turned_im = seen["parts"][0, :, k, first:-first].numpy()
+        # Square root of the magnitude, N / 2.
+        expected = np.sqrt(n_fft / 2) * np.exp(1j * phase)
+        np.testing.assert_allclose(turned_re + 1j * turned_im, expected, atol=1e-3 * n_fft**0.5)
+        starts = np.arange(first, first + len(re)) * hop - n_fft // 2
+        frames = np.array([np.fft.rfft(tone[start : start + n_fft])[k] for start in starts])
+        np.testing.assert_allclose(
+            re + 1j * im, frames / np.sqrt(np.abs(frames)), atol=1e-3 * n_fft**0.5
+        )
+
+
+def test_unets_term_takes_away_what_was_written_in():
+    """The damage adds 1 everywhere; a term of -1, which is a bias here, gives the clip back."""
+    procedure = Corruption()
+    x = 0.05 * noise(1, 5000)
+    noisy = procedure.istft(procedure.stft(x) + 1, 5000)
+    model = UNet.from_preset("tiny").eval()
+    assert float((noisy - x).abs().max()) > 0.1
+    # Four numbers a coefficient (factor and term, real and imaginary), each for 2 x 2 positions.
+    model.out.bias.data.view(4, 4)[2] = -1
+    with torch.inference_mode():
+        torch.testing.assert_close(model(noisy), x, atol=1e-5, rtol=0)
+
+
+def test_unets_factor_repairs_what_is_left():
+    x = 0.05 * noise(1, 3000)
+    model = UNet.from_preset("tiny").eval()
+    model.out.bias.data.view(4, 4)[0] = 1
+    with torch.inference_mode():
+        torch.testing.assert_close(model(0.5 * x), x, atol=1e-5, rtol=0)
+
+
+def test_only_the_lowest_bins_are_written_by_the_fine_branch():
+    spectrum = torch.complex(noise(2, 33, 21), noise(2, 33, 21, seed=1))
+    model = tiny("unet").eval()
+    read = []
+    model.fine_in.register_forward_pre_hook(lambda module, given: read.append(given[0].shape))
+    with torch.inference_mode():
+        whole = model.estimate(spectrum)
+        torch.nn.init.zeros_(model.fine_out.weight)
+        torch.nn.init.zeros_(model.fine_out.bias)
+        coarse = model.estimate(spectrum)
+    assert torch.equal(whole[:, 12:], coarse[:, 12:])
+    assert (whole[:, :12] != coarse[:, :12]).all() and (coarse != spectrum).all()
+    assert {shape[2] for shape in read} == {12}
+
+
+@pytest.mark.parametrize(("layers", "hop"), [("small", 16), ("tiny", 24), ("tiny", 48)])
+def test_unets_grid_and_context_hold_for_other_frames(layers, hop):
+    """Frames that the hop does not divide: the turned input repeats after more of them."""
+    torch.manual_seed(0)
+    model = awake(UNet(layers, n_fft=64, hop=hop, fine_bins=12, fine_channels=4)).eval()
+    x = 0.05 * noise(2 * model.context + 3 * model.stride + 77)
+    with torch.inference_mode():
+        whole = model(x[None])[0]
+    torch.testing.assert_close(process(model, x, chunk_seconds=0.01), whole, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("hop", [16, 24])
+def test_nothing_beyond_the_small_unets_context_reaches_a_sample(hop):
+    torch.manual_seed(0)
+    model = awake(UNet("small", n_fft=64, hop=hop, fine_bins=12)).eval().double()
+    middle = model.context + 500
+    x = (0.05 * noise(1, 2 * middle)).double().requires_grad_()
+    for place in (middle, middle + 5 * hop + 3):
+        (gradient,) = torch.autograd.grad(model(x)[0, place], x)
+        reached = gradient[0].nonzero()[:, 0]
+        assert place - model.context <= int(reached.min())
+        assert int(reached.max()) <= place + model.context
+
+
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("stride", [(1, 1), (2, 1), (2, 2)])
 def test_complex_convolution_matches_torch_complex(transposed, stride):
@@ -279,3 +402,8 @@ def test_wrong_arguments_are_named():
         ConvAutoencoder(kernel=7)
     with pytest.raises(ValueError, match="levels"):
         DilatedContextNet(levels=0)
+    for bins in (0, 13, 34):  # of 33
+        with pytest.raises(ValueError, match="fine_bins"):
+            UNet.from_preset("tiny", n_fft=64, hop=16, fine_bins=bins)
+    with pytest.raises(ValueError, match="stride"):
+        UNet([(4, (3, 3), (2, 1))])

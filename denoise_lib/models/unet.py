@@ -44,6 +44,9 @@ class UNet(nn.Module):
     Shape:
         (batch, time) -> (batch, time), time >= 1.
 
+    Raises:
+        ValueError: Another first stride, or fine_bins that are odd or more than there are.
+
     References:
         Ronneberger et al., "U-Net", MICCAI 2015 (arXiv 1505.04597); up-sampling by pixel shuffle,
         Shi et al., CVPR 2016 (arXiv 1609.05158). The two-resolution design is this project's.
@@ -61,6 +64,12 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         table = LAYERS[layers] if isinstance(layers, str) else layers
+        if tuple(table[0][2]) != (2, 2):
+            raise ValueError(f"UNet: the first stride must be (2, 2), got {table[0][2]}")
+        if fine_bins % 2 or not 2 <= fine_bins <= n_fft // 2 + 1:
+            raise ValueError(
+                f"UNet: fine_bins must be even and in [2, {n_fft // 2 + 1}], got {fine_bins}"
+            )
         self.config = {
             "layers": layers, "n_fft": n_fft, "hop": hop, "fine_bins": fine_bins,
             "fine_channels": fine_channels,
