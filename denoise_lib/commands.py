@@ -66,7 +66,8 @@ def damage_for(condition: str, split: str, noise: str, snr_db: float) -> Damage:
         UserError: Unknown condition, or no noise recordings.
     """
     if "," in condition:
-        return OneOf([damage_for(each, split, noise, snr_db) for each in condition.split(",")])
+        each_alone = [each.strip() for each in condition.split(",")]
+        return OneOf([damage_for(each, split, noise, snr_db) for each in each_alone])
     if condition in CONDITIONS:
         return Corruption.for_condition(condition)
     if condition == VARIED:

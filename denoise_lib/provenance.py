@@ -72,7 +72,7 @@ def library_digest(root):
             tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
             digest.update(f"{name}\0{ast.dump(tree)}\0".encode())
     for path in sorted((package / "pretrained").glob("*")):
-        if path.is_file() and path.stem not in PRETRAINED:
+        if path.suffix in (".safetensors", ".json") and path.stem not in PRETRAINED:
             digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -7,6 +7,8 @@ from small_corpus import small_corpus
 from denoise_lib import RATE, Corruption
 from denoise_lib.batches import CleanCrops, damaged_batches, fixed_batch, fixed_clip, spread
 from denoise_lib.corpora import open_speech
+from denoise_lib.experiment import no_damage
+from denoise_lib.variety import OneOf, vary_speech
 
 
 def crops(corpus, **changes):
@@ -31,6 +33,38 @@ def test_resumed_batches_continue_the_uninterrupted_ones():
     assert len(whole) == 5 and len(rest) == 2
     for (noisy, clean), (same_noisy, same_clean) in zip(whole[3:], rest, strict=True):
         assert torch.equal(noisy, same_noisy) and torch.equal(clean, same_clean)
+
+
+def test_varied_crops_are_the_same_crops_and_depend_on_seed_and_step_only():
+    corpus = small_corpus()
+    seen = []
+
+    def nothing(speech, generator):
+        seen.append(speech.clone())
+        return speech
+
+    plain = [crops(corpus)[step] for step in range(3)]
+    for step in range(3):
+        assert torch.equal(crops(corpus, vary=nothing)[step], plain[step])
+        assert torch.equal(seen[step], plain[step])
+
+    def everything(speech, generator):
+        return vary_speech(speech, generator, share=1.0)
+
+    varied = [crops(corpus, vary=everything)[step] for step in (2, 1, 0)][::-1]
+    for step, batch in enumerate(varied):
+        assert batch.shape == plain[step].shape and not (batch == plain[step]).all(1).any()
+        assert torch.equal(batch, crops(corpus, vary=everything)[step])
+
+
+def test_damage_is_made_of_the_varied_speech():
+    corpus = small_corpus()
+    varied = crops(corpus, vary=vary_speech, batch=16)
+    helped = list(damaged_batches(varied, OneOf([no_damage, Corruption()]), workers=1))
+    for step, (noisy, clean) in enumerate(helped):
+        torch.testing.assert_close(clean, varied[step], atol=1e-5, rtol=0)
+        same = (noisy == clean).all(1)
+        assert same.any() and not same.all()
 
 
 def test_damage_is_new_in_every_batch():

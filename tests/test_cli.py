@@ -10,6 +10,7 @@ import pytest
 from denoise_lib import cli, commands, page, publish, runner
 from denoise_lib.errors import UserError
 from denoise_lib.metrics import ALL_METRICS, METRICS
+from denoise_lib.models import BY_NAME
 
 
 def run(capsys, *arguments):
@@ -124,6 +125,26 @@ def test_unknown_measure_is_one_line_that_names_all(capsys, given):
 def test_help_of_evaluate_names_every_measure(capsys):
     _, out, _ = run(capsys, "evaluate", "--help")
     assert all(metric in out for metric in ALL_METRICS)
+
+
+@pytest.mark.parametrize("vary", [True, False])
+def test_a_mixture_of_conditions_arrives(capsys, monkeypatch, vary):
+    called = {}
+    monkeypatch.setattr(commands, "train_model", lambda out, **options: called.update(options, out=out))
+    mixture = "both,zero,raise,street,varied"
+    options = ["--model", "unet", "--condition", mixture, "--steps", "7500"]
+    options += ["--precision", "bf16-mixed", *["--vary"] * vary]
+    status, _, err = run(capsys, "train", "unet.safetensors", *options)
+    assert (status, err) == (0, "")
+    assert called["out"] == Path("unet.safetensors")
+    assert (called["model"], called["condition"], called["vary"]) == ("unet", mixture, vary)
+    assert (called["schedule"].steps, called["precision"], called["seed"]) == (7500, "bf16-mixed", 0)
+
+
+def test_help_of_train_names_every_network(capsys):
+    _, out, _ = run(capsys, "train", "--help")
+    assert all(name in out for name in BY_NAME)
+    assert "--vary" in out and "varied" in out
 
 
 def test_parameter_without_value_is_one_line(capsys, calls):

@@ -9,8 +9,9 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denoise_lib.comparison import difference_row, paired_difference
+from denoise_lib.comparison import by_condition, by_measure, difference_row, paired_difference
 from denoise_lib.errors import UserError
+from denoise_lib.labels import label
 from denoise_lib.results import Run, interval, read_clips
 
 
@@ -248,3 +249,55 @@ def test_runs_are_compared_across_notebooks(tmp_path):
     assert row == {"experiment": "04_x", **expected} and run.differences == [row]
     with pytest.raises(UserError, match="clips.csv does not exist"):
         read_clips(run.out)
+
+
+# Tables of rows --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def compared(tmp_path):
+    """A run with two systems, two conditions, two measures and two splits."""
+    run = Run("08_unet", tmp_path / "08_unet")
+    for experiment in ("08_unet", "08_unet:compared"):
+        for place, condition in enumerate(("both", "street")):
+            for split, model in (("test", "unet"), ("test", "rnnoise"), ("unseen_voice", "unet")):
+                better = 0.1 * (model == "unet") + 0.01 * (split == "test") + 0.001 * len(experiment)
+                clips = [
+                    {
+                        "clip": f"{split}-{i}", "voice": "a", "reason": {},
+                        "noisy": {"wsdr": -0.4 - place, "pesq": 1.5},
+                        "denoised": {"wsdr": -0.4 - place - better, "pesq": None if i else 2 + better},
+                    }
+                    for i in range(3)
+                ]  # fmt: skip
+                run.add(clips, condition=condition, model=model, split=split, experiment=experiment)
+    return run
+
+
+def test_lines_by_measure(compared):
+    lines = by_measure(
+        compared, ["rnnoise", "unet"], "both", ["pesq", "wsdr"], experiment="08_unet:compared"
+    )
+    assert [line[0] for line in lines] == [label("rnnoise"), label("unet")] == ["RNNoise", "U-Net"]
+    more = 0.01 + 0.001 * len("08_unet:compared")
+    assert lines[0][1:] == pytest.approx([2 + more, -0.4 - more])
+    assert lines[1][1:] == pytest.approx([2.1 + more, -0.5 - more])
+    unseen = by_measure(compared, ["unet"], "both", ["wsdr"], experiment="08_unet", split="unseen_voice")
+    assert unseen[0][1] == pytest.approx(-0.5 - 0.007)
+
+
+def test_lines_by_condition(compared):
+    lines = by_condition(compared, ["unet", "rnnoise"], ["street", "both"], experiment="08_unet")
+    more = 0.01 + 0.007
+    assert [line[0] for line in lines] == ["street", "both"]
+    assert lines[0][1:] == pytest.approx([-1.4, -1.5 - more, -1.4 - more])
+    assert lines[1][1:] == pytest.approx([-0.4, -0.5 - more, -0.4 - more])
+    pesq = by_condition(compared, ["unet"], ["both"], "pesq", experiment="08_unet")
+    assert pesq[0][1:] == pytest.approx([1.5, 2.1 + more])
+
+
+def test_a_line_without_its_row_is_an_error(compared):
+    with pytest.raises(KeyError):
+        by_measure(compared, ["dcunet"], "both", ["wsdr"], experiment="08_unet")
+    with pytest.raises(KeyError):
+        by_condition(compared, ["unet"], ["snow"], experiment="08_unet")

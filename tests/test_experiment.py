@@ -2,9 +2,11 @@
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +14,12 @@ import soundfile
 import torch
 from small_corpus import small_corpus
 
-from denoise_lib import RATE, Corruption, commands, experiment, wsdr
+from denoise_lib import RATE, Corruption, StreetMix, commands, experiment, wsdr
+from denoise_lib.audio import to_level
 from denoise_lib.baselines import BASELINES, LogMMSE
 from denoise_lib.batches import fixed_clip
-from denoise_lib.checkpoints import save_model
+from denoise_lib.checkpoints import load_pretrained, read_record, save_model
+from denoise_lib.corruption import clip_generator
 from denoise_lib.errors import UserError
 from denoise_lib.experiment import (
     Experiment,
@@ -25,9 +29,13 @@ from denoise_lib.experiment import (
     run_folder,
     strength_for_level,
 )
-from denoise_lib.models import ConvAutoencoder
+from denoise_lib.models import ConvAutoencoder, UNet
 from denoise_lib.results import Run
 from denoise_lib.training import Schedule
+from denoise_lib.travel import ChangedCorpus
+from denoise_lib.variety import VariedCorruption
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -63,6 +71,32 @@ def test_noisy_scores_do_not_depend_on_the_model(lab):
     noisy = [each["noisy"] for each in scores["both"]["test"]]
     assert noisy == [each["noisy"] for each in untouched["test"]]
     assert noisy == [each["denoised"] for each in untouched["test"]]
+
+
+def test_one_split_of_changed_speech(lab):
+    """Only the wanted split, and the clips as they come from the other corpus."""
+
+    def backwards(waveform):
+        return waveform.flip(-1)
+
+    changed = ChangedCorpus(lab.corpus, backwards)
+    damage = Corruption()
+    scores = lab.score(
+        Identity(), "backwards", damage, "08_unet:away", splits=("test",), corpus=changed
+    )
+    assert list(scores) == ["test"]
+    for each, clip in zip(scores["test"], lab.clips("test"), strict=True):
+        clean = to_level(backwards(lab.corpus.waveform(clip))[: round(1.5 * RATE)])
+        noisy = damage(clean, clip_generator(clip.name, 0))
+        assert each["clip"] == clip.name
+        assert each["noisy"]["wsdr"] == pytest.approx(float(wsdr(noisy, clean, noisy)), abs=1e-6)
+    at_home = lab.score(Identity(), "home", damage)
+    assert list(at_home) == ["test", "unseen_voice"]
+    assert all(
+        one["noisy"] != other["noisy"]
+        for one, other in zip(scores["test"], at_home["test"], strict=True)
+    )
+    assert {row["split"] for row in lab.run.rows if row["condition"] == "backwards"} == {"test"}
 
 
 def test_reference_rows_bound_the_table(lab):
@@ -180,10 +214,12 @@ def checkpoint(tmp_path):
     return tmp_path / "net.safetensors"
 
 
-def denoise(*arguments):
+def denoise(*arguments, cwd=None):
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.run(
-        [sys.executable, "-m", "denoise_lib.cli", *map(str, arguments)], capture_output=True, text=True
-    )
+        [sys.executable, "-m", "denoise_lib.cli", *map(str, arguments)],
+        capture_output=True, text=True, cwd=cwd, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
 
 
 def test_enhance_command(tmp_path, checkpoint):
@@ -250,14 +286,16 @@ def test_train_and_evaluate_commands_on_a_folder(tmp_path, monkeypatch, capsys):
     ("arguments", "says"),
     [
         (("train", "x.pt"), "x.pt"),
-        (("train", "x.safetensors", "--model", "unet"), "'unet'"),
+        (("train", "x.safetensors", "--model", "segan"), "'segan'"),
+        (("train", "x.safetensors", "--condition", "both,snow"), "'snow'"),
         (("train", "x.safetensors", "--preset", "huge"), "'huge'"),
         (("evaluate", "dcunet-mars"), "'dcunet-mars'"),
     ],
 )
 def test_wrong_names_are_refused_in_one_line(tmp_path, arguments, says):
-    done = denoise(*arguments)
+    done = denoise(*arguments, cwd=tmp_path)  # a network trained by mistake is left nowhere else
     assert done.returncode == 1 and says in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_conditions_of_the_command_line():
@@ -265,3 +303,34 @@ def test_conditions_of_the_command_line():
     with pytest.raises(UserError, match="'snow'"):
         commands.damage_for("snow", "test", "default", 0)
     assert experiment.no_damage(torch.ones(3)).tolist() == [1, 1, 1]
+
+
+def test_mixed_conditions_of_the_command_line(monkeypatch):
+    opened = []
+    monkeypatch.setattr(commands, "open_noise", lambda source: opened.append(source) or small_corpus())
+    mixture = commands.damage_for("both, both,zero,raise,street,varied", "train", "somewhere", 3.0)
+    assert opened == ["somewhere"]
+    assert [type(each) for each in mixture.damages] == [Corruption] * 4 + [StreetMix, VariedCorruption]
+    assert [each.parameters for each in mixture.damages[:4]] == [
+        Corruption.for_condition(each).parameters for each in ("both", "both", "zero", "raise")
+    ]
+    assert mixture.weights == [1.0] * 6 and mixture.damages[4].snr_db == 3.0
+    assert isinstance(commands.damage_for("varied", "test", "x", 0), VariedCorruption)
+    for wrong, named in (("both,snow", "'snow'"), ("both,", "''"), ("snow", "'snow'")):
+        with pytest.raises(UserError, match=f"no condition {named}: use zero, raise, both, street, varied"):
+            commands.damage_for(wrong, "train", "x", 0)
+
+
+def test_train_command_with_varied_damage_and_speech(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(commands, "open_speech", lambda source: small_corpus())
+    out = tmp_path / "unet.safetensors"
+    commands.train_model(
+        out, model="unet", preset="tiny", condition="both,varied", speech="x", noise="x", snr_db=0,
+        schedule=Schedule(2), batch=2, crop=0.3, seed=0, start=None, precision="32-true", workers=0,
+        vary=True,
+    )  # fmt: skip
+    assert "both,varied: step 2/2" in capsys.readouterr().out
+    plan = read_record(out)["plan"]
+    assert plan["vary"] == "vary_speech" and plan["damage"][0] == "OneOf"
+    assert [name for name, _ in plan["damage"][1]["damages"]] == ["Corruption", "VariedCorruption"]
+    assert load_pretrained(str(out)).config == UNet.from_preset("tiny").config

@@ -31,12 +31,19 @@ def shown(figure, caption="A caption", alt=None):
 
 
 VALUES = {"both": {"noisy": [-0.8, -0.7, None], "dcunet": [-0.9, -0.95, float("nan")]}}
+SWEPT = {
+    "noisy": [{"denoised": -0.2, "ci95": None}, {"denoised": -0.4, "ci95": None}],
+    "unet": [
+        {"denoised": -0.8, "ci95": [-0.85, -0.75]}, {"denoised": -0.9, "ci95": [-0.91, -0.88]},
+    ],
+}  # fmt: skip
 DRAWN = {
     "spectrograms": lambda: figures.spectrograms({"clean": voice(seconds=1.0)}, title="T"),
     "waveforms": lambda: figures.waveforms({"clean": voice(seconds=1.0)}),
     "training_curves": lambda: figures.training_curves({"dcunet": HISTORY, "wavenet": HISTORY}),
     "scores_distribution": lambda: figures.scores_distribution(VALUES),
     "scatter": lambda: figures.scatter({"dcunet": ([-0.8, -0.7], [-0.9, -0.95])}),
+    "sweep": lambda: figures.sweep([-5, 0], SWEPT, "SNR (dB)", "wSDR", title="T"),
 }
 
 
@@ -134,6 +141,23 @@ def test_distribution_shows_every_scored_clip():
     values = {"both": {"noisy": [-0.8, None, float("nan"), -0.6]}}
     dots = figures.scores_distribution(values).axes[0].collections[0].get_offsets()
     assert sorted(dots[:, 0]) == [-0.8, -0.6]
+
+
+def test_sweep_draws_means_and_intervals_over_the_setting():
+    figure = DRAWN["sweep"]()
+    (axis,) = figure.axes
+    assert [list(line.get_xdata()) for line in axis.lines] == [[-5, 0]] * 2
+    assert [list(line.get_ydata()) for line in axis.lines] == [[-0.2, -0.4], [-0.8, -0.9]]
+    assert [line.get_color() for line in axis.lines] == [labels.colour("noisy"), labels.colour("unet")]
+    assert len({line.get_marker() for line in axis.lines}) == 2  # to tell them apart in grey
+    band = axis.collections[1].get_paths()[0].vertices
+    corners = {(-5, -0.85), (-5, -0.75), (0, -0.91), (0, -0.88)}
+    assert {tuple(each) for each in band.tolist()} == corners
+    flat = axis.collections[0].get_paths()[0].vertices  # no interval: no width
+    assert {tuple(each) for each in flat.tolist()} == {(-5, -0.2), (0, -0.4)}
+    assert list(axis.get_xticks()) == [-5, 0]
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("SNR (dB)", "wSDR")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["noisy", "U-Net"]
 
 
 def test_table_sets_numbers_right_and_missing_ones_as_dashes():

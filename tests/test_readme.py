@@ -1,15 +1,18 @@
 """README's table: written from results, in step with the published ones; publishing."""
 
 import json
+import shlex
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
-from denoise_lib import enhance, examples
+from denoise_lib import cli, commands, enhance, examples
 from denoise_lib.audio import load
-from denoise_lib.checkpoints import pretrained_names
+from denoise_lib.checkpoints import PRETRAINED as CHECKPOINTS
+from denoise_lib.checkpoints import pretrained_names, read_record
 from denoise_lib.errors import UserError
 from denoise_lib.publish import PRETRAINED, publish
 from denoise_lib.readme import END, START, rewritten, table
@@ -152,6 +155,32 @@ def test_published_sounds_and_networks_are_there():
     assert pretrained_names() == sorted([*PRETRAINED, "unet"])
     for name in pretrained_names():
         assert enhance(0.05 * torch.ones(1000), name).shape == (1000,)
+
+
+def test_where_each_shipped_network_comes_from_is_said():
+    told = (CHECKPOINTS / "README.md").read_text(encoding="utf-8")
+    lines = {line.split("`")[1]: line for line in told.splitlines() if line.startswith("| `")}
+    assert set(pretrained_names()) <= set(lines)
+    for name in PRETRAINED:
+        notebook, checkpoint = PRETRAINED[name].split("/")
+        assert notebook in lines[name] and checkpoint in lines[name]
+
+
+def test_the_command_in_the_note_is_one_that_the_command_line_takes(monkeypatch):
+    told = (CHECKPOINTS / "README.md").read_text(encoding="utf-8")
+    (command,) = [line.strip() for line in told.splitlines() if line.startswith("    denoise train")]
+    taken = {}
+    monkeypatch.setattr(commands, "train_model", lambda out, **options: taken.update(options, out=out))
+    with pytest.raises(SystemExit) as done:
+        cli.main(shlex.split(command)[1:])
+    assert done.value.code == 0
+    assert CHECKPOINTS / taken["out"].name == ROOT / taken["out"]
+    if taken["out"].stem in pretrained_names():
+        plan = read_record(ROOT / taken["out"])["plan"]
+        assert (plan["model"], plan["seed"], plan["vary"]) == (taken["model"], 0, "vary_speech")
+        assert plan["schedule"] == asdict(taken["schedule"])
+        assert (plan["precision"], plan["batch"]) == (taken["precision"], taken["batch"])
+        assert len(plan["damage"][1]["damages"]) == len(taken["condition"].split(","))
 
 
 def replace_results(built, **changes):

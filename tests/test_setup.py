@@ -5,8 +5,10 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -20,7 +22,8 @@ import denoise_lib
 from denoise_lib import environment
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT, SETUPTOOLS = DECLARED["project"], DECLARED["tool"]["setuptools"]
 PYTHONS = ("3.11", "3.12", "3.13")
 
 
@@ -130,6 +133,43 @@ def test_torchaudio_keeps_its_extension_only_with_cuda(tmp_path, cuda, left):
     assert sorted(os.listdir(tmp_path / "lib")) == (left or names)
     assert len(removed) == (0 if left is None else 2)
     assert environment.remove_cuda_extension(tmp_path, cuda) == []
+
+
+def console_script():
+    """Text of the script `denoise` beside this Python."""
+    scripts = sysconfig.get_path("scripts")
+    found = shutil.which("denoise", path=scripts)
+    assert found, f"no denoise in {scripts}: run make"
+    return Path(found).read_bytes().decode(errors="replace")  # on Windows with a binary in front
+
+
+def called(script):
+    """What a console script imports, "module:function"."""
+    (found,) = re.findall(r"^from (\S+) import (\w+)", script, re.MULTILINE)
+    return ":".join(found)
+
+
+def test_the_command_is_ours():
+    """pyrnnoise installs a script of the same name; whoever comes last has it."""
+    assert called(console_script()) == PROJECT["scripts"]["denoise"], "run make again"
+
+
+def test_another_packages_command_would_be_noticed():
+    theirs = importlib.metadata.distribution("pyrnnoise").entry_points["denoise"]
+    script = f"import sys\nfrom {theirs.module} import {theirs.attr}\nsys.exit({theirs.attr}())\n"
+    assert called(script) == theirs.value != PROJECT["scripts"]["denoise"]
+
+
+def test_the_package_holds_every_file_that_it_reads():
+    """Style sheets, scripts, checkpoints and what is said of them: all named as package data."""
+    package = ROOT / "denoise_lib"
+    patterns = SETUPTOOLS["package-data"]["denoise_lib"]
+    held = {path for pattern in patterns for path in package.glob(pattern)}
+    kept = subprocess.run(
+        ["git", "ls-files", "denoise_lib"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    others = {ROOT / name for name in kept if not name.endswith(".py")}
+    assert others and others <= held
 
 
 # --- make --------------------------------------------------------------------------------------
