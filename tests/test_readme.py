@@ -14,6 +14,7 @@ from denoise_lib.audio import load
 from denoise_lib.checkpoints import PRETRAINED as CHECKPOINTS
 from denoise_lib.checkpoints import pretrained_names, read_record
 from denoise_lib.errors import UserError
+from denoise_lib.parameters import names
 from denoise_lib.publish import PRETRAINED, publish
 from denoise_lib.readme import END, START, rewritten, table
 
@@ -155,6 +156,13 @@ def test_published_sounds_and_networks_are_there():
     assert pretrained_names() == sorted([*PRETRAINED, "unet"])
     for name in pretrained_names():
         assert enhance(0.05 * torch.ones(1000), name).shape == (1000,)
+
+
+def test_readme_names_every_notebook():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (line,) = [line for line in text.splitlines() if line.startswith("| `notebooks/` |")]
+    for name in names(ROOT / "notebooks"):
+        assert f" {name[:2]} " in line, name
 
 
 def test_where_each_shipped_network_comes_from_is_said():

@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 import denoise_lib
 from denoise_lib import runner
 from denoise_lib.errors import UserError
-from denoise_lib.provenance import PAGE_ONLY
+from denoise_lib.provenance import PAGE_ONLY, library_digest
 from denoise_lib.run_progress import RunProgress
 
 LIBRARY = Path(denoise_lib.__file__).parent
@@ -158,6 +158,25 @@ def test_what_makes_a_run_stale(clone):
     clone.profile("quick", "")
     clone.library("width = 32\n")
     assert clone.stale() == ["01_a", "02_b", "03_c"], "library"
+
+
+@pytest.mark.parametrize(
+    ("file", "counts"),
+    [
+        ("unet.safetensors", True),
+        ("unet.history.json", True),
+        ("README.md", False),  # prose
+        ("dcunet-stft.safetensors", False),  # a report makes it anew
+    ],
+)
+def test_what_counts_of_the_shipped_networks(tmp_path, file, counts):
+    folder = tmp_path / "denoise_lib" / "pretrained"
+    folder.mkdir(parents=True)
+    before = library_digest(tmp_path)
+    (folder / file).write_bytes(b"one")
+    one = library_digest(tmp_path)
+    (folder / file).write_bytes(b"two")
+    assert (before != one) == (one != library_digest(tmp_path)) == counts
 
 
 def test_modules_that_do_not_count_are_used_by_none_that_does():
