@@ -1,7 +1,7 @@
 """Conditions away from home: other frames, rates and levels, other studios.
 
 A training on the fixed damage has seen none of them. One with :mod:`denoise_lib.variety` has heard
-levels and rooms like these and frames as long as those at 48 kHz, but none of the conditions itself.
+levels and rooms like these, and frames as long as those at 48 kHz, but none of these conditions.
 """
 
 from __future__ import annotations

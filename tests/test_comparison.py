@@ -261,12 +261,15 @@ def compared(tmp_path):
     for experiment in ("08_unet", "08_unet:compared"):
         for place, condition in enumerate(("both", "street")):
             for split, model in (("test", "unet"), ("test", "rnnoise"), ("unseen_voice", "unet")):
-                better = 0.1 * (model == "unet") + 0.01 * (split == "test") + 0.001 * len(experiment)
+                better = 0.1 * (model == "unet") + 0.01 * (split == "test")
+                better += 0.001 * len(experiment)
                 clips = [
                     {
                         "clip": f"{split}-{i}", "voice": "a", "reason": {},
                         "noisy": {"wsdr": -0.4 - place, "pesq": 1.5},
-                        "denoised": {"wsdr": -0.4 - place - better, "pesq": None if i else 2 + better},
+                        "denoised": {
+                            "wsdr": -0.4 - place - better, "pesq": None if i else 2 + better,
+                        },
                     }
                     for i in range(3)
                 ]  # fmt: skip
@@ -282,7 +285,9 @@ def test_lines_by_measure(compared):
     more = 0.01 + 0.001 * len("08_unet:compared")
     assert lines[0][1:] == pytest.approx([2 + more, -0.4 - more])
     assert lines[1][1:] == pytest.approx([2.1 + more, -0.5 - more])
-    unseen = by_measure(compared, ["unet"], "both", ["wsdr"], experiment="08_unet", split="unseen_voice")
+    unseen = by_measure(
+        compared, ["unet"], "both", ["wsdr"], experiment="08_unet", split="unseen_voice"
+    )
     assert unseen[0][1] == pytest.approx(-0.5 - 0.007)
 
 

@@ -307,17 +307,21 @@ def test_conditions_of_the_command_line():
 
 def test_mixed_conditions_of_the_command_line(monkeypatch):
     opened = []
-    monkeypatch.setattr(commands, "open_noise", lambda source: opened.append(source) or small_corpus())
+    monkeypatch.setattr(
+        commands, "open_noise", lambda source: opened.append(source) or small_corpus()
+    )
     mixture = commands.damage_for("both, both,zero,raise,street,varied", "train", "somewhere", 3.0)
     assert opened == ["somewhere"]
-    assert [type(each) for each in mixture.damages] == [Corruption] * 4 + [StreetMix, VariedCorruption]
+    kinds = [type(each) for each in mixture.damages]
+    assert kinds == [Corruption] * 4 + [StreetMix, VariedCorruption]
     assert [each.parameters for each in mixture.damages[:4]] == [
         Corruption.for_condition(each).parameters for each in ("both", "both", "zero", "raise")
     ]
     assert mixture.weights == [1.0] * 6 and mixture.damages[4].snr_db == 3.0
     assert isinstance(commands.damage_for("varied", "test", "x", 0), VariedCorruption)
     for wrong, named in (("both,snow", "'snow'"), ("both,", "''"), ("snow", "'snow'")):
-        with pytest.raises(UserError, match=f"no condition {named}: use zero, raise, both, street, varied"):
+        says = f"no condition {named}: use zero, raise, both, street, varied"
+        with pytest.raises(UserError, match=says):
             commands.damage_for(wrong, "train", "x", 0)
 
 

@@ -148,7 +148,7 @@ def test_sweep_draws_means_and_intervals_over_the_setting():
     (axis,) = figure.axes
     assert [list(line.get_xdata()) for line in axis.lines] == [[-5, 0]] * 2
     assert [list(line.get_ydata()) for line in axis.lines] == [[-0.2, -0.4], [-0.8, -0.9]]
-    assert [line.get_color() for line in axis.lines] == [labels.colour("noisy"), labels.colour("unet")]
+    assert [line.get_color() for line in axis.lines] == [*map(labels.colour, SWEPT)]
     assert len({line.get_marker() for line in axis.lines}) == 2  # to tell them apart in grey
     band = axis.collections[1].get_paths()[0].vertices
     corners = {(-5, -0.85), (-5, -0.75), (0, -0.91), (0, -0.88)}

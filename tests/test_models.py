@@ -40,7 +40,7 @@ def tiny(name: str, **changes):
 
 
 def awake(model: UNet) -> UNet:
-    """The U-Net with last layers that do something: fresh ones are zero, so that it is the identity."""
+    """The U-Net with last layers that do something: fresh ones are zero, the identity."""
     for last in (model.out, model.fine_out):
         torch.nn.init.normal_(last.weight, std=0.3)
         torch.nn.init.normal_(last.bias, std=0.3)
@@ -251,7 +251,7 @@ def test_unet_starts_as_the_identity(preset):
 
 
 def test_unet_size_from_its_layer_table():
-    """By hand: convolutions without bias, two numbers a channel for batch norm, biases where none is."""
+    """By hand: two numbers a channel where there is batch norm, a bias where there is none."""
     # Channels, kernel, and how many positions a step down takes together.
     table = [(48, 7, 5, 4), (64, 5, 3, 4), (64, 5, 3, 4), (96, 5, 3, 4), (96, 5, 3, 2)]
     count = 4 * 32 * 3 * 7 + 2 * 32  # fine branch in
@@ -267,7 +267,7 @@ def test_unet_size_from_its_layer_table():
 
 @pytest.mark.parametrize(("n_fft", "hop"), [(640, 160), (60, 16), (64, 48)])
 def test_a_steady_tone_stands_still_for_the_unet(n_fft, hop):
-    """cos(2 pi k n / N + phase) is N / 2 exp(i phase) in bin k of every frame, counted from sample 0."""
+    """Counted from sample 0, cos(2 pi k n / N + p) is N / 2 exp(i p) in bin k of every frame."""
     phase, time = 0.7, np.arange(40 * hop)
     model = UNet(layers="tiny", n_fft=n_fft, hop=hop, fine_bins=8, fine_channels=4)
     seen = {}

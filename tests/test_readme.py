@@ -1,6 +1,7 @@
 """README's table: written from results, in step with the published ones; publishing."""
 
 import json
+import re
 import shlex
 import shutil
 from dataclasses import asdict
@@ -176,9 +177,9 @@ def test_where_each_shipped_network_comes_from_is_said():
 
 def test_the_command_in_the_note_is_one_that_the_command_line_takes(monkeypatch):
     told = (CHECKPOINTS / "README.md").read_text(encoding="utf-8")
-    (command,) = [line.strip() for line in told.splitlines() if line.startswith("    denoise train")]
+    (command,) = re.findall(r"^    (denoise train .*)$", told, re.MULTILINE)
     taken = {}
-    monkeypatch.setattr(commands, "train_model", lambda out, **options: taken.update(options, out=out))
+    monkeypatch.setattr(commands, "train_model", lambda out, **rest: taken.update(rest, out=out))
     with pytest.raises(SystemExit) as done:
         cli.main(shlex.split(command)[1:])
     assert done.value.code == 0

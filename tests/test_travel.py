@@ -1,4 +1,4 @@
-"""Conditions away from home: bands, rooms and rates against closed forms; scored pairs keep a level."""
+"""Conditions away from home: bands, rooms and rates against closed forms; levels of pairs."""
 
 import math
 
@@ -62,7 +62,8 @@ def test_the_damage_is_made_at_that_rate():
     expected = np.sin(2 * np.pi * 440 * np.arange(3 * RATE) / 48_000)
     np.testing.assert_allclose(seen[0][600:-600], expected[600:-600], atol=2e-3)
     assert out.shape == (RATE,)
-    assert MadeAtRate(Corruption(), 48_000).parameters == {"rate": 48_000, **Corruption().parameters}
+    kept = MadeAtRate(Corruption(), 48_000).parameters
+    assert kept == {"rate": 48_000, **Corruption().parameters}
 
 
 @given(
@@ -151,7 +152,9 @@ def test_every_condition_does_damage_and_always_the_same(speech, clips, name):
     assert torch.equal(noisy, at_home[0]) == (name == "home")
 
 
-@pytest.mark.parametrize(("name", "gain"), [("speech 6 dB softer", 0.5), ("speech 6 dB louder", 2.0)])
+@pytest.mark.parametrize(
+    ("name", "gain"), [("speech 6 dB softer", 0.5), ("speech 6 dB louder", 2.0)]
+)
 def test_a_raise_of_another_value_is_speech_of_another_level(speech, clips, name, gain):
     """20 log10 2 = 6.02 dB; magnitudes scale with the speech, so the positions are the same."""
     noisy, clean = pair(speech, clips[2], name)

@@ -1,4 +1,4 @@
-"""Variety in training: each clip its own damage, parameters in their ranges, speech that differs."""
+"""Variety in training: damage by clip, parameters in their ranges, speech that differs."""
 
 import json
 import math
@@ -29,7 +29,8 @@ def times(factor):
 
 def test_each_clip_gets_one_damage_as_often_as_its_weight_says():
     weights, clips = [1.0, 2.0, 5.0, 0.0], 4000
-    out = OneOf([times(k) for k in (1, 2, 3, 4)], weights)(torch.ones(clips, 2), clip_generator("a"))
+    chooser = OneOf([times(k) for k in (1, 2, 3, 4)], weights)
+    out = chooser(torch.ones(clips, 2), clip_generator("a"))
     assert torch.equal(out[:, 0], out[:, 1])
     for factor, weight in enumerate(weights, start=1):
         share, found = weight / sum(weights), int((out[:, 0] == factor).sum())
@@ -67,7 +68,8 @@ def test_mixture_of_the_real_damages():
     assert not torch.equal(out, mixture(clips, clip_generator("e")))
     # A training keeps its settings as JSON to tell whether it is the same one.
     kept = json.loads(json.dumps(mixture.parameters))
-    assert [name for name, _ in kept["damages"]] == ["Corruption"] * 3 + ["StreetMix", "VariedCorruption"]
+    kinds = [name for name, _ in kept["damages"]]
+    assert kinds == ["Corruption"] * 3 + ["StreetMix", "VariedCorruption"]
     assert kept["damages"][0][1] == damages[0].parameters and kept["weights"] == [1.0] * 5
 
 
@@ -96,7 +98,8 @@ def test_drawn_parameters_are_in_their_ranges_and_fill_them():
     for name, (values, low, high) in shares.items():
         assert low <= min(values) and max(values) <= high, name
         # Of 200 and more values none in an outer twentieth: less than once in 20,000.
-        assert min(values) < low + (high - low) / 20 and max(values) > high - (high - low) / 20, name
+        margin = (high - low) / 20
+        assert min(values) < low + margin and max(values) > high - margin, name
     kinds = [(each.zero > 0, each.raised > 0) for each in drawn]
     for kind, share in {(True, True): 0.5, (True, False): 0.25, (False, True): 0.25}.items():
         assert abs(kinds.count(kind) - 400 * share) <= 4 * math.sqrt(400 * share * (1 - share))
