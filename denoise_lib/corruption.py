@@ -95,14 +95,14 @@ class Corruption:
     def stft(self, waveform: Tensor) -> Tensor:
         """(batch, time) -> complex (batch, freq, frames), frames = 1 + time // hop."""
         return torch.stft(
-            waveform, self.n_fft, self.hop, window=self._window(waveform),
+            waveform, self.n_fft, self.hop, window=self.window_like(waveform),
             center=True, pad_mode="constant", return_complex=True,
         )  # fmt: skip
 
     def istft(self, spectrum: Tensor, length: int) -> Tensor:
         """Complex (batch, freq, frames) -> (batch, length)."""
         return torch.istft(
-            spectrum, self.n_fft, self.hop, window=self._window(spectrum.real),
+            spectrum, self.n_fft, self.hop, window=self.window_like(spectrum.real),
             center=True, length=length,
         )  # fmt: skip
 
@@ -139,7 +139,8 @@ class Corruption:
         spectrum = self.apply(spectrum, self.draw(spectrum, generator))
         return self.istft(spectrum, batch.shape[-1]).reshape(waveform.shape)
 
-    def _window(self, like: Tensor) -> Tensor:
+    def window_like(self, like: Tensor) -> Tensor:
+        """The analysis window, (n_fft,), of the kind and on the device of a real tensor."""
         make = torch.ones if self.window == "rect" else torch.hann_window
         return make(self.n_fft, dtype=like.dtype, device=like.device)
 

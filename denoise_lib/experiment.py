@@ -12,9 +12,10 @@ from torch import Tensor
 from denoise_lib.batches import CleanCrops, Damage, fixed_batch, fixed_clip, spread
 from denoise_lib.checkpoints import model_name
 from denoise_lib.corpora import Clip, Corpus
-from denoise_lib.corruption import CONDITIONS, Corruption
+from denoise_lib.corruption import CONDITIONS, Corruption, clip_generator
 from denoise_lib.errors import UserError
 from denoise_lib.inference import process
+from denoise_lib.inversion import invert, misjudged
 from denoise_lib.labels import CONDITIONS as CONDITION_NAMES
 from denoise_lib.labels import METRICS as METRIC_NAMES
 from denoise_lib.labels import label, number
@@ -198,6 +199,32 @@ class Experiment:
                         experiment=experiment,
                     )  # fmt: skip
         return scores
+
+    def inverted(self, condition: str, wrong: float = 0.0, experiment: str | None = None) -> dict:
+        """Score exact inversion from the positions, a share of them wrong; test clips alone.
+
+        Args:
+            condition: "zero", "raise" or "both".
+            wrong: Share of the positions that is misjudged, in [0, 1].
+
+        Returns:
+            The row of wSDR, of the model "inversion".
+        """
+        procedure, records = Corruption.for_condition(condition), []
+        for clip in self.clips("test"):
+            clean = self.clean(clip)[None]
+            positions = procedure.draw(procedure.stft(clean), clip_generator(clip.name, self.seed))
+            noisy = procedure(clean, clip_generator(clip.name, self.seed))
+            known = misjudged(positions, wrong, clip_generator(f"wrong/{clip.name}", self.seed))
+            repaired = invert(noisy, known, procedure)
+            before, after = (self.scores(each[0], clean[0], noisy[0]) for each in (noisy, repaired))
+            records.append(
+                {"clip": clip.name, "voice": clip.voice, "noisy": before, "denoised": after}
+            )
+        rows = self.run.add(
+            records, condition=condition, model="inversion", split="test", experiment=experiment
+        )
+        return next(row for row in rows if row["metric"] == "wsdr")
 
     def denoise(
         self, network: Callable[[], torch.nn.Module], schedule: Schedule, **options

@@ -120,6 +120,15 @@ def test_reference_rows_bound_the_table(lab):
     lab.run.finish()  # nothing in it that JSON cannot hold
 
 
+def test_inversion_is_scored_on_each_clip_s_own_damage(lab):
+    row = lab.inverted("both")
+    assert row["denoised"] == pytest.approx(-1, abs=1e-4) and row["n"] == 3
+    identity = lab.score(Identity(), "both", Corruption())["test"]
+    assert row["noisy"] == pytest.approx(np.mean(lab.values(identity, "noisy")))
+    worse = lab.inverted("both", 0.1, "02_autoencoder:wrong")
+    assert worse["denoised"] > row["denoised"] and worse["noisy"] == row["noisy"]
+
+
 def test_a_difference_says_what_it_shows():
     row = {
         "metric": "wsdr", "condition": "both", "a": "dcunet", "b": "wavenet", "mean": -0.02,
