@@ -117,7 +117,9 @@ def test_results_hold_every_condition_model_and_split(built):
 def test_noisy_scores_are_the_same_whatever_the_network(built):
     noisy = {}
     for row in results(built[0])["results"]:
-        if row["condition"] in ("zero", "raise", "both"):
+        # Inversion is scored on the beginnings of clips; a clean clip's ratios are infinite, so n is 0.
+        compared = row["model"] != "inversion" and row["n"]
+        if row["condition"] in ("zero", "raise", "both") and compared:
             key = row["condition"], row["split"], row["metric"]
             noisy.setdefault(key, []).append((row["n"], row["noisy"]))
     assert all(len(values) >= 3 for values in noisy.values())
