@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import hashlib
 import io
 import json
 import re
@@ -18,7 +19,6 @@ from .parameters import names as notebook_names
 
 ROOT = Path(__file__).resolve().parents[1]
 BUDGET = 8_000_000  # bytes of a page that can be published
-EXCERPT = 5.0  # s of the player at the head
 LISTEN_FOR = {
     "both": "the roughness in loud vowels, the buzz in the pauses, and what each network leaves",
     "zero": "the roughness in loud vowels, where strong coefficients are missing",
@@ -170,6 +170,8 @@ def listen_first(runs, names):
     Returns:
         A listening.Player, or None when no run kept an example.
     """
+    from .experiment import LONGEST_HEARD  # only here: torch takes seconds to load
+
     groups = {}
     for path in (
         path for name in names for path in sorted((runs / name / "examples").glob("*.json"))
@@ -201,7 +203,7 @@ def listen_first(runs, names):
         title=f"{example['clip']}, {labels.CONDITIONS[condition]}",
         listen_for=LISTEN_FOR[condition],
         scores=scores,
-        seconds=EXCERPT,
+        seconds=LONGEST_HEARD,  # as in the sections, so that the sounds are the same
     )
 
 
@@ -219,25 +221,36 @@ def _equal(one, other):
 
 
 AUDIO = re.compile(r'<audio class="player-native"([^>]*?)data-sound="(\w+)" src="[^"]+"></audio>')
+PICTURE = re.compile(r'<img class="player-picture"([^>]*) src="(data:image/webp;base64,[^"]+)">')
+BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 NOTEBOOK_ASSETS = re.compile(f"{listening.ASSETS[0]}.*?{listening.ASSETS[1]}", re.DOTALL)
 
 
 def store_once(text):
-    """Take out what a page needs once only: style and script of the players, sounds heard before.
+    """Take out what a page needs once only: style and script of the players, and what came before.
 
     Where a sound occurs again its player names it by key, and the reader without scripts gets a
-    link to where it can be played.
+    link to where it can be played. A picture that occurs again is named by key too; player.js fills
+    it in, and without scripts it is blank.
     """
-    seen = set()
+    sounds, pictures = set(), set()
 
-    def keep_first(match):
+    def sound(match):
         attributes, key = match.groups()
-        if key in seen:
+        if key in sounds:
             return (
                 f'<a class="player-native" data-sound="{key}" href="#sound-{key}">'
                 "the same sound as above: play it there</a>"
             )
-        seen.add(key)
+        sounds.add(key)
         return match[0].replace("<audio", f'<audio id="sound-{key}"', 1)
 
-    return AUDIO.sub(keep_first, NOTEBOOK_ASSETS.sub("", text))
+    def picture(match):
+        attributes, source = match.groups()
+        key = hashlib.sha256(source.encode()).hexdigest()[:16]
+        if key in pictures:
+            return f'<img class="player-picture"{attributes} data-same="{key}" src="{BLANK}">'
+        pictures.add(key)
+        return f'<img class="player-picture"{attributes} data-picture="{key}" src="{source}">'
+
+    return PICTURE.sub(picture, AUDIO.sub(sound, NOTEBOOK_ASSETS.sub("", text)))

@@ -282,6 +282,7 @@
       this.root = root;
       this.versions = [...root.querySelectorAll(".player-version")];
       this.names = this.versions.map((version) => version.querySelector("figcaption").textContent);
+      for (const picture of root.querySelectorAll("img[data-same]")) picture.src = pictureSource(picture.dataset.same);
       const sounds = this.versions.map((version) => {
         const { sound: key } = version.querySelector("[data-sound]").dataset;
         return { key, get source() { return soundSource(version, key); } };
@@ -584,6 +585,9 @@
     const own = version.querySelector("audio");
     return (own ?? document.querySelector(`audio[data-sound="${key}"]`)).getAttribute("src");
   }
+
+  // So with pictures.
+  const pictureSource = (key) => document.querySelector(`img[data-picture="${key}"]`).src;
 
   function start() {
     for (const root of document.querySelectorAll(".player:not(.live)")) {

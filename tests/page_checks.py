@@ -72,6 +72,11 @@ def check_page(browser, path):
         check_pictures(page)
         players = page.locator(".player")
         assert not page.locator(".player:not(.live)").count(), "a player did not start"
+        # A picture that occurs again is filled in by the player, from where it stands first.
+        blank = page.locator("img.player-picture").evaluate_all(
+            "pictures => pictures.filter(p => p.naturalWidth < 2).map(p => p.alt)"
+        )
+        assert not blank, f"pictures that stayed blank: {blank}"
         for index in range(players.count()):
             check_player(players.nth(index))
         count = players.count()

@@ -375,6 +375,15 @@ def test_sounds_are_told_apart_by_what_is_heard():
     assert stored.count("<audio") == 2 and stored.count('href="#sound-a1"') == 1
 
 
+def test_pictures_are_stored_once():
+    picture = '<img class="player-picture" alt="{}" src="data:image/webp;base64,{}">'
+    shown = {"a": "AA", "b": "BB", "c": "AA"}
+    stored = store_once("".join(picture.format(*each) for each in shown.items()))
+    kept = dict(re.findall(r'alt="(\w)" data-picture="(\w+)"', stored))
+    assert set(kept) == {"a", "b"} and stored.count("image/webp") == 2
+    assert re.findall(r'alt="(\w)" data-same="(\w+)"', stored) == [("c", kept["a"])]
+
+
 def test_why_a_number_is_missing_is_said(clone):
     path = clone / "report" / "build" / "quick" / "04_dcunet" / "results.json"
     run = json.loads(path.read_text())
