@@ -298,7 +298,10 @@ def test_players_work_without_the_page_as_in_jupyter(browser, tmp_path):
 def test_the_page_paints_and_says_when(browser, path):
     assert path.stat().st_size < 20e6
     with opened(browser, path) as page:
-        page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+        # A function: an expression is evaluated again and again, which the page's policy forbids.
+        page.wait_for_function(
+            "() => performance.getEntriesByName('first-contentful-paint').length"
+        )
         (paint,) = page.evaluate(
             "performance.getEntriesByName('first-contentful-paint').map(e => e.startTime)"
         )

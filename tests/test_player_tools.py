@@ -160,7 +160,7 @@ def test_going_round_does_not_click(player):
 def test_matched_loudness_is_measured_and_marked(page, player):
     button = tool(player, "match loudness")
     button.click()
-    page.wait_for_function("document.querySelector('#listen .player.matched')")
+    page.wait_for_function("() => document.querySelector('#listen .player.matched')")
     assert button.get_attribute("aria-pressed") == "true"
     notice = player.locator(".player-notice").inner_text()
     assert "Loudness-matched" in notice and "RMS over the clip" in notice
