@@ -200,17 +200,20 @@ class Experiment:
                     )  # fmt: skip
         return scores
 
-    def inverted(self, condition: str, wrong: float = 0.0, experiment: str | None = None) -> dict:
+    def inverted(
+        self, condition: str, wrong: float = 0.0, experiment: str | None = None, **parameters
+    ) -> dict:
         """Score exact inversion from the positions, a share of them wrong; test clips alone.
 
         Args:
             condition: "zero", "raise" or "both".
             wrong: Share of the positions that is misjudged, in [0, 1].
+            parameters: Of the damage, where they are not the fixed one's, such as ``hop``.
 
         Returns:
             The row of wSDR, of the model "inversion".
         """
-        procedure, records = Corruption.for_condition(condition), []
+        procedure, records = Corruption.for_condition(condition, **parameters), []
         for clip in self.clips("test"):
             clean = self.clean(clip)[None]
             positions = procedure.draw(procedure.stft(clean), clip_generator(clip.name, self.seed))
@@ -248,24 +251,41 @@ class Experiment:
         return models, scores
 
     def identity(
-        self, network: Callable[[], torch.nn.Module], schedule: Schedule, clips: int, **options
+        self,
+        network: Callable[[], torch.nn.Module],
+        schedule: Schedule,
+        clips: int,
+        *,
+        experiment: str | None = None,
+        label: str = "identity",
+        **options,
     ) -> tuple[torch.nn.Module, dict]:
         """Can the network copy its input? Train and score it on the same few undamaged clips.
 
         Returns:
-            The trained network and its result row (mean wSDR, which without noise is minus the
-            cosine between clip and copy).
+            The trained network and its result row, see :meth:`copies`.
         """
-        few = self.drawn("train", clips)
         model = self.train(
-            self.seeded(network), no_damage, schedule, "identity", clips=few, **options
-        )
-        scores = evaluate(
-            model, self.corpus, few, no_damage, seed=self.seed, metrics=("wsdr",),
-            device=self.device,
+            self.seeded(network), no_damage, schedule, label, clips=self.drawn("train", clips),
+            **options,
         )  # fmt: skip
-        rows = self.run.add(scores, condition="identity", model=_name(model), split="train")
-        return model, rows[0]
+        return model, self.copies(model, clips, experiment)
+
+    def copies(self, model: torch.nn.Module, clips: int, experiment: str | None = None) -> dict:
+        """Score a network on a few undamaged training clips.
+
+        Returns:
+            The result row (mean wSDR, which without noise is minus the cosine between clip and
+            copy).
+        """
+        scores = evaluate(
+            model, self.corpus, self.drawn("train", clips), no_damage, seed=self.seed,
+            metrics=("wsdr",), device=self.device,
+        )  # fmt: skip
+        rows = self.run.add(
+            scores, condition="identity", model=_name(model), split="train", experiment=experiment
+        )
+        return rows[0]
 
     def seeded(self, network: Callable[[], torch.nn.Module]) -> torch.nn.Module:
         """A new network whose initial weights depend on the seed and on nothing before."""

@@ -127,6 +127,9 @@ def test_inversion_is_scored_on_each_clip_s_own_damage(lab):
     assert row["noisy"] == pytest.approx(np.mean(lab.values(identity, "noisy")))
     worse = lab.inverted("both", 0.1, "02_autoencoder:wrong")
     assert worse["denoised"] > row["denoised"] and worse["noisy"] == row["noisy"]
+    finer = lab.inverted("both", 0.0, "02_autoencoder:finer", hop=80)
+    assert finer["denoised"] == pytest.approx(-1, abs=1e-4)
+    assert finer["noisy"] < row["noisy"]  # twice the frames: more is left of every sample
 
 
 def test_a_difference_says_what_it_shows():
@@ -165,6 +168,7 @@ def test_identity_check_trains_and_scores_the_same_few_clips(lab):
         with torch.inference_mode():
             cosines.append(float(torch.cosine_similarity(model(clean[None]), clean[None])))
     assert row["denoised"] == pytest.approx(-np.mean(cosines), abs=1e-5)
+    assert lab.copies(model, 2, "02_autoencoder:again")["denoised"] == row["denoised"]
 
 
 def test_weights_depend_on_the_seed_alone(lab):
