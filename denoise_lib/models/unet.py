@@ -1,4 +1,4 @@
-"""U-Net on the damage's own spectrogram: real-valued, fine where speech has its energy."""
+"""U-Net on the damage's own spectrogram, which reads each coefficient in its own phase."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch.nn import functional as F
 LAYERS = {
     "small": [
         (48, (7, 5), (2, 2)),
-        (64, (5, 3), (2, 2)),
-        (64, (5, 3), (2, 2)),
-        (96, (5, 3), (2, 2)),
-        (96, (5, 3), (2, 1)),
+        (48, (5, 3), (2, 2)),
+        (48, (5, 3), (2, 1)),
+        (48, (5, 3), (2, 1)),
     ],
     "tiny": [(8, (7, 5), (2, 2)), (8, (5, 3), (2, 2))],
 }
-READ = 4  # input channels: real and imaginary part, as they are and turned to one time origin
+READ = 5  # input channels: real and imaginary part, as they are and turned, and the level
 WRITTEN = 4  # output channels: a complex factor and a complex term
-SLOPE = 0.1  # of the leaky ReLU
+REACH = (3, 4)  # neighbours on either side that the fine branch reads, (freq, frames)
+FLOOR = 0.03  # of a squared magnitude: less than a fifth of what a raised coefficient becomes
 
 
 class UNet(nn.Module):
@@ -32,14 +32,17 @@ class UNet(nn.Module):
     untrained network is the identity.
 
     The U-Net works at half the resolution and below. Speech has nearly all its energy in the
-    lowest bins, so only those get a branch at full resolution on top.
+    lowest bins, so only those get a branch at full resolution on top, which reads each
+    coefficient's neighbours in that coefficient's own phase (:class:`Neighbours`).
 
     Args:
         layers: Name of a layer table (``LAYERS``) or a table like those; the first stride is (2, 2).
         n_fft, hop: Frame and hop in samples, the fixed damage's by default; rectangular window,
             centred, so that a touched coefficient stays within its bin and its frames.
         fine_bins: Lowest bins that are also read at full resolution; even.
-        fine_channels: Width of that branch.
+        fine_channels: Width of that branch; even.
+        fine_blocks: Its residual convolutions.
+        own_phase: Read neighbours in the coefficient's own phase; otherwise as they are alone.
 
     Shape:
         (batch, time) -> (batch, time), time >= 1.
@@ -49,30 +52,37 @@ class UNet(nn.Module):
 
     References:
         Ronneberger et al., "U-Net", MICCAI 2015 (arXiv 1505.04597); up-sampling by pixel shuffle,
-        Shi et al., CVPR 2016 (arXiv 1609.05158). The two-resolution design is this project's.
+        Shi et al., CVPR 2016 (arXiv 1609.05158). The two resolutions and the reading in a
+        coefficient's own phase are this project's.
     """
 
-    PRESETS = {"small": {}, "tiny": {"layers": "tiny", "fine_channels": 4}}
+    PRESETS = {
+        "small": {},
+        "tiny": {"layers": "tiny", "fine_channels": 4, "fine_blocks": 1},
+    }
 
     def __init__(
         self,
         layers: str | list = "small",
         n_fft: int = 640,
         hop: int = 160,
-        fine_bins: int = 128,
-        fine_channels: int = 32,
+        fine_bins: int = 64,
+        fine_channels: int = 48,
+        fine_blocks: int = 6,
+        own_phase: bool = True,
     ) -> None:
         super().__init__()
         table = LAYERS[layers] if isinstance(layers, str) else layers
         if tuple(table[0][2]) != (2, 2):
             raise ValueError(f"UNet: the first stride must be (2, 2), got {table[0][2]}")
-        if fine_bins % 2 or not 2 <= fine_bins <= n_fft // 2 + 1:
+        if fine_bins % 2 or not 2 <= fine_bins <= n_fft // 2 + 1 - REACH[0]:
             raise ValueError(
-                f"UNet: fine_bins must be even and in [2, {n_fft // 2 + 1}], got {fine_bins}"
+                f"UNet: fine_bins must be even and in [2, {n_fft // 2 + 1 - REACH[0]}], "
+                f"got {fine_bins}"
             )
         self.config = {
             "layers": layers, "n_fft": n_fft, "hop": hop, "fine_bins": fine_bins,
-            "fine_channels": fine_channels,
+            "fine_channels": fine_channels, "fine_blocks": fine_blocks, "own_phase": own_phase,
         }  # fmt: skip
         self.n_fft, self.hop, self.fine_bins = n_fft, hop, fine_bins
         self.strides = [tuple(stride) for _, _, stride in table]
@@ -80,12 +90,8 @@ class UNet(nn.Module):
         self.register_buffer("turn", _one_time_origin(n_fft, hop), persistent=False)
         widths = [channels for channels, _, _ in table]
 
-        self.fine_in = _Block(READ, fine_channels, (3, 7))
-        self.fine_down = _convolution(fine_channels, widths[0], (5, 5), (2, 2))
-        self.down = _convolution(READ, widths[0], *table[0][1:])
-        self.down_norm = nn.BatchNorm2d(widths[0])
         self.encoder = nn.ModuleList(
-            _Block(inputs, *layer) for inputs, layer in zip(widths[:-1], table[1:], strict=True)
+            _Block(inputs, *layer) for inputs, layer in zip([READ, *widths[:-1]], table, strict=True)
         )
         self.up, self.decoder = nn.ModuleList(), nn.ModuleList()
         for level in range(len(table) - 1, 0, -1):
@@ -93,8 +99,12 @@ class UNet(nn.Module):
             self.up.append(nn.Conv2d(widths[level], outputs * math.prod(self.strides[level]), 1))
             self.decoder.append(_Block(2 * outputs, outputs, (3, 3)))
         self.out = nn.Conv2d(widths[0], WRITTEN * 4, 1)
-        self.fine_up = nn.Conv2d(widths[0], fine_channels * 4, 1)
-        self.fine = _Block(2 * fine_channels, fine_channels, (3, 3))
+        self.fine_up = nn.Conv2d(widths[0], fine_channels * 4, 1, bias=False)
+        self.neighbours = Neighbours(fine_channels, own_phase)
+        self.fine_norm = nn.BatchNorm2d(fine_channels)
+        self.fine = nn.Sequential(
+            *(_Block(fine_channels, fine_channels, (3, 3)) for _ in range(fine_blocks))
+        )
         self.fine_out = nn.Conv2d(fine_channels, WRITTEN, 1)
         for last in (self.out, self.fine_out):
             nn.init.zeros_(last.weight)
@@ -118,11 +128,10 @@ class UNet(nn.Module):
     @property
     def context(self) -> int:
         """Samples on either side that an output sample can depend on (an upper bound)."""
-        frames, step = 6, 1  # 6: what the fine branch adds
-        kernels = [self.down, *(block.convolution for block in self.encoder)]
-        for convolution, (_, stride) in zip(kernels, self.strides, strict=True):
+        frames, step = 2 + 2 * REACH[1] + len(self.fine), 1  # what the fine branch adds
+        for block, (_, stride) in zip(self.encoder, self.strides, strict=True):
             # Down once; up again through a 3x3 convolution; and what a coarse grid rounds off.
-            frames += step * (convolution.padding[1] + 1 + 2 * (stride - 1))
+            frames += step * (block.convolution.padding[1] + 1 + 2 * (stride - 1))
             step *= stride
             frames += step
         return frames * self.hop + self.n_fft
@@ -134,53 +143,107 @@ class UNet(nn.Module):
 
     def estimate(self, spectrum: Tensor) -> Tensor:
         """Noisy to denoised spectrum, complex (batch, freq, frames)."""
-        period = self.turn.shape[1]
-        turn = self.turn.repeat(1, -(-spectrum.shape[-1] // period))[:, : spectrum.shape[-1]]
+        period, frames = self.turn.shape[1], spectrum.shape[-1]
+        turn = self.turn.repeat(1, -(-frames // period))[:, :frames]
         # Square roots of magnitudes: a network sees 60 dB of speech better as 30 dB.
-        root = (spectrum.real.square() + spectrum.imag.square() + 1e-6) ** -0.25
-        as_it_is = spectrum * root
-        parts = torch.cat([torch.view_as_real(as_it_is), torch.view_as_real(as_it_is * turn)], -1)
-        out = self.unet(parts.movedim(-1, 1)).float()  # (batch, 4, freq, frames)
+        power = spectrum.real.square() + spectrum.imag.square()
+        root = spectrum * (power + FLOOR) ** -0.25
+        turned = root * turn
+        level = 0.2 * (power + FLOOR).log()
+        x = torch.stack([root.real, root.imag, turned.real, turned.imag, level], 1)
+        out = self.unet(x.to(memory_format=torch.channels_last), root, turn).float()
         factor, term = torch.complex(out[:, 0], out[:, 1]), torch.complex(out[:, 2], out[:, 3])
         return spectrum + spectrum * factor + term
 
-    def unet(self, x: Tensor) -> Tensor:
+    def unet(self, x: Tensor, root: Tensor, turn: Tensor) -> Tensor:
         """(batch, READ, freq, frames) -> (batch, WRITTEN, freq, frames)."""
         freq, frames = x.shape[-2:]
-        x = x.contiguous(memory_format=torch.channels_last)
-        fine = self.fine_in(x[:, :, : self.fine_bins])
-        coarse, finer = self.down(x), self.fine_down(fine)
-        x = coarse + F.pad(finer, (0, 0, 0, coarse.shape[2] - finer.shape[2]))
-        x = F.leaky_relu(self.down_norm(x), SLOPE)
         skips = []
         for block in self.encoder:
-            skips.append(x)
             x = block(x)
+            skips.append(x)
+        skips.pop()
         for up, block, stride in zip(self.up, self.decoder, self.strides[:0:-1], strict=True):
             skip = skips.pop()
             x = block(torch.cat([_shuffle(up(x), stride, skip.shape[-2:]), skip], 1))
         out = _shuffle(self.out(x), (2, 2), (freq, frames))
-        half = x[:, :, : self.fine_bins // 2]
-        fine = torch.cat([_shuffle(self.fine_up(half), (2, 2), fine.shape[-2:]), fine], 1)
-        fine = self.fine_out(self.fine(fine))
+        fine = (self.fine_bins, frames)
+        wide = _shuffle(self.fine_up(x[:, :, : self.fine_bins // 2]), (2, 2), fine)
+        near = self.neighbours(root[:, : self.fine_bins + REACH[0]], turn[: self.fine_bins])
+        fine = self.fine_out(self.fine(F.relu_(self.fine_norm(wide + near))))
         return out + F.pad(fine, (0, 0, 0, freq - self.fine_bins))
 
 
+class Neighbours(nn.Module):
+    """Each coefficient's neighbours, seen from that coefficient.
+
+    A zeroed coefficient is a dip in an otherwise smooth course, whatever phase it has, so the
+    neighbours are read in the phase of the coefficient in their middle: a complex convolution
+    over the neighbourhood, turned back by that phase and divided by the neighbourhood's level. A
+    raised one has a phase of its own, that of the value written into it, so a second half of the
+    channels reads the same neighbourhood as it is.
+
+    Args:
+        channels: Outputs; even.
+        own_phase: Whether the first half is there.
+
+    References:
+        This project's. Without it, a convolution would have to learn to multiply phases.
+    """
+
+    def __init__(self, channels: int, own_phase: bool = True) -> None:
+        super().__init__()
+        freq, frames = self.kernel = tuple(2 * reach + 1 for reach in REACH)
+        self.own_phase = own_phase
+        scale = (2 * freq * frames) ** -0.5
+        # Real parts of the complex channels, then imaginary ones.
+        self.weight = nn.Parameter(scale * torch.randn(2 * channels, freq, 1, frames))
+        self.levels = nn.Conv2d(2, channels, 1, bias=False)
+
+    def forward(self, spectrum: Tensor, turn: Tensor) -> Tensor:
+        """Read the neighbourhoods of the lowest bins.
+
+        Args:
+            spectrum: Complex (batch, bins + REACH[0], frames), from bin 0 on.
+            turn: Phases that make a steady tone stand still, complex (bins, frames).
+
+        Returns:
+            (batch, channels, bins, frames).
+        """
+        (above, beside), bins = REACH, len(turn)
+        # A real signal's spectrum goes on below 0 Hz as its own mirror image.
+        spectrum = torch.cat([spectrum[:, 1 : above + 1].flip(1).conj(), spectrum], 1)
+        near = torch.stack([spectrum[:, d : d + bins] for d in range(2 * above + 1)], 1) * turn
+        x = torch.cat([near.real, near.imag], 1).to(memory_format=torch.channels_last)
+        real, imaginary = self.weight.chunk(2)
+        weight = torch.cat([torch.cat([real, -imaginary], 1), torch.cat([imaginary, real], 1)])
+        real, imaginary = F.conv2d(x, weight, padding=(0, beside)).chunk(2, 1)
+
+        power = spectrum.real.square() + spectrum.imag.square() + FLOOR
+        level = F.avg_pool2d(F.pad(power, (beside, beside)), self.kernel, 1)
+        centre = power[:, above : above + bins]
+        own = near[:, above].conj() * (centre * level).rsqrt()
+        half = real.shape[1] // 2
+        read = _turned(real[:, half:], imaginary[:, half:], turn.conj()[None])
+        if self.own_phase:
+            read = read + _turned(real[:, :half], imaginary[:, :half], own)
+        levels = torch.stack([level.log(), (centre / level).log()], 1)
+        return read + self.levels(levels.to(memory_format=torch.channels_last))
+
+
 class _Block(nn.Module):
-    """Convolution, batch norm, leaky ReLU."""
+    """Convolution, batch norm, ReLU; added to its input where the shapes allow it."""
 
     def __init__(self, inputs, outputs, kernel, stride=(1, 1)) -> None:
         super().__init__()
-        self.convolution = _convolution(inputs, outputs, kernel, stride)
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
+        self.residual = inputs == outputs and tuple(stride) == (1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(self.norm(self.convolution(x)), SLOPE)
-
-
-def _convolution(inputs, outputs, kernel, stride) -> nn.Conv2d:
-    padding = (kernel[0] // 2, kernel[1] // 2)
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
+        y = F.relu_(self.norm(self.convolution(x)))
+        return x + y if self.residual else y
 
 
 def _shuffle(x: Tensor, stride: tuple[int, int], size) -> Tensor:
@@ -188,6 +251,12 @@ def _shuffle(x: Tensor, stride: tuple[int, int], size) -> Tensor:
     f, t = stride
     x = x.unflatten(1, (-1, f, t)).permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
     return x[..., : size[0], : size[1]]
+
+
+def _turned(real: Tensor, imaginary: Tensor, phase: Tensor) -> Tensor:
+    """Complex channels times phases, (batch, freq, frames): real parts, then imaginary ones."""
+    cos, sin = (each[:, None].to(real.dtype) for each in (phase.real, phase.imag))
+    return torch.cat([real * cos - imaginary * sin, real * sin + imaginary * cos], 1)
 
 
 def _one_time_origin(n_fft: int, hop: int) -> Tensor:
