@@ -8,6 +8,7 @@ by that many samples shifts the output alike); the last two serve to process lon
 from denoise_lib.models.autoencoder import ConvAutoencoder
 from denoise_lib.models.dcunet import DCUnet
 from denoise_lib.models.germain import DilatedContextNet
+from denoise_lib.models.informed import InformedDCUnet
 from denoise_lib.models.unet import UNet
 from denoise_lib.models.wavenet import DenoisingWaveNet
 
@@ -17,6 +18,15 @@ BY_NAME = {
     "dcunet": DCUnet,
     "unet": UNet,
     "germain": DilatedContextNet,
+    "informed": InformedDCUnet,
 }
 
-__all__ = ["BY_NAME", "ConvAutoencoder", "DCUnet", "DenoisingWaveNet", "DilatedContextNet", "UNet"]
+__all__ = [
+    "BY_NAME",
+    "ConvAutoencoder",
+    "DCUnet",
+    "DenoisingWaveNet",
+    "DilatedContextNet",
+    "InformedDCUnet",
+    "UNet",
+]

@@ -142,18 +142,22 @@ class DCUnet(nn.Module):
 
     def estimate(self, spectrum: Tensor) -> Tensor:
         """Noisy to denoised spectrum, complex (batch, freq, frames)."""
-        parts = torch.view_as_real(spectrum).movedim(-1, 1)  # (batch, 2, freq, frames)
-        power = parts.square().sum(1, keepdim=True) + 1e-8
-        scale = power ** ((self.compression - 1) / 2)
-        out = self.unet((parts * scale)[:, :, None])[:, :, 0].float()
+        out = self.unet(self.read(spectrum))[:, :, 0].float()
         out = torch.view_as_complex(out.movedim(1, -1).contiguous())
         if self.mask == "polar":
             magnitude = out.abs().clamp_min(1e-8)
             return spectrum * out * (torch.tanh(magnitude) / magnitude)
         return spectrum + spectrum * out
 
+    def read(self, spectrum: Tensor) -> Tensor:
+        """What the U-Net is given: (batch, freq, frames) -> (batch, 2, 1, freq, frames)."""
+        parts = torch.view_as_real(spectrum).movedim(-1, 1)  # (batch, 2, freq, frames)
+        power = parts.square().sum(1, keepdim=True) + 1e-8
+        scale = power ** ((self.compression - 1) / 2)
+        return (parts * scale)[:, :, None]
+
     def unet(self, x: Tensor) -> Tensor:
-        """(batch, 2, 1, freq, frames) -> the same shape."""
+        """(batch, 2, channels read, freq, frames) -> (batch, 2, 1, freq, frames)."""
         skips = []
         for convolution, norm in zip(self.encoder, self.encoder_norms, strict=True):
             skips.append(x)
