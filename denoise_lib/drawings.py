@@ -1,10 +1,11 @@
-"""Figures that belong to one experiment: touched coefficients, learned filters."""
+"""Figures that belong to one experiment: touched coefficients, learned filters, masks."""
 
 import numpy as np
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.patches import Patch
 
 from .figures import COLOUR_MAP, INK, styled, subplots
+from .labels import label
 
 # What became of a coefficient: kept, zeroed, raised. They differ in lightness, so that they also
 # part in grey.
@@ -65,4 +66,41 @@ def filters(weights, rate, size=2048, range_db=40):
     axis.set(xlabel="frequency, kHz", ylabel="filter")
     axis.grid(False)
     figure.colorbar(image, ax=axis, label="dB re the largest")
+    return figure
+
+
+@styled
+def patches(rows, limits, unit, *, bin_width, frame_step):
+    """Small pictures of what surrounds a coefficient, in rows and columns, with one colour scale.
+
+    Args:
+        rows: {name of the row: {name of the column: levels (bins, frames)}}, odd sides, the
+            coefficient in the middle; torch or numpy.
+        limits: (lowest, highest) colour, in `unit`.
+        unit: what the colours mean, with its unit.
+        bin_width: from bin to bin, Hz. frame_step: from frame to frame, ms.
+    """
+    columns = list(next(iter(rows.values())))
+    figure, axes = subplots(
+        len(rows), len(columns), (7.6, 0.6 + 2.1 * len(rows)), sharex=True, sharey=True,
+        squeeze=False,
+    )  # fmt: skip
+    for line, (row, each) in zip(axes, rows.items(), strict=True):
+        for axis, column in zip(line, columns, strict=True):
+            levels = np.asarray(each[column])
+            high, wide = (side / 2 for side in levels.shape)
+            picture = axis.imshow(
+                levels, cmap=COLOUR_MAP, vmin=limits[0], vmax=limits[1], origin="lower",
+                aspect="auto", interpolation="nearest",
+                extent=(-wide * frame_step, wide * frame_step, -high * bin_width, high * bin_width),
+            )  # fmt: skip
+            axis.grid(False)
+            if line is axes[0]:
+                axis.set_title(label(column))
+        line[0].set_ylabel(f"{row}\nfrequency away, Hz" if row else "frequency away, Hz")
+    for axis in axes[-1]:
+        axis.set_xlabel("time away, ms")
+    bar = figure.colorbar(picture, ax=axes, pad=0.015, aspect=12 * len(rows))
+    bar.set_label(unit)
+    bar.outline.set_visible(False)
     return figure
