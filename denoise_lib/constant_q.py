@@ -41,7 +41,7 @@ class ConstantQ(nn.Module):
         Brown, "Calculation of a constant Q spectral transform", JASA 89 (1), 1991.
     """
 
-    def __init__(self, per_octave: int = 12, hop: int = 256) -> None:
+    def __init__(self, per_octave: int = 12, hop: int = 512) -> None:
         super().__init__()
         self.hop = hop
         self.frequencies = librosa.cqt_frequencies(

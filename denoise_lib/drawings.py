@@ -70,33 +70,35 @@ def filters(weights, rate, size=2048, range_db=40):
 
 
 @styled
-def patches(rows, limits, unit, *, bin_width, frame_step):
+def patches(rows, unit, *, bin_width, frame_step, limits=None):
     """Small pictures of what surrounds a coefficient, in rows and columns, with one colour scale.
 
     Args:
         rows: {name of the row: {name of the column: levels (bins, frames)}}, odd sides, the
             coefficient in the middle; torch or numpy.
-        limits: (lowest, highest) colour, in `unit`.
         unit: what the colours mean, with its unit.
         bin_width: from bin to bin, Hz. frame_step: from frame to frame, ms.
+        limits: (lowest, highest) colour, in `unit`; those of all the levels when left out.
     """
     columns = list(next(iter(rows.values())))
+    everything = np.stack([np.asarray(each[name]) for each in rows.values() for name in columns])
+    low, high = limits or (everything.min(), everything.max())
     figure, axes = subplots(
         len(rows), len(columns), (7.6, 0.6 + 2.1 * len(rows)), sharex=True, sharey=True,
         squeeze=False,
     )  # fmt: skip
+    for axis, column in zip(axes[0], columns, strict=True):
+        axis.set_title(label(column))
     for line, (row, each) in zip(axes, rows.items(), strict=True):
         for axis, column in zip(line, columns, strict=True):
             levels = np.asarray(each[column])
-            high, wide = (side / 2 for side in levels.shape)
+            tall, wide = (side / 2 for side in levels.shape)
             picture = axis.imshow(
-                levels, cmap=COLOUR_MAP, vmin=limits[0], vmax=limits[1], origin="lower",
+                levels, cmap=COLOUR_MAP, vmin=low, vmax=high, origin="lower",
                 aspect="auto", interpolation="nearest",
-                extent=(-wide * frame_step, wide * frame_step, -high * bin_width, high * bin_width),
+                extent=(-wide * frame_step, wide * frame_step, -tall * bin_width, tall * bin_width),
             )  # fmt: skip
             axis.grid(False)
-            if line is axes[0]:
-                axis.set_title(label(column))
         line[0].set_ylabel(f"{row}\nfrequency away, Hz" if row else "frequency away, Hz")
     for axis in axes[-1]:
         axis.set_xlabel("time away, ms")

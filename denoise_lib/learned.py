@@ -85,7 +85,7 @@ def patch(noisy: Tensor, estimate: Tensor, centres: Tensor, reach: int) -> Patch
 
 
 class Response(NamedTuple):
-    """Mean over holes, each divided by the coefficient that was taken out; complex (bins, frames)."""
+    """Mean over holes, each divided by the coefficient taken out; complex (bins, frames)."""
 
     lost: Tensor
     added: Tensor

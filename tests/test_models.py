@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
@@ -17,6 +18,7 @@ from denoise_lib.models import (
     DCUnet,
     DenoisingWaveNet,
     DilatedContextNet,
+    InformedDCUnet,
     UNet,
 )
 from denoise_lib.models.complex_layers import ComplexBatchNorm2d, ComplexConv2d
@@ -36,6 +38,8 @@ def tiny(name: str, **changes):
         return DilatedContextNet(channels=4, levels=4)
     if name == "unet":
         return awake(UNet.from_preset("tiny", n_fft=64, hop=16, fine_bins=12))
+    if name == "informed":
+        return InformedDCUnet(3, [0.5, 2.0], layers=TINY_LAYERS, n_fft=64, hop=16)
     return DCUnet(layers=TINY_LAYERS, n_fft=64, hop=16, **changes)
 
 
@@ -293,6 +297,59 @@ def test_a_steady_tone_stands_still_for_the_unet(n_fft, hop):
         )
 
 
+def spectrum_of(model, waveform):
+    return torch.stft(
+        waveform, model.n_fft, model.hop, window=model.window, pad_mode="constant",
+        return_complex=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("time", [1, 700, 16001])
+def test_mfcc_are_torchaudios(time):
+    model = InformedDCUnet(mfcc=13, layers=TINY_LAYERS)
+    x = 0.05 * noise(2, time)
+    options = {"n_fft": 640, "hop_length": 160, "n_mels": 40, "pad_mode": "constant"}
+    expected = torchaudio.transforms.MFCC(16000, 13, log_mels=True, melkwargs=options)(x)
+    found = model.cepstrum(spectrum_of(model, x))
+    assert found.shape == (2, 13, 321, 1 + time // 160)
+    for bin in (0, 320):
+        torch.testing.assert_close(found[:, :, bin], expected, atol=1e-3, rtol=1e-4)
+
+
+def test_harmonics_are_read_at_multiples():
+    """Bin k holds the magnitude k, compressed: the channels can be written down."""
+    model = InformedDCUnet(
+        multiples=[0.5, 1.0, 3.0], layers=TINY_LAYERS, n_fft=64, hop=16, compression=0.5
+    )
+    spectrum = torch.arange(33.0)[None, :, None].expand(1, 33, 5).to(torch.complex64)
+    half, same, triple = model.harmonics(spectrum)[0, :, :, 2]
+    bins = torch.arange(33.0)
+    torch.testing.assert_close(same, bins.sqrt(), atol=1e-2, rtol=0)
+    torch.testing.assert_close(half[::2], (bins[::2] / 2).sqrt(), atol=1e-2, rtol=0)
+    torch.testing.assert_close(triple[:11], (3 * bins[:11]).sqrt(), atol=1e-2, rtol=0)
+    assert not triple[11:].any(), "beyond the highest bin there is nothing"
+
+
+@pytest.mark.parametrize("mask", ["polar", "residual"])
+def test_an_informed_dcunet_that_ignores_what_is_added_is_a_dcunet(mask):
+    plain = DCUnet(layers=TINY_LAYERS, n_fft=64, hop=16, mask=mask, compression=0.5).eval()
+    torch.nn.init.normal_(plain.decoder[-1].weight, std=0.3)
+    model = InformedDCUnet(
+        2, [2.0], layers=TINY_LAYERS, n_fft=64, hop=16, mask=mask, compression=0.5
+    ).eval()
+    state = plain.state_dict()
+    weight = torch.zeros_like(model.encoder[0].weight)
+    weight[:, :, :1] = state["encoder.0.weight"]
+    missing = model.load_state_dict(state | {"encoder.0.weight": weight}, strict=False)
+    assert all(key.startswith("norm.") for key in missing.missing_keys)
+    assert not missing.unexpected_keys
+    x = 0.05 * noise(2, 999)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(x), plain(x), atol=1e-6, rtol=1e-5)
+    assert parameters(model) - parameters(plain) == 2 * 2 * 3 * 7 * 5  # complex, outputs, added
+    assert set(plain.config) == {"layers", "n_fft", "hop", "mask", "compression"}
+
+
 def test_unets_term_takes_away_what_was_written_in():
     """The damage adds 1 everywhere; a term of -1, which is a bias here, gives the clip back."""
     procedure = Corruption()
@@ -400,6 +457,9 @@ def test_wrong_arguments_are_named():
         DCUnet(layers=TINY_LAYERS, mask="soft")
     with pytest.raises(ValueError, match="kernel"):
         ConvAutoencoder(kernel=7)
+    for wrong in (0, 41):
+        with pytest.raises(ValueError, match="mfcc"):
+            InformedDCUnet(mfcc=wrong, layers=TINY_LAYERS)
     with pytest.raises(ValueError, match="levels"):
         DilatedContextNet(levels=0)
     for bins in (0, 13, 34):  # of 33

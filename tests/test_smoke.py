@@ -17,7 +17,7 @@ from denoise_lib.baselines import BASELINES
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = [
     "01_noise_design", "02_autoencoder", "03_wavenet", "04_dcunet", "05_street_noise",
-    "06_why_it_works", "08_shipped",
+    "06_why_it_works", "07_ideas", "08_shipped",
 ]  # fmt: skip
 PARTS = ["denoise_lib", "notebooks", "pics", "report/template", "requirements.lock"]
 BUILT = ("report/build", "report/index.html", "report/results.json")
@@ -88,7 +88,7 @@ def test_every_notebook_runs_and_shows_its_progress(built):
     clone, printed = built
     for number, name in enumerate(NOTEBOOKS, start=1):
         assert f"[{number}/{len(NOTEBOOKS)}] {name}  done after" in printed
-    assert "[4/7] 04_dcunet  both: step 4/4" in printed
+    assert "[4/8] 04_dcunet  both: step 4/4" in printed
     assert not list((clone / "report").rglob("*.failed.ipynb"))
     assert not list((clone / "report").rglob("*.partial"))
 
@@ -113,6 +113,9 @@ def test_results_hold_every_condition_model_and_split(built):
     assert {f"06_why_it_works:overlap {each}" for each in (2, 4)} <= experiments
     assert {"06_why_it_works:neighbours", "06_why_it_works:random, tanh"} <= experiments
     assert ("time 1", "clean", "it", "correlation") in found
+    ideas = {"seed 0", "seed 1", "seeds", "level", "resynthesis", "wavenet", "mask", "hole"}
+    assert {f"07_ideas:{each}" for each in ideas} <= experiments
+    assert ("resynthesis", "CQT magnitudes", "test", "seconds") in found
     assert {"05_street_noise:before", "05_street_noise:retrained"} <= experiments
     compared = {(each["a"], each["b"], each["condition"]) for each in results(built[0])["differences"]}
     assert {("unet", "dcunet", "both"), ("unet", "rnnoise", "street")} <= compared
@@ -158,7 +161,7 @@ def test_second_report_runs_no_notebook(built):
     before = records(clone)
     page = (clone / "report" / "index.html").read_bytes()
     printed = denoise(clone, "report", "--profile", "smoke")
-    assert "7 of 7 notebooks were up to date already" in printed and "[1/7]" not in printed
+    assert "8 of 8 notebooks were up to date already" in printed and "[1/8]" not in printed
     assert records(clone) == before
     assert (clone / "report" / "index.html").read_bytes() == page
 

@@ -20,7 +20,7 @@ class InformedDCUnet(DCUnet):
     other layers, and the mask, are the DCUnet's.
 
     Args:
-        mfcc: Number of mel-frequency cepstral coefficients; each is the same for all bins of a frame.
+        mfcc: Number of mel-frequency cepstral coefficients, each the same for all bins of a frame.
         multiples: For each ratio r a channel that holds, at the bin of frequency f, the compressed
             magnitude of the bin nearest to r f; 0 beyond the highest bin. With whole ratios it is
             the convolution over harmonics that a fixed shift makes on a logarithmic axis.
@@ -57,7 +57,8 @@ class InformedDCUnet(DCUnet):
         self.register_buffer("mel", mel, persistent=False)
         dct = create_dct(max(mfcc, 1), MEL_BANDS, "ortho")  # (bands, coefficients)
         self.register_buffer("dct", dct, persistent=False)
-        places = torch.round(torch.outer(torch.tensor(multiples, dtype=torch.float32), torch.arange(bins))).long()
+        ratios = torch.tensor(multiples, dtype=torch.float32)
+        places = torch.outer(ratios, torch.arange(bins)).round().long()
         self.register_buffer("places", places.clamp_max(bins), persistent=False)
 
     def read(self, spectrum: Tensor) -> Tensor:
