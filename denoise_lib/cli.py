@@ -81,7 +81,7 @@ Snr = Annotated[float, typer.Option(help="speech to street noise, dB")]
 def train(
     out: Annotated[Path, typer.Argument(help="checkpoint to write, .safetensors")],
     model: Annotated[
-        str, typer.Option(help="autoencoder, wavenet, dcunet, unet or germain")
+        str, typer.Option(help="autoencoder, wavenet, dcunet, unet, germain or informed")
     ] = "dcunet",
     preset: Annotated[str | None, typer.Option(help="size, such as small or 20")] = None,
     condition: Condition = "both",

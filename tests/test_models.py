@@ -306,7 +306,7 @@ def spectrum_of(model, waveform):
 
 @pytest.mark.parametrize("time", [1, 700, 16001])
 def test_mfcc_are_torchaudios(time):
-    model = InformedDCUnet(mfcc=13, layers=TINY_LAYERS)
+    model = InformedDCUnet(13, [], layers=TINY_LAYERS)
     x = 0.05 * noise(2, time)
     options = {"n_fft": 640, "hop_length": 160, "n_mels": 40, "pad_mode": "constant"}
     expected = torchaudio.transforms.MFCC(16000, 13, log_mels=True, melkwargs=options)(x)
@@ -459,7 +459,7 @@ def test_wrong_arguments_are_named():
         ConvAutoencoder(kernel=7)
     for wrong in (0, 41):
         with pytest.raises(ValueError, match="mfcc"):
-            InformedDCUnet(mfcc=wrong, layers=TINY_LAYERS)
+            InformedDCUnet(wrong, [], layers=TINY_LAYERS)
     with pytest.raises(ValueError, match="levels"):
         DilatedContextNet(levels=0)
     for bins in (0, 13, 34):  # of 33

@@ -160,6 +160,7 @@ def test_checkpoints_rebuild_their_model(tmp_path, name):
         "wavenet": {"channels": 3, "stacks": 1, "depth": 3, "final": (4, 2)},
         "dcunet": {"layers": LAYERS, "mask": "polar"},
         "germain": {"channels": 3, "levels": 3},
+        "informed": {"layers": LAYERS, "mfcc": 2, "multiples": [0.5, 3.0]},
         "unet": {"layers": "tiny", "n_fft": 64, "hop": 16, "fine_bins": 12, "fine_channels": 4},
     }
     model = BY_NAME[name](**small[name]).eval()

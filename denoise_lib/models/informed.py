@@ -23,7 +23,8 @@ class InformedDCUnet(DCUnet):
         mfcc: Number of mel-frequency cepstral coefficients, each the same for all bins of a frame.
         multiples: For each ratio r a channel that holds, at the bin of frequency f, the compressed
             magnitude of the bin nearest to r f; 0 beyond the highest bin. With whole ratios it is
-            the convolution over harmonics that a fixed shift makes on a logarithmic axis.
+            the convolution over harmonics that a fixed shift makes on a logarithmic axis; 1 is
+            the bin's own magnitude.
         arguments: The DCUnet's.
 
     Shape:
@@ -39,7 +40,9 @@ class InformedDCUnet(DCUnet):
         multiples of each bin's frequency as channels.
     """
 
-    def __init__(self, mfcc: int = 0, multiples: list[float] | tuple = (), **arguments) -> None:
+    def __init__(
+        self, mfcc: int = 0, multiples: list[float] | tuple = (1.0,), **arguments
+    ) -> None:
         added = mfcc + len(multiples)
         if not added or not 0 <= mfcc <= MEL_BANDS:
             raise ValueError(
