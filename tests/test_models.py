@@ -23,6 +23,7 @@ from denoise_lib.models import (
 )
 from denoise_lib.models.complex_layers import ComplexBatchNorm2d, ComplexConv2d
 from denoise_lib.models.germain import AdaptiveNorm
+from denoise_lib.models.unet import FLOOR, REACH, Neighbours
 
 TINY_LAYERS = [(2, (7, 5), (2, 2)), (3, (5, 3), (2, 2)), (3, (5, 3), (2, 1))]
 
@@ -257,16 +258,17 @@ def test_unet_starts_as_the_identity(preset):
 def test_unet_size_from_its_layer_table():
     """By hand: two numbers a channel where there is batch norm, a bias where there is none."""
     # Channels, kernel, and how many positions a step down takes together.
-    table = [(48, 7, 5, 4), (64, 5, 3, 4), (64, 5, 3, 4), (96, 5, 3, 4), (96, 5, 3, 2)]
-    count = 4 * 32 * 3 * 7 + 2 * 32  # fine branch in
-    count += 32 * 48 * 5 * 5 + 4 * 48 * 7 * 5 + 2 * 48  # both branches down to half the resolution
+    table = [(48, 7, 5, 4), (48, 5, 3, 4), (48, 5, 3, 2), (48, 5, 3, 2)]
+    count = 5 * 48 * 7 * 5 + 2 * 48  # down to half the resolution
     for (inputs, *_), (outputs, high, wide, shuffled) in itertools.pairwise(table):
         count += inputs * outputs * high * wide + 2 * outputs  # encoder
         count += (outputs + 1) * inputs * shuffled  # up, by pixel shuffle
         count += 2 * inputs * inputs * 3 * 3 + 2 * inputs  # decoder, beside its skip
     count += (48 + 1) * 4 * 4  # factor and term over all bins, two numbers each, shuffled by 2 x 2
-    count += (48 + 1) * 32 * 4 + 2 * 32 * 32 * 3 * 3 + 2 * 32 + (32 + 1) * 4  # fine branch out
-    assert parameters(UNet.from_preset("small")) == count == 840_148
+    count += 48 * 48 * 4  # what the fine branch gets from there
+    count += 2 * 48 * 7 * 9 + 2 * 48 + 2 * 48  # neighbours, their levels, batch norm
+    count += 6 * (48 * 48 * 3 * 3 + 2 * 48) + (48 + 1) * 4  # the fine branch itself
+    assert parameters(UNet.from_preset("small")) == count == 397_412
 
 
 @pytest.mark.parametrize(("n_fft", "hop"), [(640, 160), (60, 16), (64, 48)])
@@ -276,7 +278,7 @@ def test_a_steady_tone_stands_still_for_the_unet(n_fft, hop):
     model = UNet(layers="tiny", n_fft=n_fft, hop=hop, fine_bins=8, fine_channels=4)
     seen = {}
 
-    def listening(x):
+    def listening(x, root, turn):
         seen["parts"] = x.detach()
         return torch.zeros_like(x)
 
@@ -286,10 +288,11 @@ def test_a_steady_tone_stands_still_for_the_unet(n_fft, hop):
         with torch.inference_mode():
             model(torch.from_numpy(tone).float()[None])
         first = -(-n_fft // (2 * hop))  # frames that lie within the tone
-        re, im, turned_re, turned_im = seen["parts"][0, :, k, first:-first].numpy()
+        re, im, turned_re, turned_im, level = seen["parts"][0, :, k, first:-first].numpy()
         # Square root of the magnitude, N / 2.
         expected = np.sqrt(n_fft / 2) * np.exp(1j * phase)
         np.testing.assert_allclose(turned_re + 1j * turned_im, expected, atol=1e-3 * n_fft**0.5)
+        np.testing.assert_allclose(level, 0.4 * np.log(n_fft / 2), atol=1e-3)
         starts = np.arange(first, first + len(re)) * hop - n_fft // 2
         frames = np.array([np.fft.rfft(tone[start : start + n_fft])[k] for start in starts])
         np.testing.assert_allclose(
@@ -375,7 +378,7 @@ def test_only_the_lowest_bins_are_written_by_the_fine_branch():
     spectrum = torch.complex(noise(2, 33, 21), noise(2, 33, 21, seed=1))
     model = tiny("unet").eval()
     read = []
-    model.fine_in.register_forward_pre_hook(lambda module, given: read.append(given[0].shape))
+    model.neighbours.register_forward_hook(lambda module, given, out: read.append(out.shape))
     with torch.inference_mode():
         whole = model.estimate(spectrum)
         torch.nn.init.zeros_(model.fine_out.weight)
@@ -384,6 +387,49 @@ def test_only_the_lowest_bins_are_written_by_the_fine_branch():
     assert torch.equal(whole[:, 12:], coarse[:, 12:])
     assert (whole[:, :12] != coarse[:, :12]).all() and (coarse != spectrum).all()
     assert {shape[2] for shape in read} == {12}
+
+
+@pytest.mark.parametrize("own_phase", [True, False])
+def test_neighbours_are_read_in_the_phase_of_the_middle(own_phase):
+    """Turned as a whole and made louder, a spectrum reads the same in its own phase.
+
+    Not so near 0 Hz, where the mirror image turns the other way.
+    """
+    torch.manual_seed(0)
+    layer = Neighbours(8, own_phase)
+    layer.weight.data.unflatten(0, (2, 8))[:, 4:] = 0  # the half that reads what is there
+    torch.nn.init.zeros_(layer.levels.weight)
+    spectrum = 50 * torch.complex(noise(1, 23, 30), noise(1, 23, 30, seed=1))
+    turn = torch.polar(torch.ones(20, 30), noise(20, 30, seed=2))
+    with torch.inference_mode():
+        read = layer(spectrum, turn)[:, :, 3:]
+        again = layer(spectrum * torch.polar(torch.tensor(3.0), torch.tensor(0.8)), turn)[:, :, 3:]
+    assert read.abs().mean() > 0.1
+    assert bool(torch.allclose(read, again, atol=1e-3)) == own_phase
+
+
+def test_neighbours_against_a_sum_written_out():
+    torch.manual_seed(0)
+    (above, beside), bins, frames = REACH, 6, 12
+    layer = Neighbours(2)
+    torch.nn.init.zeros_(layer.levels.weight)
+    spectrum = 9 * torch.complex(noise(1, bins + above, frames), noise(1, bins + above, frames, seed=1))
+    turn = torch.polar(torch.ones(bins, frames), noise(bins, frames, seed=2))
+    with torch.inference_mode():
+        read = layer(spectrum, turn)[0].numpy()
+    x, t = spectrum[0].numpy(), turn.numpy()
+    weight = torch.complex(*layer.weight[:, :, 0].chunk(2)).detach().numpy()  # own phase, as it is
+    k, m = 1, 5  # bins below 0 Hz are conjugates
+    around = [(d, e) for d in range(-above, above + 1) for e in range(-beside, beside + 1)]
+    value = {(d, e): x[k + d, m + e] if k + d >= 0 else x[-k - d, m + e].conj() for d, e in around}
+    level = np.mean([abs(value[each]) ** 2 + FLOOR for each in around])
+    own, as_is = (
+        sum(kind[d + above, e + beside] * value[d, e] * t[k, m + e] for d, e in around)
+        for kind in weight
+    )
+    own = own * (x[k, m] * t[k, m]).conj() / np.sqrt((abs(x[k, m]) ** 2 + FLOOR) * level)
+    expected = own + as_is * t[k, m].conj()
+    np.testing.assert_allclose(read[:, k, m], [expected.real, expected.imag], rtol=1e-3)
 
 
 @pytest.mark.parametrize(("layers", "hop"), [("small", 16), ("tiny", 24), ("tiny", 48)])

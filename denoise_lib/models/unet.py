@@ -42,7 +42,7 @@ class UNet(nn.Module):
         fine_bins: Lowest bins that are also read at full resolution; even.
         fine_channels: Width of that branch; even.
         fine_blocks: Its residual convolutions.
-        own_phase: Read neighbours in the coefficient's own phase; otherwise as they are alone.
+        own_phase: Read neighbours in the coefficient's own phase, too; otherwise only as they are.
 
     Shape:
         (batch, time) -> (batch, time), time >= 1.
@@ -177,15 +177,15 @@ class UNet(nn.Module):
 class Neighbours(nn.Module):
     """Each coefficient's neighbours, seen from that coefficient.
 
-    A zeroed coefficient is a dip in an otherwise smooth course, whatever phase it has, so the
-    neighbours are read in the phase of the coefficient in their middle: a complex convolution
-    over the neighbourhood, turned back by that phase and divided by the neighbourhood's level. A
-    raised one has a phase of its own, that of the value written into it, so a second half of the
-    channels reads the same neighbourhood as it is.
+    A zeroed coefficient is a dip in an otherwise smooth course, whatever phase it has. So half of
+    the channels read the neighbourhood in the phase of the coefficient in its middle: a complex
+    convolution, turned back by that phase and divided by the neighbourhood's level. A raised
+    coefficient has a phase of its own, that of the value written into it, so the other half read
+    the same neighbourhood as it is.
 
     Args:
         channels: Outputs; even.
-        own_phase: Whether the first half is there.
+        own_phase: Whether the first half is turned; otherwise both halves read what is there.
 
     References:
         This project's. Without it, a convolution would have to learn to multiply phases.
@@ -222,11 +222,11 @@ class Neighbours(nn.Module):
         power = spectrum.real.square() + spectrum.imag.square() + FLOOR
         level = F.avg_pool2d(F.pad(power, (beside, beside)), self.kernel, 1)
         centre = power[:, above : above + bins]
-        own = near[:, above].conj() * (centre * level).rsqrt()
+        as_is = turn.conj()[None]
+        own = near[:, above].conj() * (centre * level).rsqrt() if self.own_phase else as_is
         half = real.shape[1] // 2
-        read = _turned(real[:, half:], imaginary[:, half:], turn.conj()[None])
-        if self.own_phase:
-            read = read + _turned(real[:, :half], imaginary[:, :half], own)
+        read = _turned(real[:, :half], imaginary[:, :half], own)
+        read = read + _turned(real[:, half:], imaginary[:, half:], as_is)
         levels = torch.stack([level.log(), (centre / level).log()], 1)
         return read + self.levels(levels.to(memory_format=torch.channels_last))
 
