@@ -50,7 +50,11 @@ def fetch():
     from . import corpora
     from .fetch import cache_folder
 
-    for name, open_corpus in (("speech", corpora.open_speech), ("street", corpora.open_noise)):
+    for name, open_corpus in (
+        ("speech", corpora.open_speech),
+        ("street", corpora.open_noise),
+        ("read", corpora.open_read_speech),
+    ):
         clips = open_corpus().clips
         minutes = sum(clip.samples for clip in clips) / corpora.RATE / 60
         print(f"{name}: {len(clips)} clips, {minutes:.1f} minutes, in {cache_folder()}")

@@ -94,6 +94,15 @@ def open_noise(source="default", rate=RATE, fractions=STREET_FRACTIONS, min_seco
     return _files(source, rate, fractions, min_seconds, layouts.plain(source))
 
 
+def open_read_speech(rate=RATE):
+    """Open five sentences that were read in another studio; all of them are test clips.
+
+    Raises:
+        UserError: nothing to fetch from.
+    """
+    return _stored("read", rate, 1.0, lambda name, fractions: ("reader", "test"), FRACTIONS)
+
+
 def _prompt_clip(name, fractions):
     """(voice, split) of a prompt such as "en/digits/1", or None if it is no speech."""
     language, prompt = name.split("/", 1)

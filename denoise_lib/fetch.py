@@ -24,7 +24,7 @@ from .errors import UserError
 from .files import sha256
 from .progress import say
 
-CORPORA = {"speech": packages.SPEECH, "street": packages.STREET}
+CORPORA = {"speech": packages.SPEECH, "street": packages.STREET, "read": packages.READ}
 
 
 def cache_folder():
@@ -44,7 +44,7 @@ def fetch():
 
 
 def fetch_corpus(name):
-    """Path of one corpus's index in the cache ("speech" or "street"), made first if need be."""
+    """Path of one corpus's index in the cache ("speech", "street" or "read"), made first if need be."""
     cache = cache_folder()
     index = cache / "corpora" / f"{name}.json"
     made_with = store.parameters(name, CORPORA[name])

@@ -98,6 +98,19 @@ STREET = (
     ),
 )
 
+# Read speech from another studio, to score on and never to train on: five sentences.
+READ = (
+    Package(
+        name="pocketsphinx-testdata",
+        version="0.8+5prealpha+1-15",
+        sha256="eaeb7a01d54f20b799d1a81ef110ec544b2cb47ea006614078220737a33019f0",
+        folder="usr/share/pocketsphinx/test/data/librivox",
+        suffix=".wav",
+        content="62d9ae6a38ac46aede0d9d04cc9b881d381e85806e8d3321373c7635e57045cc",
+        credit="a LibriVox reading of Jane Austen, public domain, from PocketSphinx's test data",
+    ),
+)
+
 # Who speaks which language. English and Spanish are one person.
 VOICES = {"en": "allison", "es": "allison", "fr": "june", "it": "carlo", "ru": "ru"}
 

@@ -49,7 +49,7 @@ def decode(index, name, folders, made_with):
         folders: list of (packages.Package, folder with its recordings).
     """
     index = Path(index)
-    read = _city_recording if name == "street" else _prompt
+    read = READERS[name]
     files = sorted(
         (package.prefix + path.relative_to(folder).with_suffix("").as_posix(), path)
         for package, folder in folders
@@ -101,6 +101,16 @@ def _prompt(path):
     return to_int16(samples[:, 0])
 
 
+def _sentence(path):
+    """int16 samples of a sentence that is read, 16 kHz mono."""
+    from .audio import read, to_int16
+
+    samples, rate = read(path)
+    if (rate, samples.shape[1]) != (RATE, 1):
+        raise UserError(f"{path}: {samples.shape[1]} channels at {rate} Hz, expected 1 at {RATE} Hz")
+    return to_int16(samples[:, 0])
+
+
 def _city_recording(path):
     """int16 samples of a city recording: mono, 16 kHz, without infrasound and silent ends."""
     import torch
@@ -115,3 +125,6 @@ def _city_recording(path):
     x = sosfiltfilt(butter(2, HIGHPASS_HZ, "highpass", fs=RATE, output="sos"), x)
     loud = np.flatnonzero(np.abs(x) > 2**-12)
     return to_int16(x[loud[0] : loud[-1] + 1]) if len(loud) else np.zeros(0, np.int16)
+
+
+READERS = {"speech": _prompt, "street": _city_recording, "read": _sentence}

@@ -1,4 +1,4 @@
-"""Conditions away from home: other frames, rates and levels, other studios.
+"""Conditions away from home: other frames, rates and levels, rooms, another studio.
 
 A training on the fixed damage has seen none of them. One with :mod:`denoise_lib.variety` has heard
 levels and rooms like these, and frames as long as those at 48 kHz, but none of these conditions.
@@ -15,7 +15,7 @@ from torchaudio.functional import resample
 
 from denoise_lib import RATE
 from denoise_lib.batches import Damage
-from denoise_lib.corpora import Clip, Corpus
+from denoise_lib.corpora import Clip, Corpus, open_read_speech
 from denoise_lib.corruption import Corruption
 
 
@@ -73,10 +73,12 @@ class Condition:
     Args:
         damage: In place of the fixed procedure.
         change: Of each clean waveform, (time,) -> (time,), before it is brought to its level.
+        speech: Opens the corpus whose test clips are scored, in place of the default one.
     """
 
     damage: Damage = Corruption()
     change: Callable[[Tensor], Tensor] | None = None
+    speech: Callable[[], Corpus] | None = None
 
 
 CONDITIONS = {
@@ -90,6 +92,7 @@ CONDITIONS = {
     "speech 6 dB louder": Condition(Corruption(value=0.5)),
     "telephone band": Condition(change=telephone),
     "in a room": Condition(change=room),
+    "read, another studio": Condition(speech=open_read_speech),
 }
 
 

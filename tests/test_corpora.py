@@ -16,7 +16,7 @@ from scipy import fft
 from takes import Take, best_match
 
 from denoise_lib import RATE, audio, layouts, packages
-from denoise_lib.corpora import open_noise, open_speech
+from denoise_lib.corpora import open_noise, open_read_speech, open_speech
 from denoise_lib.errors import UserError
 from denoise_lib.splits import FRACTIONS, share, split_of, split_of_unseen
 
@@ -221,6 +221,16 @@ def test_unknown_split_and_missing_pairs(speech):
 
 def minutes(clips):
     return sum(clip.samples for clip in clips) / RATE / 60
+
+
+def test_read_speech_is_there_to_be_scored_alone(speech):
+    """Five LibriVox sentences, 24.73 s by the headers of the files, none of them in a training."""
+    read = open_read_speech()
+    assert [clip.split for clip in read.clips] == ["test"] * 5
+    assert sum(clip.samples for clip in read.clips) == round(24.73 * read.rate)
+    assert {clip.voice for clip in read.clips}.isdisjoint({clip.voice for clip in speech.clips})
+    wave = read.waveform(read.clips[0])
+    assert wave.shape == (read.clips[0].samples,) and 0.01 < float(wave.square().mean().sqrt()) < 0.3
 
 
 def test_street_is_of_the_street(street):

@@ -327,13 +327,13 @@ def test_something_else_called_deb_is_refused(tmp_path):
 
 
 def test_packages_are_pinned():
-    every = packages.SPEECH + packages.STREET
-    assert len(every) == 6
+    every = packages.SPEECH + packages.STREET + packages.READ
+    assert len(every) == 7
     for item in every:
         assert re.fullmatch("[0-9a-f]{64}", item.sha256)
         assert re.fullmatch("[0-9a-f]{64}", item.content)
         assert item.credit
-    assert len({item.sha256 for item in every}) == len({item.content for item in every}) == 6
+    assert len({item.sha256 for item in every}) == len({item.content for item in every}) == 7
 
 
 def test_cache_folder_is_the_users_own(monkeypatch):

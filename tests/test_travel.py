@@ -138,6 +138,9 @@ def test_changed_speech_is_scored_at_the_nominal_level(speech, clips, change):
 
 def pair(speech, clip, name, longest=2.0):
     condition = CONDITIONS[name]
+    if condition.speech:
+        speech = condition.speech()
+        clip = speech.split("test")[0]
     corpus = ChangedCorpus(speech, condition.change) if condition.change else speech
     return fixed_clip(corpus, clip, condition.damage, seed=0, longest=longest)
 
