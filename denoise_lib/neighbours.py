@@ -7,6 +7,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from denoise_lib.corruption import Corruption
+from denoise_lib.models.unet import one_time_origin
+
 FLOOR_DB = -60.0  # below a clip's largest coefficient; less is silence, and its logarithm noise
 
 
@@ -60,3 +63,35 @@ def correlation(levels: Iterable[Tensor], axis: str, reach: int) -> list[float]:
     covariance = products - one * other / count
     spread = (squares - one**2 / count) * (other_squares - other**2 / count)
     return (covariance / spread.sqrt()).tolist()
+
+
+def mean_neighbourhood(
+    spectrum: Tensor, centres: Tensor, procedure: Corruption, reach: int, own_phase: bool
+) -> Tensor:
+    """Real part of what surrounds certain coefficients, on average, in units of their magnitude.
+
+    Neighbours in other frames are turned so that a steady tone in the middle of the bin would
+    stand still.
+
+    Args:
+        spectrum: STFT of one clip, complex (freq, frames).
+        centres: Which coefficients to align on, boolean (freq, frames); those nearer than
+            ``reach`` to an edge are left out.
+        procedure: Whose STFT it is.
+        reach: Bins and frames on either side.
+        own_phase: Read them in the phase of the coefficient in the middle, otherwise as they are.
+
+    Returns:
+        (2 reach + 1, 2 reach + 1), (bins, frames) away.
+    """
+    size, frames = 2 * reach + 1, spectrum.shape[-1]
+    turn = one_time_origin(procedure.n_fft, procedure.hop)
+    turn = turn.repeat(1, -(-frames // turn.shape[1]))[:, :frames]
+    inside = centres[reach:-reach, reach:-reach].nonzero(as_tuple=True)
+    near = spectrum.unfold(0, size, 1).unfold(1, size, 1)[inside]  # (centres, bins, frames)
+    bins = inside[0] + reach
+    steady = turn.unfold(1, size, 1)[bins, inside[1]]  # (centres, frames)
+    near = near * steady[:, None]
+    centre = near[:, reach, reach]
+    back = centre.conj() / centre.abs() if own_phase else steady[:, reach].conj()
+    return (near * back[:, None, None]).real.mean(0) / centre.abs().mean()

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from denoise_lib.neighbours import FLOOR_DB, correlation, log_magnitude
+from denoise_lib import Corruption
+from denoise_lib.neighbours import FLOOR_DB, correlation, log_magnitude, mean_neighbourhood
 
 
 def test_levels_are_re_the_largest_and_have_a_floor():
@@ -46,3 +47,24 @@ def test_a_moving_average_of_noise_correlates_as_it_overlaps():
 def test_what_cannot_be_measured_is_refused(clips, axis, complaint):
     with pytest.raises(ValueError, match=complaint):
         correlation(clips, axis, 4)
+
+
+def test_a_steady_tone_stands_still_in_its_own_phase():
+    """A cosine in the middle of bin 20 with a phase of 1.1 rad; what is zeroed is a dip of 1."""
+    procedure = Corruption(n_fft=64, hop=16)
+    tone = torch.cos(2 * torch.pi * 20 * torch.arange(1600) / 64 + 1.1)
+    spectrum = procedure.stft(tone[None])[0]
+    centres = torch.zeros_like(spectrum, dtype=torch.bool)
+    centres[20, 10:91:10] = True
+    centres[2, 0] = True  # too near to an edge to count
+    own, as_is = (
+        mean_neighbourhood(spectrum, centres, procedure, 3, own_phase) for own_phase in (True, False)
+    )
+    torch.testing.assert_close(own[3], torch.ones(7), atol=1e-4, rtol=0)
+    assert float(own[[0, 1, 2, 4, 5, 6]].abs().max()) < 1e-4
+    # Frames start at multiples of 16 samples, 20 / 4 periods of the tone: the phase is 1.1 again,
+    # but for the half frame before the first sample, another 10 periods.
+    torch.testing.assert_close(as_is[3], torch.full((7,), np.cos(1.1)).float(), atol=1e-4, rtol=0)
+    holed = spectrum.masked_fill(centres, 0) + 0.25 * spectrum * centres
+    own = mean_neighbourhood(holed, centres, procedure, 3, own_phase=True)
+    torch.testing.assert_close(own[3], torch.tensor([4, 4, 4, 1, 4, 4, 4.0]), atol=1e-3, rtol=0)

@@ -87,7 +87,7 @@ class UNet(nn.Module):
         self.n_fft, self.hop, self.fine_bins = n_fft, hop, fine_bins
         self.strides = [tuple(stride) for _, _, stride in table]
         self.register_buffer("window", torch.ones(n_fft), persistent=False)
-        self.register_buffer("turn", _one_time_origin(n_fft, hop), persistent=False)
+        self.register_buffer("turn", one_time_origin(n_fft, hop), persistent=False)
         widths = [channels for channels, _, _ in table]
 
         self.encoder = nn.ModuleList(
@@ -259,7 +259,7 @@ def _turned(real: Tensor, imaginary: Tensor, phase: Tensor) -> Tensor:
     return torch.cat([real * cos - imaginary * sin, real * sin + imaginary * cos], 1)
 
 
-def _one_time_origin(n_fft: int, hop: int) -> Tensor:
+def one_time_origin(n_fft: int, hop: int) -> Tensor:
     """Phases that turn each frame's coefficients to one time origin, complex (freq, period).
 
     ``torch.stft`` counts time from each frame's start, so a steady tone's phase runs from frame
