@@ -1,4 +1,4 @@
-"""What moves wSDR: networks that differ from the U-Net in one thing, trained alike."""
+"""What moves wSDR: U-Nets that differ in one thing, and other networks, trained alike."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from denoise_lib.corruption import Corruption
 from denoise_lib.experiment import Experiment
 from denoise_lib.losses import energy_conserving_loss, si_sdr_loss, wsdr_loss
-from denoise_lib.models import DCUnet, UNet
+from denoise_lib.models import DCUnet, DilatedContextNet, UNet
 from denoise_lib.training import Loss, Schedule
 
 
@@ -37,7 +37,7 @@ VARIANTS = {
     "unet": Variant(),
     # What it reads.
     "unet, neighbours as they are": Variant(lambda: UNet(own_phase=False)),
-    "unet, frames of 32 ms": Variant(lambda: UNet(n_fft=512, hop=128, fine_bins=80)),
+    "unet, frames of 32 ms": Variant(lambda: UNet(n_fft=512, hop=128, fine_bins=64)),
     # Where, how wide and how deep it is fine.
     "unet, fine below 50 Hz alone": Variant(lambda: UNet(fine_bins=2)),
     "unet, fine below 3.2 kHz": Variant(lambda: UNet(fine_bins=128)),
@@ -51,6 +51,8 @@ VARIANTS = {
     "dcunet": Variant(_small()),
     "dcunet, bounded mask": Variant(_small(mask="polar")),
     "dcunet, no compression": Variant(_small(compression=1.0)),
+    # No spectrogram at all.
+    "germain": Variant(DilatedContextNet),
 }
 
 

@@ -1,0 +1,51 @@
+"""The ablation: one change a line, alike otherwise, and no test clip touched."""
+
+import pytest
+import torch
+
+from denoise_lib.ablation import VARIANTS, Variant, ablation
+from denoise_lib.experiment import Experiment
+from denoise_lib.losses import si_sdr_loss, wsdr_loss
+from denoise_lib.models import ConvAutoencoder, UNet
+from denoise_lib.results import Run
+from denoise_lib.training import Schedule
+
+
+def tiny():
+    return ConvAutoencoder(channels=4, kernel=64, stride=8)
+
+
+def test_lines_rows_and_crops(tmp_path, speech, monkeypatch):
+    lab = Experiment(
+        Run("04_dcunet", tmp_path / "04_dcunet"), speech, batch=2, crop=0.2, validation_clips=2,
+        test_clips=2, longest=0.5, metrics=["wsdr", "si_sdr"],
+    )  # fmt: skip
+    seen = []
+    train = Experiment.train
+
+    def listening(self, model, damage, schedule, label, **options):
+        seen.append((label, self.batch, self.crop, options["loss"]))
+        return train(self, model, damage, schedule, label, **options)
+
+    monkeypatch.setattr(Experiment, "train", listening)
+    variants = {"one": Variant(tiny), "one, longer": Variant(tiny, si_sdr_loss, longer=2)}
+    lines = ablation(lab, Schedule(2, validate_every=2), variants)
+    assert seen == [
+        ("ablation_one", 2, 0.2, wsdr_loss), ("ablation_one_longer", 1, 0.4, si_sdr_loss),
+    ]  # fmt: skip
+    assert [line[0] for line in lines] == ["noisy", "one", "one, longer"]
+    count = sum(each.numel() for each in tiny().parameters())
+    row = lab.run.value("both", "one", split="valid", experiment="04_dcunet:ablation")
+    assert lines[1][1] == count and lines[1][3] == row["denoised"]
+    assert lines[0][3] == row["noisy"] < -0.5
+    assert {each["split"] for each in lab.run.rows} == {"valid", "train"}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_is_another_network_or_training(name):
+    torch.manual_seed(0)
+    variant, first = VARIANTS[name], VARIANTS["unet"]
+    made = variant.make()
+    differs = variant.loss != first.loss or variant.longer != first.longer
+    differs |= type(made) is not UNet or made.config != first.make().config
+    assert differs == (name != "unet")
