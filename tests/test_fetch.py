@@ -187,7 +187,7 @@ def test_an_interruption_while_decoding_leaves_nothing_half_written(upstream, ca
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_prompt", interrupted)
+        patch.setitem(store.READERS, "speech", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fetch.fetch_corpus("speech")
     assert not (cache / "work").exists()
