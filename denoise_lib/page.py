@@ -185,10 +185,10 @@ def listen_first(runs, names):
             if name in merged[1]
         )
         if same and {"clean", "noisy"} <= set(versions):
-            merged[1].update(
-                {name: waveform for name, waveform in versions.items() if name not in merged[1]}
-            )
-            merged[2].update({entry["name"]: entry["scores"] for entry in example["versions"]})
+            for entry in example["versions"]:
+                # The first run that has a version gives both its sound and its scores.
+                if (name := entry["name"]) not in merged[1]:
+                    merged[1][name], merged[2][name] = versions[name], entry["scores"]
     order = list(labels.CONDITIONS)
     ranked = sorted(
         groups.values(), key=lambda group: (-len(group[1]), order.index(group[0]["condition"]))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -223,6 +224,18 @@ def test_listen_first_leaves_out_a_run_with_other_damage(tmp_path):
     )
     player = page.listen_first(clone / "report" / "build" / "quick", sorted(NETWORK_OF))
     assert list(player.versions) == ["clean", "noisy", "autoencoder", "dcunet"]
+
+
+def test_a_version_of_two_runs_has_sound_and_scores_of_the_first(tmp_path):
+    runs = own_clone(tmp_path, runs=NETWORK_OF) / "report" / "build" / "quick"
+    before = page.listen_first(runs, sorted(NETWORK_OF)).scores["dcunet"]
+    path = shutil.copytree(runs / "04_dcunet", runs / "08_shipped") / "examples/both-clip-3.json"
+    example = json.loads(path.read_text())
+    for entry in example["versions"]:
+        entry["scores"] = {"wsdr": 0.5}
+    path.write_text(json.dumps(example))
+    player = page.listen_first(runs, [*sorted(NETWORK_OF), "08_shipped"])
+    assert player.scores["dcunet"] == before != {"wsdr": 0.5}
 
 
 def test_listen_first_undoes_the_gain_of_an_example(clone):
