@@ -101,6 +101,9 @@ def train(
     precision: Annotated[str, typer.Option(help="Lightning Fabric's name of it")] = "32-true",
     workers: Annotated[int, typer.Option(help="processes that read clips ahead", min=0)] = 0,
     vary: Annotated[bool, typer.Option(help="vary colour, room and level of the speech")] = False,
+    validate: Annotated[
+        str | None, typer.Option(help="condition that chooses the best weights, if another one")
+    ] = None,
 ):
     """Train a network; an interrupted training goes on when it is started again."""
     from .commands import train_model
@@ -110,7 +113,7 @@ def train(
         out, model=model, preset=preset, condition=condition, speech=speech, noise=noise, snr_db=snr,
         schedule=Schedule(steps, learning_rate, validate_every=max(100, steps // 40)),
         batch=batch, crop=crop, seed=seed, start=start,
-        precision=precision, workers=workers, vary=vary,
+        precision=precision, workers=workers, vary=vary, validate=validate,
     )
 
 

@@ -99,8 +99,13 @@ def train_model(
     precision: str,
     workers: int,
     vary: bool = False,
+    validate: str | None = None,
 ) -> None:
     """Train one network and write its best weights to ``out`` (*.safetensors).
+
+    Args:
+        validate: Condition of the validation clips, which choose the best weights; the training's
+            own when left out.
 
     Raises:
         UserError: An unknown name, or nothing to train on.
@@ -123,7 +128,7 @@ def train_model(
         ),
         damage_for(condition, "train", noise, snr_db),
         fixed_batch(
-            corpus, clips["valid"], damage_for(condition, "valid", noise, snr_db),
+            corpus, clips["valid"], damage_for(validate or condition, "valid", noise, snr_db),
             seed=seed, seconds=2.0, most=24,
         ),
         schedule,

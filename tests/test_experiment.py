@@ -340,12 +340,18 @@ def test_mixed_conditions_of_the_command_line(monkeypatch):
 
 def test_train_command_with_varied_damage_and_speech(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(commands, "open_speech", lambda source: small_corpus())
+    asked, damage_for = [], commands.damage_for
+    monkeypatch.setattr(
+        commands, "damage_for", lambda *given: asked.append(given[:2]) or damage_for(*given)
+    )
     out = tmp_path / "unet.safetensors"
     commands.train_model(
         out, model="unet", preset="tiny", condition="both,varied", speech="x", noise="x", snr_db=0,
         schedule=Schedule(2), batch=2, crop=0.3, seed=0, start=None, precision="32-true", workers=0,
-        vary=True,
+        vary=True, validate="both",
     )  # fmt: skip
+    assert ("both,varied", "train") in asked
+    assert [each for each in asked if each[1] == "valid"] == [("both", "valid")]
     assert "both,varied: step 2/2" in capsys.readouterr().out
     plan = read_record(out)["plan"]
     assert plan["vary"] == "vary_speech" and plan["damage"][0] == "OneOf"
