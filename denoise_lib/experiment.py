@@ -28,7 +28,7 @@ from denoise_lib.travel import ChangedCorpus
 
 SPLITS = ("test", "unseen_voice")
 EXAMPLE_SECONDS = (2.5, 4.5)  # lengths of clips that are drawn to be played on the page
-LONGEST_HEARD = 2.4  # s of a clip that a player plays, so that the page stays small
+LONGEST_HEARD = 2.5  # s of a clip that a player plays, so that the page stays small
 REPORT = Path(__file__).resolve().parents[1] / "report"
 
 
