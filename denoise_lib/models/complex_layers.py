@@ -53,17 +53,19 @@ class ComplexConv2d(nn.Module):
         weight = torch.cat(
             [torch.cat([real, -imaginary], dim=1), torch.cat([imaginary, real], dim=1)]
         )  # (2 outputs, 2 inputs, freq, frames)
-        x, bias = x.flatten(1, 2), self.bias.flatten()
+        x = x.flatten(1, 2)
         if self.transposed:
             extra = [
                 want - ((have - 1) * step + 1)
                 for want, have, step in zip(size, x.shape[-2:], self.stride, strict=True)
             ]
+            # The bias is added after: given to the transpose, it takes a slow path on processors.
             x = F.conv_transpose2d(
-                x, weight.transpose(0, 1), bias, self.stride, self.padding, extra
+                x, weight.transpose(0, 1), None, self.stride, self.padding, extra
             )
+            x = x + self.bias.flatten()[:, None, None].to(x.dtype)
         else:
-            x = F.conv2d(x, weight, bias, self.stride, self.padding)
+            x = F.conv2d(x, weight, self.bias.flatten(), self.stride, self.padding)
         return x.unflatten(1, (2, -1))
 
 
@@ -91,6 +93,7 @@ class ComplexBatchNorm2d(nn.Module):
         self.register_buffer("covariance", gamma.square()[:, None].repeat(1, channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        dtype, x = x.dtype, x.float()  # sums over thousands of values, also under mixed precision
         if self.training:
             mean, covariance = self._statistics(x)
             with torch.no_grad():
@@ -108,12 +111,11 @@ class ComplexBatchNorm2d(nn.Module):
                 ir[view] * real + ii[view] * imaginary + shift[1][view],
             ],
             dim=1,
-        )
+        ).to(dtype)
 
     @staticmethod
     def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (2, channels) and covariance rr, ii, ri (3, channels) over batch and positions."""
-        x = x.float()  # sums over thousands of values, also under mixed precision
         mean = x.mean((0, 3, 4))
         real, imaginary = (x - mean[:, :, None, None]).unbind(1)
         products = (real.square(), imaginary.square(), real * imaginary)
