@@ -74,7 +74,8 @@ def enhance(
 
 
 Condition = Annotated[
-    str, typer.Option(help="zero, raise, both, street or varied; several with commas")
+    str,
+    typer.Option(help="zero, raise, both, street, varied or varied_street; several with commas"),
 ]
 Speech = Annotated[str, typer.Option(help="corpus: default, or a folder")]
 Noise = Annotated[str, typer.Option(help="street recordings: default, or a folder")]

@@ -23,9 +23,9 @@ from .mixing import StreetMix
 from .models import BY_NAME
 from .results import interval
 from .training import Schedule, train
-from .variety import OneOf, VariedCorruption, vary_speech
+from .variety import OneOf, VariedCorruption, VariedStreet, vary_speech
 
-STREET, VARIED = "street", "varied"
+STREET, VARIED, VARIED_STREET = "street", "varied", "varied_street"
 WRITABLE = (".wav", ".flac")
 
 
@@ -60,7 +60,8 @@ def damage_for(condition: str, split: str, noise: str, snr_db: float) -> Damage:
 
     Args:
         condition: "zero", "raise", "both", "street", "varied" (the procedure with drawn
-            parameters), or several of these with commas between: one of them for each clip.
+            parameters), "varied_street" (streets made from the recordings), or several of these
+            with commas between: one of them for each clip.
 
     Raises:
         UserError: Unknown condition, or no noise recordings.
@@ -72,14 +73,15 @@ def damage_for(condition: str, split: str, noise: str, snr_db: float) -> Damage:
         return Corruption.for_condition(condition)
     if condition == VARIED:
         return VariedCorruption()
-    if condition != STREET:
-        known = ", ".join((*CONDITIONS, STREET, VARIED))
+    if condition not in (STREET, VARIED_STREET):
+        known = ", ".join((*CONDITIONS, STREET, VARIED, VARIED_STREET))
         raise UserError(f"no condition {condition!r}: use {known}")
     recordings = open_noise(noise)
     own = recordings.split("test" if split == "unseen_voice" else split)
     if not own:
         raise UserError(f"{noise}: no noise recording for the split {split!r}")
-    return StreetMix([recordings.waveform(each) for each in own], snr_db)
+    mix = StreetMix if condition == STREET else VariedStreet
+    return mix([recordings.waveform(each) for each in own], snr_db)
 
 
 def train_model(

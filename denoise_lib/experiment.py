@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -234,13 +235,19 @@ class Experiment:
         network: Callable[[], torch.nn.Module],
         schedule: Schedule,
         *,
+        alone_steps: int,
         name: str = "",
         **options,
     ) -> tuple[dict[str, torch.nn.Module], dict[str, dict[str, list[dict]]]]:
-        """Train and score a new network for zeroing alone, raising alone and both.
+        """Train and score a network for both changes, and from there one for each change alone.
+
+        What undoes both undoes each, only not as well as it might; a third of the steps from there
+        gives what all of them give from new weights.
 
         Args:
             network: Makes an untrained network; called under the experiment's seed.
+            schedule: For both changes.
+            alone_steps: Optimiser steps for zeroing alone, and for raising alone.
             name: Of this experiment, where the notebook holds another; checkpoints are then
                 "<name>_<condition>", rows "<notebook>:<name>".
             options: For :meth:`train`.
@@ -248,16 +255,19 @@ class Experiment:
         Returns:
             Networks by condition, and scores by condition and split.
         """
-        models, scores = {}, {}
-        for condition in CONDITIONS:
-            damage = Corruption.for_condition(condition)
+        shorter, models, scores = replace(schedule, steps=alone_steps), {}, {}
+        for condition in sorted(CONDITIONS, key=lambda each: each != "both"):
+            start = copy.deepcopy(models["both"]) if models else self.seeded(network)
             models[condition] = self.train(
-                self.seeded(network), damage, schedule, f"{name}_{condition}".lstrip("_"), **options
-            )
+                start, Corruption.for_condition(condition), shorter if models else schedule,
+                f"{name}_{condition}".lstrip("_"), **options,
+            )  # fmt: skip
+        for condition in CONDITIONS:
             scores[condition] = self.score(
-                models[condition], condition, damage, f"{self.run.name}:{name}" if name else None
-            )
-        return models, scores
+                models[condition], condition, Corruption.for_condition(condition),
+                f"{self.run.name}:{name}" if name else None,
+            )  # fmt: skip
+        return {condition: models[condition] for condition in CONDITIONS}, scores
 
     def identity(
         self,

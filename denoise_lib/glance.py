@@ -162,12 +162,19 @@ def _street(before, retrained):
 
 def _against(table):
     counts = {
-        outcome: [line.name for line in table if line.outcome == outcome] for outcome in OUTCOMES
+        outcome: [_mark(line) for line in table if line.outcome == outcome] for outcome in OUTCOMES
     }
     parts = [
         f"{OUTCOMES[outcome]} for {_listed(names)}" for outcome, names in counts.items() if names
     ]
     return _sentence("the original study’s best result, on other data, is " + "; ".join(parts))
+
+
+def _mark(line):
+    """A line's best result with its interval, and the original's."""
+    model, row = line.best
+    ours = f"{label(model)} {number(row['denoised'])} {interval(row)}".strip()
+    return f"{line.name} ({ours} against {number(line.original[1])})"
 
 
 OUTCOMES = {"beaten": "beaten", "level": "within our interval", "not reached": "not reached"}

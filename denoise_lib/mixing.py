@@ -61,14 +61,29 @@ class StreetMix:
         recording = (drawn[:, 0] * len(self.lengths)).long()
         return Stretches(recording, (drawn[:, 1] * self.lengths[recording]).long())
 
+    def stretch(
+        self, stretches: Stretches, samples: int, speed: Tensor | float = 1.0
+    ) -> Tensor:
+        """The chosen stretches alone, (batch, samples), as recorded.
+
+        Args:
+            speed: How many times as fast each is played, (batch, 1) or one for all; between
+                samples values are interpolated linearly.
+        """
+        lengths = self.lengths[stretches.recording, None]
+        offsets = self.offsets[stretches.recording, None]
+        place = torch.arange(samples) * speed
+        whole = place.floor()
+        before = (stretches.start[:, None] + whole.long()) % lengths
+        noise = self.noise[offsets + before]
+        if not (whole == place).all():
+            after = self.noise[offsets + (before + 1) % lengths]
+            noise = torch.lerp(noise, after, (place - whole).to(noise))
+        return noise
+
     def apply(self, waveform: Tensor, stretches: Stretches) -> Tensor:
         """Add the chosen stretches, (batch, time) -> the same shape."""
-        steps = torch.arange(waveform.shape[-1])
-        within = (stretches.start[:, None] + steps) % self.lengths[stretches.recording, None]
-        noise = self.noise[self.offsets[stretches.recording, None] + within].to(waveform)
-        speech_power = waveform.square().mean(-1, keepdim=True)
-        noise_power = noise.square().mean(-1, keepdim=True).clamp_min(1e-12)
-        return waveform + noise * (speech_power / noise_power / 10 ** (self.snr_db / 10)).sqrt()
+        return add_noise(waveform, self.stretch(stretches, waveform.shape[-1]), self.snr_db)
 
     def __call__(
         self,
@@ -78,6 +93,19 @@ class StreetMix:
         """Mix noise into waveforms, (time,) or (batch, time); same shape, same device."""
         batch = torch.atleast_2d(waveform)
         return self.apply(batch, self.draw(len(batch), generator)).reshape(waveform.shape)
+
+
+def add_noise(waveform: Tensor, noise: Tensor, snr_db: Tensor | float) -> Tensor:
+    """Speech with noise at a ratio of their mean powers; silence stays silent.
+
+    Args:
+        waveform, noise: (batch, time).
+        snr_db: dB, (batch, 1) or one for all.
+    """
+    noise = noise.to(waveform)
+    speech_power = waveform.square().mean(-1, keepdim=True)
+    noise_power = noise.square().mean(-1, keepdim=True).clamp_min(1e-12)
+    return waveform + noise * (speech_power / noise_power / 10 ** (snr_db / 10)).sqrt()
 
 
 def _uniform(batch: int, generator: torch.Generator | None) -> Tensor:

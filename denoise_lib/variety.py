@@ -1,7 +1,8 @@
-"""Variety for training: damage and speech that differ from batch to batch.
+"""Variety for training: damage, streets and speech that differ from batch to batch.
 
-A network that has seen one frame, one studio and one level knows only those. Here the parameters
-of the damage, and the colour, bandwidth, room and level of the speech, are drawn over a range.
+A network that has seen one frame, one studio, one level and a few minutes of streets knows only
+those. Here the parameters of the damage, what a recorded street sounds like, and the colour,
+bandwidth, room and level of the speech are drawn over a range.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from torch import Tensor
 from denoise_lib import RATE
 from denoise_lib.batches import Damage
 from denoise_lib.corruption import Corruption
+from denoise_lib.mixing import STREET_SNR_DB, StreetMix, add_noise
 
 FRAMES = (256, 320, 400, 512, 640, 683, 800, 1024)  # samples; 683 is 2048 at 48 kHz
 OVERLAPS = (2, 4, 8)  # hops in a frame
@@ -87,6 +89,49 @@ class VariedCorruption:
         return self.draw(generator)(waveform, generator)
 
 
+class VariedStreet:
+    """Streets that were not recorded, made from those that were.
+
+    Each clip gets a random stretch, played at 0.7 to 1.4 times its speed; half of the clips get a
+    second one on top, 0 to 12 dB weaker; the sum is filtered by a tilt of -3 to 3 dB an octave and
+    added at 6 dB around the ratio that is given.
+
+    Args:
+        recordings: Noise waveforms, each (time,), float32.
+        snr_db: Middle of the ratios of speech to noise, dB.
+
+    Raises:
+        ValueError: There is no recording, or one is empty.
+    """
+
+    def __init__(self, recordings: list[Tensor], snr_db: float = STREET_SNR_DB) -> None:
+        self.street = StreetMix(recordings, snr_db)
+
+    @property
+    def parameters(self) -> dict:
+        """Settings as plain values, for records."""
+        return self.street.parameters
+
+    def __call__(self, waveform: Tensor, generator: torch.Generator) -> Tensor:
+        """Mix noise into waveforms, (time,) or (batch, time); same shape out."""
+        batch = torch.atleast_2d(waveform)
+        noise = self.noise(*batch.shape, generator).to(batch)
+        snr_db = self.street.snr_db + 12 * torch.rand(len(batch), 1, generator=generator) - 6
+        return add_noise(batch, noise, snr_db.to(batch)).reshape(waveform.shape)
+
+    def noise(self, batch: int, samples: int, generator: torch.Generator) -> Tensor:
+        """New streets at any level, (batch, samples)."""
+        u = torch.rand(5, batch, 1, generator=generator)
+        layers = []
+        for speed in 2 ** (u[:2] - 0.5):
+            layer = self.street.stretch(self.street.draw(batch, generator), samples, speed)
+            layers.append(layer / layer.norm(dim=-1, keepdim=True).clamp_min(1e-9))
+        second = torch.where(u[2] < 0.5, 10 ** (-12 * u[3] / 20), 0.0)
+        noise = layers[0] + second * layers[1]
+        freq = torch.fft.rfftfreq(samples, 1 / RATE)
+        return torch.fft.irfft(torch.fft.rfft(noise) * _tilt(freq, 6 * u[4] - 3), samples)
+
+
 def vary_speech(speech: Tensor, generator: torch.Generator, share: float = 0.25) -> Tensor:
     """Give some clips of a batch another colour, bandwidth, room and level.
 
@@ -103,11 +148,10 @@ def vary_speech(speech: Tensor, generator: torch.Generator, share: float = 0.25)
     u = torch.rand(8, batch, 1, generator=generator).to(speech)
     size = 2 * time  # room for the tail, so that it does not wrap around
     spectrum = torch.fft.rfft(speech, size)
-    freq = torch.fft.rfftfreq(size, 1 / RATE).to(speech).clamp_min(50)
-    tilt_db = (12 * u[0] - 6) * (freq / 1000).log2()
+    freq = torch.fft.rfftfreq(size, 1 / RATE).to(speech)
     cutoff = 3000 + 5000 * u[1]
     low_pass = (1 + (freq / cutoff) ** 16) ** -0.5  # Butterworth's magnitude, order 8
-    spectrum = spectrum * low_pass * 10 ** (tilt_db / 20)
+    spectrum = spectrum * low_pass * _tilt(freq, 12 * u[0] - 6)
     seconds = torch.arange(time).to(speech) / RATE
     tail = torch.randn(batch, time, generator=generator).to(speech)
     tail = tail * 10 ** (-3 * seconds / (0.1 + 0.4 * u[2]))
@@ -118,6 +162,11 @@ def vary_speech(speech: Tensor, generator: torch.Generator, share: float = 0.25)
     level = 10 ** ((12 * u[5] - 6) / 20) * speech.norm(dim=-1, keepdim=True)
     varied = varied * level / varied.norm(dim=-1, keepdim=True).clamp_min(1e-9)
     return torch.where(u[6] < share, varied, speech)
+
+
+def _tilt(freq: Tensor, slope: Tensor) -> Tensor:
+    """Gains of a filter that rises by ``slope`` dB an octave, 1 at 1 kHz, level below 50 Hz."""
+    return 10 ** (slope * (freq.clamp_min(50) / 1000).log2() / 20)
 
 
 def _uniform(low: float, high: float, generator: torch.Generator) -> float:

@@ -31,9 +31,9 @@ from denoise_lib.experiment import (
 )
 from denoise_lib.models import ConvAutoencoder, UNet
 from denoise_lib.results import Run
-from denoise_lib.training import Schedule
+from denoise_lib.training import Schedule, _digest
 from denoise_lib.travel import ChangedCorpus
-from denoise_lib.variety import VariedCorruption
+from denoise_lib.variety import VariedCorruption, VariedStreet
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,8 +49,15 @@ def network():
 
 
 def test_denoise_trains_and_scores_every_condition(lab):
-    models, scores = lab.denoise(network, Schedule(3, validate_every=3))
-    assert set(models) == set(scores) == {"zero", "raise", "both"}
+    models, scores = lab.denoise(network, Schedule(3, validate_every=3), alone_steps=2)
+    assert list(models) == list(scores) == ["zero", "raise", "both"]
+    assert {name: history[-1]["step"] for name, history in lab.histories.items()} == {
+        "both": 3, "zero": 2, "raise": 2
+    }  # fmt: skip
+    # Each change alone goes on from the network for both.
+    start = _digest(models["both"])
+    assert read_record(lab.run.out / "zero.safetensors")["plan"]["start"] == start
+    assert read_record(lab.run.out / "raise.safetensors")["plan"]["start"] == start
     lab.run.finish()
     rows = json.loads((lab.run.out / "results.json").read_text())["rows"]
     keys = {(r["condition"], r["split"], r["metric"]) for r in rows}
@@ -66,7 +73,7 @@ def test_denoise_trains_and_scores_every_condition(lab):
 
 
 def test_noisy_scores_do_not_depend_on_the_model(lab):
-    _, scores = lab.denoise(network, Schedule(2, validate_every=2))
+    _, scores = lab.denoise(network, Schedule(2, validate_every=2), alone_steps=1)
     untouched = lab.score(Identity(), "both", Corruption())
     noisy = [each["noisy"] for each in scores["both"]["test"]]
     assert noisy == [each["noisy"] for each in untouched["test"]]
@@ -332,8 +339,11 @@ def test_mixed_conditions_of_the_command_line(monkeypatch):
     ]
     assert mixture.weights == [1.0] * 6 and mixture.damages[4].snr_db == 3.0
     assert isinstance(commands.damage_for("varied", "test", "x", 0), VariedCorruption)
+    streets = commands.damage_for("varied_street", "train", "elsewhere", 3.0)
+    assert isinstance(streets, VariedStreet) and streets.street.snr_db == 3.0
+    assert opened == ["somewhere", "elsewhere"]
     for wrong, named in (("both,snow", "'snow'"), ("both,", "''"), ("snow", "'snow'")):
-        says = f"no condition {named}: use zero, raise, both, street, varied"
+        says = f"no condition {named}: use zero, raise, both, street, varied, varied_street"
         with pytest.raises(UserError, match=says):
             commands.damage_for(wrong, "train", "x", 0)
 

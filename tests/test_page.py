@@ -130,6 +130,8 @@ def test_abstract_is_made_of_the_numbers(results):
     assert f"from {number(best['noisy'])} to {number(best['denoised'])}" in sentences
     changed = [{**row, "denoised": row["denoised"] + 0.05} for row in rows]
     assert glance.abstract(changed) != glance.abstract(rows)
+    for line in glance.lines(rows):
+        assert f"{glance.interval(line.best[1])} against {number(line.original[1])})" in sentences
 
 
 def result(condition="both", model="dcunet", denoised=-0.95, ci95=(-0.96, -0.94), **more):

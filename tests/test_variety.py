@@ -12,7 +12,14 @@ from scipy.optimize import curve_fit
 
 from denoise_lib import RATE, Corruption, StreetMix
 from denoise_lib.corruption import CONDITIONS, clip_generator
-from denoise_lib.variety import FRAMES, OVERLAPS, OneOf, VariedCorruption, vary_speech
+from denoise_lib.variety import (
+    FRAMES,
+    OVERLAPS,
+    OneOf,
+    VariedCorruption,
+    VariedStreet,
+    vary_speech,
+)
 
 
 def noise(*shape, seed=0):
@@ -122,6 +129,58 @@ def test_every_frame_and_overlap_can_be_undone(n_fft, overlap):
     for window in ("rect", "hann") if overlap > 2 else ("rect",):
         same = Corruption(zero=0, raised=0, n_fft=n_fft, hop=n_fft // overlap, window=window)(clips)
         torch.testing.assert_close(same, clips, atol=1e-6, rtol=0)
+
+
+# Streets that differ --------------------------------------------------------------------------
+
+
+def test_streets_are_played_at_drawn_speeds_and_half_of_them_are_two():
+    """A tone as the recording shows each stretch as a peak at its speed."""
+    tone = torch.sin(2 * math.pi * 1000 / RATE * torch.arange(2 * RATE))
+    streets = VariedStreet([tone]).noise(200, RATE, clip_generator("tones"))
+    spectra = torch.fft.rfft(streets * torch.hann_window(RATE)).abs().numpy()
+    speeds, seconds = [], []
+    for spectrum in spectra:
+        first = int(spectrum.argmax())
+        speeds.append(first / 1000)
+        others = spectrum.copy()
+        others[max(0, first - 20) : first + 20] = 0
+        place = int(others.argmax())
+        level = 2 * db(others[place] / spectrum[first])
+        # Weaker than 18 dB (12 by its own level, the rest by the tilt) is linear interpolation's.
+        if level > -18:
+            seconds.append(place / 1000)
+            speeds.append(place / 1000)
+    assert 0.7 < min(speeds) < 0.75 and 1.35 < max(speeds) < 1.42
+    # Some pairs have nearly the same speed and count as one.
+    assert 100 - 4 * math.sqrt(50) - 15 <= len(seconds) <= 100 + 4 * math.sqrt(50)
+
+
+def test_streets_have_the_documented_colour():
+    recording = torch.randn(20 * RATE, generator=torch.Generator().manual_seed(3))
+    streets = VariedStreet([recording]).noise(60, 2 * RATE, clip_generator("colour"))
+    slopes = []
+    for street in streets.numpy():
+        freq, level = measured(recording[: len(street)].numpy(), street)
+        chosen = (freq > 300) & (freq < 3000)  # interpolation takes some of the highest octave
+        slopes.append(np.polyfit(np.log2(freq[chosen]), level[chosen], 1)[0])
+    assert -3.4 < min(slopes) < -2 and 2 < max(slopes) < 3.4
+
+
+def test_streets_are_added_around_the_ratio_that_is_asked_for():
+    clips = noise(300, 2000, seed=1)
+    mix = VariedStreet([noise(9000, seed=2), noise(5000, seed=3)], snr_db=3.0)
+    out = mix(clips, clip_generator("snr"))
+    ratios = db((clips.square().sum(1) / (out - clips).square().sum(1)).numpy())
+    assert -3.01 < ratios.min() < -2.5 and 8.5 < ratios.max() < 9.01
+    assert torch.equal(out, mix(clips, clip_generator("snr")))
+    assert not torch.equal(out, mix(clips, clip_generator("other")))
+    assert mix(clips[0], clip_generator("snr")).shape == (2000,)
+    silence = torch.zeros(2, 2000)
+    assert torch.equal(mix(silence, clip_generator("snr")), silence)
+    json.dumps(mix.parameters)
+    with pytest.raises(ValueError, match="at least one recording"):
+        VariedStreet([])
 
 
 # Speech that differs --------------------------------------------------------------------------
