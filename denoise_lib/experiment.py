@@ -9,14 +9,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torchmetrics.functional.classification import binary_average_precision
 
 from denoise_lib.batches import CleanCrops, Damage, fixed_batch, fixed_clip, spread
 from denoise_lib.checkpoints import model_name
 from denoise_lib.corpora import Clip, Corpus
-from denoise_lib.corruption import CONDITIONS, Corruption, clip_generator
+from denoise_lib.corruption import CONDITIONS, Corruption, Positions, clip_generator
 from denoise_lib.errors import UserError
 from denoise_lib.inference import process
-from denoise_lib.inversion import invert, misjudged
+from denoise_lib.inversion import find, invert, misjudged
 from denoise_lib.labels import CONDITIONS as CONDITION_NAMES
 from denoise_lib.labels import METRICS as METRIC_NAMES
 from denoise_lib.labels import label, number
@@ -216,19 +217,74 @@ class Experiment:
         """
         procedure, records = Corruption.for_condition(condition, **parameters), []
         for clip in self.clips("test"):
-            clean = self.clean(clip)[None]
-            positions = procedure.draw(procedure.stft(clean), clip_generator(clip.name, self.seed))
-            noisy = procedure(clean, clip_generator(clip.name, self.seed))
+            clean, noisy, positions = self._damaged(clip, procedure)
             known = misjudged(positions, wrong, clip_generator(f"wrong/{clip.name}", self.seed))
-            repaired = invert(noisy, known, procedure)
-            before, after = (self.scores(each[0], clean[0], noisy[0]) for each in (noisy, repaired))
-            records.append(
-                {"clip": clip.name, "voice": clip.voice, "noisy": before, "denoised": after}
-            )
+            records.append(self._record(clip, invert(noisy, known, procedure), clean, noisy))
         rows = self.run.add(
             records, condition=condition, model="inversion", split="test", experiment=experiment
         )
         return next(row for row in rows if row["metric"] == "wsdr")
+
+    def found(
+        self, model: torch.nn.Module | None, condition: str, experiment: str
+    ) -> dict[str, dict[str, float]]:
+        """Find the positions from what a model takes away, see :func:`inversion.find`; test clips.
+
+        Without a model the clean clip stands for its output, under the name "clean".
+        Rows of the model "<name>" are its own scores, of "<name>, explained" those of what the
+        positions so found explain. Per kind of position there are average precision, precision and
+        recall (evidence of 0.5 and more counts as found), and the share of touched ones among the
+        candidates, which is the average precision of a guess; the clips' candidates are pooled.
+
+        Returns:
+            By kind, "zeroed" and "raised", the share and the three measures; without those kinds
+            that the condition does not have.
+        """
+        procedure = Corruption.for_condition(condition)
+        name = _name(model) if model else "clean"
+        plain, explained, kinds = [], [], {"zeroed": [], "raised": []}
+        for clip in self.clips("test"):
+            clean, noisy, positions = self._damaged(clip, procedure)
+            estimate = process(model, noisy[0].to(self.device)).cpu()[None] if model else clean
+            found = find(noisy, estimate, procedure)
+            plain.append(self._record(clip, estimate, clean, noisy))
+            explained.append(self._record(clip, found.waveform, clean, noisy))
+            for kind, seen in kinds.items():
+                where = getattr(found.candidates, kind)
+                seen.append((found.evidence[where], getattr(positions, kind)[where]))
+        for system, records in ((name, plain), (f"{name}, explained", explained)):
+            self.run.add(
+                records, condition=condition, model=system, split="test", experiment=experiment
+            )
+        measured = {}
+        for kind, seen in kinds.items():
+            evidence, truth = map(torch.cat, zip(*seen, strict=True))
+            if not len(truth):
+                continue
+            hits = float((truth & (evidence >= 0.5)).sum())
+            measured[kind] = {
+                "share": float(truth.float().mean()),
+                "average precision": float(binary_average_precision(evidence, truth.int())),
+                "precision": hits / max(1, int((evidence >= 0.5).sum())),
+                "recall": hits / max(1, int(truth.sum())),
+            }
+            for metric, value in measured[kind].items():
+                self.run.row(
+                    condition=condition, model=name, split="test", metric=f"{metric}, {kind}",
+                    denoised=value, n=len(plain), experiment=experiment,
+                )  # fmt: skip
+        return measured
+
+    def _damaged(self, clip: Clip, procedure: Corruption) -> tuple[Tensor, Tensor, Positions]:
+        """A clip, its own damage and the positions of that, as a batch of one."""
+        clean = self.clean(clip)[None]
+        positions = procedure.draw(procedure.stft(clean), clip_generator(clip.name, self.seed))
+        return clean, procedure(clean, clip_generator(clip.name, self.seed)), positions
+
+    def _record(self, clip: Clip, estimate: Tensor, clean: Tensor, noisy: Tensor) -> dict:
+        """Scores of a clip, a batch of one, as results keep them."""
+        before, after = (self.scores(each[0], clean[0], noisy[0]) for each in (noisy, estimate))
+        return {"clip": clip.name, "voice": clip.voice, "noisy": before, "denoised": after}
 
     def denoise(
         self,

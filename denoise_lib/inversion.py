@@ -7,6 +7,8 @@ coefficients, and what was lost in some of them is still there in the others.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -69,6 +71,82 @@ def invert(
         previous, size = size, inner(residual, residual)
         direction = residual + size / previous.clamp_min(tiny) * direction
     return x.to(damaged)
+
+
+class Found(NamedTuple):
+    """What :func:`find` says about a damaged clip.
+
+    Args:
+        evidence: About 1 for touched coefficients and 0 for others, (batch, freq, frames).
+        candidates: Where that is evidence of zeroing, and where of raising.
+        waveform: The estimate, changed so that the procedure explains what was heard, (batch, time).
+    """
+
+    evidence: Tensor
+    candidates: Positions
+    waveform: Tensor
+
+
+def find(
+    noisy: Tensor,
+    estimate: Tensor,
+    procedure: Corruption,
+    ridge: float = 0.03,
+    iterations: int = 40,
+) -> Found:
+    """Find what was touched from what a network takes away, by least squares.
+
+    With t = 1 for touched coefficients, else 0, and c what is written into them, the damage is
+    ``y = x + iSTFT(t (c - STFT(x)))``. The estimate stands for x; then least squares give t, drawn
+    towards the procedure's shares by ``ridge``, by conjugate gradients. The estimate's largest
+    coefficients can only have been zeroed, the others only raised; that the procedure may raise
+    some of those that it zeroed is neglected. What the t so found writes is taken from the noisy
+    clip again: that is the estimate, as far as the procedure can explain it.
+
+    Args:
+        noisy, estimate: (batch, time).
+        procedure: The damage that was made.
+        ridge: Weight of the shares against the waveform; more of it for a worse estimate.
+        iterations: Steps of conjugate gradients.
+    """
+    length = noisy.shape[-1]
+    spectrum = procedure.stft(estimate)
+    magnitude = spectrum.abs()
+    count = round((1 - procedure.quantile) * magnitude[0].numel())
+    large = magnitude >= magnitude.flatten(1).topk(count).values[:, -1, None, None]
+    candidates = Positions(large & (procedure.zero > 0), ~large & (procedure.raised > 0))
+    change = torch.where(large, 0, procedure.value) - spectrum
+    change = change * (candidates.zeroed | candidates.raised)
+    size = change.abs().clamp_min(1e-9)  # the unknown is t times this: what is small weighs little
+    direction = change / size
+
+    sides = torch.full((spectrum.shape[1], 1), 2.0).to(magnitude)  # bins that have a mirror image
+    sides[0] = 1
+    if procedure.n_fft % 2 == 0:
+        sides[-1] = 1
+    scale = procedure.n_fft / procedure.hop / _window_sums(procedure, length).to(noisy) / 2
+
+    def written(amount: Tensor) -> Tensor:
+        return procedure.istft(amount * direction, length)
+
+    def adjoint(waveform: Tensor) -> Tensor:
+        """Of ``written``, times a constant that makes ``ridge`` a number near 1."""
+        return sides * (direction.conj() * procedure.stft(waveform * scale)).real
+
+    def inner(one: Tensor, other: Tensor) -> Tensor:
+        return (one * other).sum((1, 2), keepdim=True)
+
+    amount = torch.where(large, procedure.zero, procedure.raised) * size
+    residual = adjoint(noisy - estimate - written(amount))
+    way, energy = residual.clone(), inner(residual, residual)
+    for _ in range(iterations):
+        turned = adjoint(written(way)) + ridge * way
+        step = energy / inner(way, turned).clamp_min(1e-30)
+        amount = amount + step * way
+        residual = residual - step * turned
+        previous, energy = energy, inner(residual, residual)
+        way = residual + energy / previous.clamp_min(1e-30) * way
+    return Found(amount / size, candidates, noisy - written(amount))
 
 
 def misjudged(positions: Positions, share: float, generator: torch.Generator) -> Positions:

@@ -72,7 +72,7 @@ class StreetMix:
         """
         lengths = self.lengths[stretches.recording, None]
         offsets = self.offsets[stretches.recording, None]
-        place = torch.arange(samples) * speed
+        place = torch.arange(samples, dtype=torch.float64) * speed
         whole = place.floor()
         before = (stretches.start[:, None] + whole.long()) % lengths
         noise = self.noise[offsets + before]

@@ -29,6 +29,7 @@ from denoise_lib.experiment import (
     run_folder,
     strength_for_level,
 )
+from denoise_lib.inversion import find
 from denoise_lib.models import ConvAutoencoder, UNet
 from denoise_lib.results import Run
 from denoise_lib.training import Schedule, _digest
@@ -137,6 +138,35 @@ def test_inversion_is_scored_on_each_clip_s_own_damage(lab):
     finer = lab.inverted("both", 0.0, "02_autoencoder:finer", hop=80)
     assert finer["denoised"] == pytest.approx(-1, abs=1e-4)
     assert finer["noisy"] < row["noisy"]  # twice the frames: more is left of every sample
+
+
+def test_positions_found_behind_a_network_and_behind_the_clean_clip(lab):
+    measured = lab.found(Identity(), "both", "02_autoencoder:found")
+    perfect = lab.found(None, "both", "02_autoencoder:found")
+    assert set(measured) == set(perfect) == {"zeroed", "raised"}
+    for kind, measures in perfect.items():
+        assert measures["average precision"] > measured[kind]["average precision"], kind
+        assert measures["average precision"] > 1.5 * measures["share"], kind
+        for metric, value in measures.items():
+            row = lab.run.value("both", "clean", f"{metric}, {kind}")
+            assert row["denoised"] == value and row["n"] == 3
+    # By hand: the counts of one kind, pooled over the clips.
+    hits = found = touched = 0
+    for clip in lab.clips("test"):
+        noisy, clean = (each[None] for each in fixed_clip(lab.corpus, clip, Corruption(), 0, 1.5))
+        there = find(noisy, noisy, Corruption())
+        truth = Corruption().draw(Corruption().stft(clean), clip_generator(clip.name, 0)).raised
+        said = (there.evidence >= 0.5) & there.candidates.raised
+        hits += int((said & truth).sum())
+        found += int(said.sum())
+        touched += int((truth & there.candidates.raised).sum())
+    assert measured["raised"]["precision"] == pytest.approx(hits / found)
+    assert measured["raised"]["recall"] == pytest.approx(hits / touched)
+    explained = lab.run.value("both", "clean, explained")
+    assert explained["denoised"] < -0.99 and explained["noisy"] == pytest.approx(
+        lab.run.value("both", "identity")["denoised"]
+    )
+    assert set(lab.found(None, "zero", "02_autoencoder:zero")) == {"zeroed"}
 
 
 def test_a_difference_says_what_it_shows():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from denoise_lib import Corruption, audio, wsdr
 from denoise_lib.corruption import CONDITIONS, clip_generator
-from denoise_lib.inversion import invert, misjudged
+from denoise_lib.inversion import find, invert, misjudged
 
 SMALL = {"n_fft": 16, "hop": 4}
 
@@ -117,3 +117,68 @@ def test_the_more_is_misjudged_the_worse(speech):
         repaired = invert(noisy, wrong, procedure, 20)
         scores.append(float(wsdr(repaired, speech, noisy)))
     assert scores == sorted(scores) and scores[0] < scores[1] - 0.001
+
+
+# Positions that have to be found ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("window", ["rect", "hann"])
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_find_solves_the_least_squares_that_it_says(window, condition):
+    """The whole problem as dense matrices, one column for each coefficient's t, by NumPy."""
+    procedure = Corruption.for_condition(condition, window=window, **SMALL)
+    x = 0.3 * noise(1, 40)
+    y, _ = damage(x, procedure)
+    estimate = x + 0.02 * noise(2, 40)[1:]
+    ridge = 0.05
+    found = find(y, estimate, procedure, ridge, 300)
+
+    spectrum = procedure.stft(estimate)[0]
+    large = spectrum.abs() >= spectrum.abs().flatten().topk(round(0.1 * spectrum.numel())).values[-1]
+    change = torch.where(large, 0, procedure.value) - spectrum
+    used = torch.where(large, procedure.zero > 0, procedure.raised > 0)
+    assert torch.equal(used, (found.candidates.zeroed | found.candidates.raised)[0])
+    places = used.nonzero().tolist()
+    columns = []
+    for place in places:
+        one = torch.zeros_like(spectrum)
+        one[tuple(place)] = change[tuple(place)]
+        columns.append(procedure.istft(one[None], 40)[0].numpy())
+    matrix = np.array(columns).T
+    share = torch.where(large, procedure.zero, procedure.raised)[used].numpy()
+    size = change.abs()[used].numpy()
+    # The waveform counts n_fft squared over twice the hop times: what makes `ridge` a number near 1,
+    # where samples are weighed alike.
+    scale = procedure.n_fft**2 / procedure.hop / 2
+    weighed = matrix / size  # the unknown is t times the size of the change
+    left = scale * weighed.T @ weighed + ridge * np.eye(len(size))
+    right = scale * weighed.T @ (y - estimate)[0].numpy() + ridge * share * size
+    expected = np.linalg.solve(left, right) / size
+    np.testing.assert_allclose(found.evidence[0][used].numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        found.waveform[0].numpy(), y[0].numpy() - matrix @ expected, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_a_perfect_estimate_explains_itself_and_tells_the_raised_ones(speech, condition):
+    procedure = Corruption.for_condition(condition)
+    noisy, positions = damage(speech, procedure)
+    found = find(noisy, speech, procedure, ridge=1e-3, iterations=200)
+    assert float(wsdr(found.waveform, speech, noisy)) < -0.999
+    kinds = {"zero": ("zeroed",), "raise": ("raised",), "both": ("raised",)}[condition]
+    for kind in kinds:
+        where, truth = getattr(found.candidates, kind), getattr(positions, kind)
+        evidence = found.evidence
+        inside = evidence[where & truth].median(), evidence[where & ~truth].median()
+        assert inside[0] > inside[1] + 0.4
+
+
+def test_find_refines_in_batches_as_alone(speech):
+    procedure = Corruption()
+    batch = torch.cat([speech, speech.flip(-1)])
+    noisy = torch.cat([damage(each[None], procedure, seed)[0] for seed, each in enumerate(batch)])
+    together = find(noisy, 0.9 * batch + 0.1 * noisy, procedure, iterations=10)
+    for i in range(2):
+        alone = find(noisy[i : i + 1], (0.9 * batch + 0.1 * noisy)[i : i + 1], procedure, iterations=10)
+        torch.testing.assert_close(together.waveform[i], alone.waveform[0], atol=1e-5, rtol=0)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from denoise_lib import StreetMix, wsdr
 from denoise_lib.corruption import clip_generator
+from denoise_lib.mixing import Stretches
 
 
 def noise(*shape, seed=0):
@@ -66,3 +67,13 @@ def test_silent_recording_or_speech_stays_finite():
 def test_nothing_to_mix_is_refused(recordings):
     with pytest.raises(ValueError, match="recording"):
         StreetMix(recordings)
+
+
+def test_a_stretch_at_another_speed_is_interpolated_and_starts_over():
+    mix = StreetMix([noise(50), torch.arange(100.0)])
+    stretches = Stretches(torch.tensor([1, 1]), torch.tensor([10, 95]))
+    slow, fast = mix.stretch(stretches, 8, torch.tensor([[0.5], [1.25]]))
+    torch.testing.assert_close(slow, 10 + 0.5 * torch.arange(8.0))
+    # 95, 96.25, 97.5, 98.75, then 100 is 0 again; between 99 and 0 the line goes down.
+    torch.testing.assert_close(fast[:6], torch.tensor([95, 96.25, 97.5, 98.75, 0.0, 1.25]))
+    torch.testing.assert_close(mix.stretch(stretches, 8, 1.0), mix.stretch(stretches, 8))

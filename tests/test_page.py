@@ -165,7 +165,9 @@ def test_the_shipped_network_has_a_column_of_its_own_where_it_was_trained():
         result("street", experiment="05_street_noise:retrained", denoised=-0.9),
         result("street", denoised=-0.93, **shipped),
     ]
-    both, before, retrained = glance.lines(rows)
+    tuned = result("street", experiment="08_shipped", model="tuned unet", denoised=-0.92)
+    both, before, retrained = glance.lines([*rows, tuned])
+    assert retrained.rows["tuned unet"] is tuned and "tuned unet" not in both.rows
     assert both.best == ("unet", rows[1])
     assert list(before.rows) == ["dcunet"]
     assert retrained.rows["unet"] is rows[5]

@@ -13,11 +13,12 @@ import torch
 from denoise_lib import cli, commands, enhance, examples
 from denoise_lib.audio import load
 from denoise_lib.checkpoints import PRETRAINED as CHECKPOINTS
-from denoise_lib.checkpoints import pretrained_names, read_record
+from denoise_lib.checkpoints import load_pretrained, pretrained_names, read_record
 from denoise_lib.errors import UserError
 from denoise_lib.parameters import names
 from denoise_lib.publish import PRETRAINED, publish
 from denoise_lib.readme import END, START, rewritten, table
+from denoise_lib.training import _digest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -154,7 +155,9 @@ def test_published_sounds_and_networks_are_there():
     for name in examples.SOUNDS:
         assert len(load(ROOT / "audio" / f"{name}.flac", quiet=True)) > 16000
     assert (ROOT / "audio" / "README.md").exists()
-    assert pretrained_names() == sorted([*PRETRAINED, "unet"])
+    kinds = ("both", "zero", "raise", "street")
+    trained = ["germain", "unet", *(f"unet-{each}" for each in kinds)]
+    assert pretrained_names() == sorted([*PRETRAINED, *trained])
     for name in pretrained_names():
         assert enhance(0.05 * torch.ones(1000), name).shape == (1000,)
 
@@ -175,21 +178,27 @@ def test_where_each_shipped_network_comes_from_is_said():
         assert notebook in lines[name] and checkpoint in lines[name]
 
 
-def test_the_command_in_the_note_is_one_that_the_command_line_takes(monkeypatch):
+def test_the_commands_in_the_note_are_those_that_made_the_networks(monkeypatch):
     told = (CHECKPOINTS / "README.md").read_text(encoding="utf-8")
-    (command,) = re.findall(r"^    (denoise train .*)$", told, re.MULTILINE)
+    lines = re.findall(r"^    (denoise train .*)$", told, re.MULTILINE)
+    assert len(lines) == len(set(pretrained_names()) - set(PRETRAINED))
     taken = {}
     monkeypatch.setattr(commands, "train_model", lambda out, **rest: taken.update(rest, out=out))
-    with pytest.raises(SystemExit) as done:
-        cli.main(shlex.split(command)[1:])
-    assert done.value.code == 0
-    assert CHECKPOINTS / taken["out"].name == ROOT / taken["out"]
-    if taken["out"].stem in pretrained_names():
+    for line in lines:
+        with pytest.raises(SystemExit) as done:
+            cli.main(shlex.split(line)[1:])
+        assert done.value.code == 0
+        assert CHECKPOINTS / taken["out"].name == ROOT / taken["out"]
         plan = read_record(ROOT / taken["out"])["plan"]
-        assert (plan["model"], plan["seed"], plan["vary"]) == (taken["model"], 0, "vary_speech")
+        assert plan["model"] == ("unet" if taken["start"] else taken["model"])
+        assert plan["seed"] == taken["seed"] == 0
+        assert plan["vary"] == ("vary_speech" if taken["vary"] else None)
         assert plan["schedule"] == asdict(taken["schedule"])
         assert (plan["precision"], plan["batch"]) == (taken["precision"], taken["batch"])
-        assert len(plan["damage"][1]["damages"]) == len(taken["condition"].split(","))
+        damages = plan["damage"][1].get("damages", [plan["damage"]])
+        assert len(damages) == len(taken["condition"].split(","))
+        if taken["start"]:
+            assert plan["start"] == _digest(load_pretrained(taken["start"]))
 
 
 def replace_results(built, **changes):
