@@ -84,7 +84,7 @@ def _make(index, name, made_with, cache):
             _unpacked(package, folder, cache)
             folders.append((package, folder))
         store.decode(index, name, folders, made_with)
-        say(f"{name}: ready in {index.parent}")
+        say(f"{name}: ready")  # no path: this may end in the log of a notebook, on the page
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
