@@ -13,6 +13,7 @@ from page_checks import check_page, chromium, opened
 
 from denoise_lib import travel
 from denoise_lib.baselines import BASELINES
+from denoise_lib.metrics import ALL_METRICS
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = [
@@ -103,7 +104,8 @@ def test_results_hold_every_condition_model_and_split(built):
                 assert (condition, model, split, "wsdr") in found
                 assert (condition, model, split, "pesq") in found
         assert ("street", "dcunet", split, "wsdr") in found
-        for model in ("identity", "clean", "gain", *BASELINES, "dcunet-stft", "unet"):
+        networks = ("germain", "dcunet-stft", "unet", "tuned unet")
+        for model in ("identity", "clean", "gain", *BASELINES, *networks):
             for metric in ("wsdr", "snr", "si_sdr", "lsd", "pesq", "stoi"):
                 assert ("both", model, split, metric) in found
                 assert ("street", model, split, metric) in found
@@ -118,14 +120,23 @@ def test_results_hold_every_condition_model_and_split(built):
     assert ("resynthesis", "CQT magnitudes", "test", "seconds") in found
     assert {"05_street_noise:before", "05_street_noise:retrained"} <= experiments
     compared = {(each["a"], each["b"], each["condition"]) for each in results(built[0])["differences"]}
-    assert {("unet", "dcunet", "both"), ("unet", "rnnoise", "street")} <= compared
+    tuned = {("tuned unet", other, "both") for other in ("dcunet", "unet", "germain")}
+    assert tuned | {("tuned unet", "rnnoise", "street")} <= compared
+    for kind in ("zeroed", "raised"):
+        for estimate in ("clean", "unet", "tuned unet"):
+            assert ("both", estimate, "test", f"average precision, {kind}") in found
+    assert ("both", "tuned unet, explained", "test", "si_sdr") in found
+    for each in ("standing out", "0.2 of positions wrong"):
+        assert f"06_why_it_works:{each}" in experiments
 
 
 def test_noisy_scores_are_the_same_whatever_the_network(built):
     noisy = {}
     for row in results(built[0])["results"]:
-        # Inversion is scored on the beginnings of clips; a clean clip's ratios are infinite, so n is 0.
-        compared = row["model"] != "inversion" and row["n"]
+        # Inversion and positions are scored on the beginnings of clips; a clean clip's ratios are
+        # infinite, so n is 0.
+        beginnings = row["model"] == "inversion" or row["experiment"] == "08_shipped:positions"
+        compared = row["n"] and row["metric"] in ALL_METRICS and not beginnings
         if row["condition"] in ("zero", "raise", "both") and compared:
             key = row["condition"], row["split"], row["metric"]
             noisy.setdefault(key, []).append((row["n"], row["noisy"]))
