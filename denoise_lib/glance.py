@@ -153,10 +153,14 @@ def _street(before, retrained):
     parts = []
     if before:
         parts.append(
-            f"on street noise, never heard in training, the network so trained goes {_span(before)}"
+            f"on street noise, never heard in training, the {label(before.best[0])} so trained goes "
+            f"{_span(before)}"
         )
     if retrained:
-        parts.append(f"retrained on other street recordings it goes {_span(retrained)}")
+        parts.append(
+            f"trained on other street recordings the {label(retrained.best[0])} goes "
+            f"{_span(retrained)}"
+        )
     return [_sentence("; ".join(parts))] if parts else []
 
 

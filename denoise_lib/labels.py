@@ -20,7 +20,7 @@ NAMES = {
     "wavenet": "WaveNet",
     "dcunet": "DCUnet",
     "unet": "U-Net",
-    "germain": "context network",
+    "germain": "Germain et al.",
     "gain": "half the volume",
     "spectral_gating": "spectral gating",
     "log_mmse": "log-MMSE",

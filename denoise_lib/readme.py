@@ -35,7 +35,12 @@ def table(results):
             text += [_row(line, networks, bool(original)) for line in lines] + [""]
     past = results["provenance"]
     counts = sorted(
-        {row["n"] for line in glance.lines(results["results"]) for row in line.rows.values()}
+        {
+            row["n"]
+            for split in TITLES
+            for line in glance.lines(results["results"], split)
+            for row in line.rows.values()
+        }
     )
     text.append(
         f"wSDR: lower is better, {number(glance.LIMIT, 0)} is perfect; means over "
