@@ -261,13 +261,7 @@ class Experiment:
             evidence, truth = map(torch.cat, zip(*seen, strict=True))
             if not len(truth):
                 continue
-            hits = float((truth & (evidence >= 0.5)).sum())
-            measured[kind] = {
-                "share": float(truth.float().mean()),
-                "average precision": float(binary_average_precision(evidence, truth.int())),
-                "precision": hits / max(1, int((evidence >= 0.5).sum())),
-                "recall": hits / max(1, int(truth.sum())),
-            }
+            measured[kind] = _detection(evidence, truth)
             for metric, value in measured[kind].items():
                 self.run.row(
                     condition=condition, model=name, split="test", metric=f"{metric}, {kind}",
@@ -311,19 +305,25 @@ class Experiment:
         Returns:
             Networks by condition, and scores by condition and split.
         """
-        shorter, models, scores = replace(schedule, steps=alone_steps), {}, {}
-        for condition in sorted(CONDITIONS, key=lambda each: each != "both"):
-            start = copy.deepcopy(models["both"]) if models else self.seeded(network)
-            models[condition] = self.train(
-                start, Corruption.for_condition(condition), shorter if models else schedule,
+        where = f"{self.run.name}:{name}" if name else None
+
+        def trained(condition, start, schedule):
+            return self.train(
+                start, Corruption.for_condition(condition), schedule,
                 f"{name}_{condition}".lstrip("_"), **options,
             )  # fmt: skip
-        for condition in CONDITIONS:
-            scores[condition] = self.score(
-                models[condition], condition, Corruption.for_condition(condition),
-                f"{self.run.name}:{name}" if name else None,
-            )  # fmt: skip
-        return {condition: models[condition] for condition in CONDITIONS}, scores
+
+        both = trained("both", self.seeded(network), schedule)
+        shorter = replace(schedule, steps=alone_steps)
+        models = {
+            each: both if each == "both" else trained(each, copy.deepcopy(both), shorter)
+            for each in CONDITIONS
+        }
+        scores = {
+            each: self.score(model, each, Corruption.for_condition(each), where)
+            for each, model in models.items()
+        }
+        return models, scores
 
     def identity(
         self,
@@ -438,6 +438,18 @@ class Experiment:
             }
             for condition, by_split in scores.items()
         }
+
+
+def _detection(evidence: Tensor, truth: Tensor) -> dict[str, float]:
+    """How well evidence, found from 0.5 on, tells what is true; both (n,)."""
+    said = evidence >= 0.5
+    hits = float((truth & said).sum())
+    return {
+        "share": float(truth.float().mean()),
+        "average precision": float(binary_average_precision(evidence, truth.int())),
+        "precision": hits / max(1, int(said.sum())),
+        "recall": hits / max(1, int(truth.sum())),
+    }
 
 
 def _name(model: torch.nn.Module) -> str:

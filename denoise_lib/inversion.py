@@ -59,17 +59,7 @@ def invert(
         return (weights * one * other).sum(-1, keepdim=True)
 
     target = y - procedure.istft(written, length)
-    x = target.clone()
-    residual = target - keep(x)
-    direction, size = residual.clone(), inner(residual, residual)
-    tiny = torch.finfo(torch.float64).tiny
-    for _ in range(iterations):
-        turned = keep(direction)
-        step = size / inner(direction, turned).clamp_min(tiny)
-        x = x + step * direction
-        residual = residual - step * turned
-        previous, size = size, inner(residual, residual)
-        direction = residual + size / previous.clamp_min(tiny) * direction
+    x = _conjugate_gradients(keep, inner, target, target - keep(target), iterations)
     return x.to(damaged)
 
 
@@ -137,15 +127,13 @@ def find(
         return (one * other).sum((1, 2), keepdim=True)
 
     amount = torch.where(large, procedure.zero, procedure.raised) * size
-    residual = adjoint(noisy - estimate - written(amount))
-    way, energy = residual.clone(), inner(residual, residual)
-    for _ in range(iterations):
-        turned = adjoint(written(way)) + ridge * way
-        step = energy / inner(way, turned).clamp_min(1e-30)
-        amount = amount + step * way
-        residual = residual - step * turned
-        previous, energy = energy, inner(residual, residual)
-        way = residual + energy / previous.clamp_min(1e-30) * way
+    amount = _conjugate_gradients(
+        lambda way: adjoint(written(way)) + ridge * way,
+        inner,
+        amount,
+        adjoint(noisy - estimate - written(amount)),
+        iterations,
+    )
     return Found(amount / size, candidates, noisy - written(amount))
 
 
@@ -172,6 +160,25 @@ def _exchange(mask: Tensor, others: Tensor, share: float, generator: torch.Gener
         return (rank < count).view_as(mask) & candidates
 
     return (mask & ~first(mask)) | first(others)
+
+
+def _conjugate_gradients(operator, inner, x: Tensor, residual: Tensor, iterations: int) -> Tensor:
+    """Solve ``operator(x) = b`` from a start x, whose residual ``b - operator(x)`` is given.
+
+    Args:
+        operator: Linear, symmetric and positive in the inner product.
+        inner: Inner product of two tensors like x for each of the batch, shaped to multiply x.
+    """
+    tiny = torch.finfo(x.dtype).tiny
+    direction, size = residual.clone(), inner(residual, residual)
+    for _ in range(iterations):
+        turned = operator(direction)
+        step = size / inner(direction, turned).clamp_min(tiny)
+        x = x + step * direction
+        residual = residual - step * turned
+        previous, size = size, inner(residual, residual)
+        direction = residual + size / previous.clamp_min(tiny) * direction
+    return x
 
 
 def _window_sums(procedure: Corruption, length: int) -> Tensor:

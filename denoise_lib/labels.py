@@ -11,6 +11,7 @@ COLOURS = {
     "wavenet": "#9b63d6",
     "dcunet": "#2279c8",
     "unet": "#0a8ea8",
+    "tuned unet": "#7d8f00",
     "street": "#cc5540",
 }
 OTHER_COLOUR = "#8a7f72"
@@ -53,10 +54,13 @@ METRICS = {
 
 
 def colour(name):
-    """Colour of a version, by the last known word of its name ("street, dcunet" is a dcunet)."""
-    colours = COLOURS | DAMAGE_COLOURS
-    known = [colours[word] for word in re.findall(r"\w+", name.lower()) if word in colours]
-    return known[-1] if known else OTHER_COLOUR
+    """Colour of a version, by the last known name in it ("street, dcunet" is a dcunet)."""
+    found = [
+        (match.end(), len(known), tone)
+        for known, tone in (COLOURS | DAMAGE_COLOURS).items()
+        for match in re.finditer(rf"\b{known}\b", name.lower())
+    ]
+    return max(found)[-1] if found else OTHER_COLOUR  # of two that end alike, the longer one
 
 
 def label(name):

@@ -206,7 +206,10 @@ def test_colours_stand_out(paper):
 
 @pytest.mark.parametrize(
     ("name", "same"),
-    [("dcunet, retrained", "dcunet"), ("street: dcunet", "dcunet"), ("Clean", "clean")],
+    [
+        ("dcunet, retrained", "dcunet"), ("street: dcunet", "dcunet"), ("Clean", "clean"),
+        ("tuned unet", "tuned unet"), ("tuned unet, explained", "tuned unet"),
+    ],
 )
 def test_a_version_has_the_colour_of_what_it_is(name, same):
     assert labels.colour(name) == labels.COLOURS[same]

@@ -93,7 +93,8 @@ class ComplexBatchNorm2d(nn.Module):
         self.register_buffer("covariance", gamma.square()[:, None].repeat(1, channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        dtype, x = x.dtype, x.float()  # sums over thousands of values, also under mixed precision
+        # Sums over thousands of values need 32 bits, also under mixed precision.
+        dtype, x = x.dtype, x.to(torch.promote_types(x.dtype, torch.float32))
         if self.training:
             mean, covariance = self._statistics(x)
             with torch.no_grad():
