@@ -157,7 +157,39 @@ def check_without_scripts(page):
 def playing(player):
     """Press play and wait until the player moves."""
     player.get_by_role("button", name="play", exact=True).click()
-    wait(player, "p => p.player.transport.position > 0")
+    wait(
+        player,
+        """p => {
+            const { transport } = p.player;
+            return transport.voices.length && transport.context.currentTime > transport.started;
+        }""",
+    )
+
+
+def check_keeps_the_position(player, action, seconds):
+    """Do something to a player that goes round `seconds`: the clip moves by the time that passes.
+
+    The clock may tick between two readings, so the time is read around each position.
+    """
+    moved, least, most = player.evaluate(
+        """(p, action) => {
+            const { transport } = p.player, voice = transport.voices[0];
+            const readings = () => [
+                transport.context.currentTime, transport.position, transport.context.currentTime
+            ];
+            const before = readings();
+            action.key
+                ? p.dispatchEvent(new KeyboardEvent("keydown", { key: action.key, bubbles: true }))
+                : transport.select(action.select);
+            const after = readings();
+            if (!transport.playing || transport.voices[0] !== voice) throw Error("started again");
+            return [after[1] - before[1], after[0] - before[2], after[2] - before[0]];
+        }""",
+        action,
+    )
+    assert any(least - 1e-6 <= each <= most + 1e-6 for each in (moved, moved + seconds)), (
+        f"moved by {moved} s in {least} to {most} s"
+    )
 
 
 def wait(locator, condition, seconds=10):

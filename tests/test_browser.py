@@ -1,7 +1,15 @@
 """The page and the player in a real browser, with the network cut."""
 
 import pytest
-from page_checks import check_page, check_selected, check_width, opened, playing, wait
+from page_checks import (
+    check_keeps_the_position,
+    check_page,
+    check_selected,
+    check_width,
+    opened,
+    playing,
+    wait,
+)
 from page_fixture import Scene, shared_clone
 
 from denoise_lib.listening import compare
@@ -31,23 +39,12 @@ def test_the_check_finds_what_is_broken(browser, path, tmp_path, what, old, new,
 
 
 def test_switching_keeps_the_position(player):
+    """The versions run on in step."""
+    player.get_by_role("button", name="loop", exact=True).click()
     playing(player)
+    seconds = float(player.get_attribute("data-seconds"))
     for key in "2345121":
-        moved, elapsed = player.evaluate(
-            """(p, key) => {
-                const { transport } = p.player;
-                const voice = transport.voices[0];
-                const before = [transport.position, voice.source.context.currentTime];
-                p.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
-                const kept = transport.voices[0] === voice;
-                const after = [transport.position, voice.source.context.currentTime];
-                if (!kept || !transport.playing) throw Error("the sound was started again");
-                return [after[0] - before[0], after[1] - before[1]];
-            }""",
-            key,
-        )
-        # The versions run on in step: a switch moves the clip by the time that has passed, no more.
-        assert moved == pytest.approx(elapsed, abs=1e-6)
+        check_keeps_the_position(player, {"key": key}, seconds)
         check_selected(player, int(key) - 1)
 
 

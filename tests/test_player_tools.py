@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 import soundfile
-from page_checks import check_selected, opened, playing, wait
+from page_checks import check_keeps_the_position, check_selected, opened, playing, wait
 from page_fixture import Scene
 from PIL import Image
 
@@ -116,17 +116,7 @@ def test_a_click_outside_the_part_takes_it_away(page, player):
 def test_switching_inside_a_part_keeps_the_position(page, player):
     player.evaluate("p => p.player.tools.mark(0.5, 1)")
     playing(player)
-    moved, elapsed = player.evaluate(
-        """(p) => {
-            const { transport } = p.player;
-            const now = () => [transport.position, transport.context.currentTime];
-            const before = now();
-            transport.select(2);
-            const after = now();
-            return after.map((value, i) => value - before[i]);
-        }"""
-    )
-    assert moved == pytest.approx(elapsed, abs=1e-6)
+    check_keeps_the_position(player, {"select": 2}, 0.5)
     stays_inside(player, 0.5, 1)
 
 
