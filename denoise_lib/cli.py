@@ -86,9 +86,15 @@ Snr = Annotated[float, typer.Option(help="speech to street noise, dB")]
 def train(
     out: Annotated[Path, typer.Argument(help="checkpoint to write, .safetensors")],
     model: Annotated[
-        str, typer.Option(help="autoencoder, wavenet, dcunet, unet, germain or informed")
-    ] = "dcunet",
-    preset: Annotated[str | None, typer.Option(help="size, such as small or 20")] = None,
+        str | None,
+        typer.Option(
+            help="autoencoder, wavenet, dcunet, unet, germain or informed; dcunet if nothing is said"
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="size, such as small or 20; with --start, a size to widen a unet to"),
+    ] = None,
     condition: Condition = "both",
     speech: Speech = "default",
     noise: Noise = "default",

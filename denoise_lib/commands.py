@@ -14,6 +14,7 @@ from .corpora import open_noise, open_speech
 from .corruption import CONDITIONS, Corruption
 from .errors import UserError
 from .files import atomic
+from .growth import widened
 from .inference import enhance
 from .labels import heading
 from .labels import score as written
@@ -87,7 +88,7 @@ def damage_for(condition: str, split: str, noise: str, snr_db: float) -> Damage:
 def train_model(
     out: Path,
     *,
-    model: str,
+    model: str | None,
     preset: str | None,
     condition: str,
     speech: str,
@@ -115,7 +116,7 @@ def train_model(
     if out.suffix != ".safetensors":
         raise UserError(f"{out}: name the checkpoint .safetensors")
     torch.manual_seed(seed)
-    network = load_pretrained(start) if start else _new_network(model, preset)
+    network = _started(start, model, preset) if start else _new_network(model or "dcunet", preset)
     corpus = open_speech(speech)
     clips = {split: corpus.split(split) for split in ("train", "valid")}
     for split, found in clips.items():
@@ -144,6 +145,21 @@ def train_model(
     )  # fmt: skip
     record = read_record(out)
     print(f"{out}: step {record['step']} of {schedule.steps}, validation wSDR {record['valid']:.4f}")
+
+
+def _started(start: str, model: str | None, preset: str | None) -> torch.nn.Module:
+    """A trained network; with a preset, a wider one that computes the same."""
+    network = load_pretrained(start)
+    if model not in (None, name := model_name(network)):
+        raise UserError(f"{start} is a {name}, no {model}: leave out --model, or --start")
+    if preset is None:
+        return network
+    if name != "unet":
+        raise UserError(f"only a unet can start a larger one, {start} is a {name}: leave out --preset")
+    try:
+        return widened(network, _new_network(name, preset)).train()
+    except ValueError as error:
+        raise UserError(f"{start} cannot start a unet of preset {preset}: {error}") from None
 
 
 def _new_network(model: str, preset: str | None) -> torch.nn.Module:

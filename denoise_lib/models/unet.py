@@ -16,6 +16,12 @@ LAYERS = {
         (48, (5, 3), (2, 1)),
         (48, (5, 3), (2, 1)),
     ],
+    "large": [
+        (96, (7, 5), (2, 2)),
+        (96, (5, 3), (2, 2)),
+        (96, (5, 3), (2, 1)),
+        (96, (5, 3), (2, 1)),
+    ],
     "tiny": [(8, (7, 5), (2, 2)), (8, (5, 3), (2, 2))],
 }
 READ = 5  # input channels: real and imaginary part, as they are and turned, and the level
@@ -58,6 +64,7 @@ class UNet(nn.Module):
 
     PRESETS = {
         "small": {},
+        "large": {"layers": "large", "fine_channels": 96},
         "tiny": {"layers": "tiny", "fine_channels": 4, "fine_blocks": 1},
     }
 

@@ -1,0 +1,124 @@
+"""A trained U-Net made wider without changing what it computes, to be trained on from there."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from denoise_lib.models.unet import LAYERS, UNet
+
+
+def widened(model: UNet, wider: UNet) -> UNet:
+    """Give a wider U-Net the weights of a trained one, so that both compute the same.
+
+    Each new channel is a copy of an old one. What reads an old channel reads it and its copies
+    with shares of the old weight that add up to one. The shares are drawn anew for each weight:
+    equal ones would leave copies copies for ever, since they would get the same gradients.
+
+    Args:
+        model: The trained network.
+        wider: Of the same shape but for widths (``layers``, ``fine_channels``); overwritten.
+
+    Returns:
+        ``wider``.
+
+    Raises:
+        ValueError: ``wider`` differs in more than widths, or is narrower somewhere.
+
+    References:
+        Chen, Goodfellow, Shlens, "Net2Net", ICLR 2016 (arXiv 1511.05641), section 2.2, there with
+        equal shares and noise.
+    """
+    _check(model, wider)
+    old, new = model.state_dict(), wider.state_dict()
+    copies = _copies(model, wider)
+    for name, tensor in old.items():
+        rows, columns = _channels(name, copies)
+        if tensor.ndim and rows is not None:
+            tensor = tensor[_rows(name, rows, len(tensor))]
+        if tensor.ndim > 1 and columns is not None:
+            tensor = _shared(tensor[:, columns], columns)
+        new[name].copy_(tensor)
+    wider.load_state_dict(new)
+    return wider.train(model.training)
+
+
+def _widths(model: UNet) -> list[tuple]:
+    layers = model.config["layers"]
+    return [tuple(layer) for layer in (LAYERS[layers] if isinstance(layers, str) else layers)]
+
+
+def _check(model: UNet, wider: UNet) -> None:
+    size = {"layers", "fine_channels"}
+    fixed = [{k: v for k, v in each.config.items() if k not in size} for each in (model, wider)]
+    tables = [_widths(each) for each in (model, wider)]
+    shapes = [[layer[1:] for layer in table] for table in tables]
+    if fixed[0] != fixed[1] or shapes[0] != shapes[1]:
+        raise ValueError(
+            "widened: the networks must differ in widths alone (layers' channels, fine_channels)"
+        )
+    before, after = (
+        [each.config["fine_channels"], *(layer[0] for layer in table)]
+        for each, table in zip((model, wider), tables, strict=True)
+    )
+    if any(new < old for old, new in zip(before, after, strict=True)):
+        raise ValueError(f"widened: widths of at least {before} are needed, got {after}")
+
+
+def _copies(model: UNet, wider: UNet) -> dict:
+    """Which old channel each new one copies: for each level of the U-Net, and the fine branch."""
+    levels = [
+        _drawn(old[0], new[0]) for old, new in zip(_widths(model), _widths(wider), strict=True)
+    ]
+    halves = [each.config["fine_channels"] // 2 for each in (model, wider)]
+    half = _drawn(*halves)
+    # Real and imaginary part of a complex channel are copied together.
+    return {"levels": levels, "fine": torch.cat([half, halves[0] + half])}
+
+
+def _drawn(old: int, new: int) -> Tensor:
+    """Every old channel once, then copies of some: first all others in any order, then again."""
+    more = [torch.randperm(old) for _ in range(-(-(new - old) // old))]
+    return torch.cat([torch.arange(old), *more])[:new]
+
+
+def _channels(name: str, copies: dict) -> tuple[Tensor | None, Tensor | None]:
+    """Old channels that a tensor's new rows and columns copy; None where nothing changes."""
+    levels, fine = copies["levels"], copies["fine"]
+    part, *rest = name.split(".")
+    if part == "encoder":
+        level = int(rest[0])
+        return levels[level], levels[level - 1] if level else None
+    if part in ("up", "decoder"):  # counted from the coarsest level on
+        inner, outer = levels[-1 - int(rest[0])], levels[-2 - int(rest[0])]
+        # A decoder's block reads what comes up and, behind it, what the encoder left there.
+        return outer, inner if part == "up" else _blocks(outer, 2)
+    return {
+        "out": (None, levels[0]),
+        "fine_up": (fine, levels[0]),
+        "neighbours": (fine, None),
+        "fine_norm": (fine, None),
+        "fine": (fine, fine),
+        "fine_out": (None, fine),
+    }[part]
+
+
+def _rows(name: str, rows: Tensor, length: int) -> Tensor:
+    """``rows`` for a tensor that has several rows, of ``length`` in all, to a channel."""
+    each = length // len(rows.unique())
+    if name == "neighbours.weight":  # all real parts, then all imaginary ones
+        return _blocks(rows, each)
+    # Pixel shuffle has a channel's sub-pixels side by side.
+    return (rows[:, None] * each + torch.arange(each)).flatten()
+
+
+def _blocks(channels: Tensor, count: int) -> Tensor:
+    """The same choice of channels from each of several stacks of them."""
+    return torch.cat([channels + i * len(channels.unique()) for i in range(count)])
+
+
+def _shared(weight: Tensor, columns: Tensor) -> Tensor:
+    """Divide each weight among the copies of its column, (rows, columns, ...)."""
+    shares = 0.2 + torch.rand_like(weight)
+    total = torch.zeros_like(weight[:, : columns.max() + 1]).index_add_(1, columns, shares)
+    return weight * shares / total[:, columns]

@@ -1,0 +1,85 @@
+"""A wider U-Net with a trained one's weights computes the same, and its copies part."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from denoise_lib import load_pretrained
+from denoise_lib.growth import widened
+from denoise_lib.losses import wsdr_loss
+from denoise_lib.models import UNet
+
+LAYERS = [[4, (7, 5), (2, 2)], [6, (5, 3), (2, 2)], [5, (5, 3), (2, 1)]]
+
+
+def network(widths, fine):
+    layers = [[width, *layer[1:]] for width, layer in zip(widths, LAYERS, strict=True)]
+    return UNet(layers, fine_bins=16, fine_channels=fine, fine_blocks=2)
+
+
+def trained(widths=(4, 6, 5), fine=4):
+    """A small network whose weights and statistics are all of its own."""
+    model = network(widths, fine)
+    with torch.no_grad():
+        for each in model.state_dict().values():
+            if each.is_floating_point():
+                each.copy_(0.1 + torch.rand_like(each) if each.ndim == 1 else torch.randn_like(each))
+    return model.eval()
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    more=st.lists(st.integers(0, 9), min_size=3, max_size=3),
+    fine=st.sampled_from([4, 6, 10]),
+    training=st.booleans(),
+    seed=st.integers(0, 100),
+)
+def test_it_computes_the_same(more, fine, training, seed):
+    torch.manual_seed(seed)
+    model = trained().train(training).double()
+    wider = network([width + m for width, m in zip((4, 6, 5), more, strict=True)], fine).double()
+    noisy = torch.randn(2, 3000, dtype=torch.float64)
+    assert widened(model, wider) is wider
+    # In training, too: a copy has the statistics of what it copies.
+    torch.testing.assert_close(wider(noisy), model(noisy), rtol=1e-6, atol=1e-8)
+
+
+def test_a_shipped_network_on_speech(speech):
+    model = load_pretrained("unet-both")
+    wider = widened(model, UNet.from_preset("large"))
+    assert sum(p.numel() for p in wider.parameters()) > 3 * sum(
+        p.numel() for p in model.parameters()
+    )
+    with torch.inference_mode():
+        clip = speech.waveform(speech.split("test")[0])[None]
+        before, after = model(clip), wider(clip)
+    assert (after - before).abs().max() < 1e-4 * before.abs().max()
+
+
+def test_copies_part_in_training():
+    torch.manual_seed(0)
+    wider = widened(trained((4, 6, 5)), network((8, 12, 10), 8)).train()
+    kernels = [block.convolution.weight for block in wider.encoder]
+    assert torch.equal(kernels[0][:4].sort(0).values, kernels[0][4:].sort(0).values)
+    optimizer = torch.optim.SGD(wider.parameters(), 0.1)
+    clean = torch.randn(2, 3000)
+    noisy = clean + 0.5 * torch.randn_like(clean)
+    wsdr_loss(wider(noisy), clean, noisy).backward()
+    optimizer.step()
+    first = kernels[0].detach().flatten(1)
+    assert torch.cdist(first, first).fill_diagonal_(1).min() > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("wider", "message"),
+    [
+        (UNet(LAYERS, fine_bins=16, fine_channels=2, fine_blocks=2), "at least"),
+        (network((3, 6, 5), 4), "at least"),
+        (UNet(LAYERS, fine_bins=16, fine_channels=4, fine_blocks=3), "in widths alone"),
+        (UNet(LAYERS[:2], fine_bins=16, fine_channels=4, fine_blocks=2), "in widths alone"),
+    ],
+)
+def test_what_cannot_be_widened(wider, message):
+    with pytest.raises(ValueError, match=message):
+        widened(trained(), wider)
