@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from denoise_lib.inference import process
 from denoise_lib.inversion import find, invert, misjudged
 from denoise_lib.labels import CONDITIONS as CONDITION_NAMES
 from denoise_lib.labels import METRICS as METRIC_NAMES
-from denoise_lib.labels import label, number
+from denoise_lib.labels import label, number, shown_decimals
 from denoise_lib.listening import compare
 from denoise_lib.losses import wsdr, wsdr_loss
 from denoise_lib.metrics import METRICS, evaluate, score
@@ -174,7 +175,12 @@ class Experiment:
         return scores
 
     def reference(
-        self, condition: str, damage: Damage, experiment: str | None = None
+        self,
+        condition: str,
+        damage: Damage,
+        experiment: str | None = None,
+        *,
+        splits: tuple[str, ...] = SPLITS,
     ) -> dict[str, list[dict]]:
         """Add the rows that bound every table: the damaged clips as they are, and the clean ones.
 
@@ -185,7 +191,7 @@ class Experiment:
             Per split, one dict per clip (see :func:`denoise_lib.metrics.evaluate`).
         """
         scores = {}
-        for split in SPLITS:
+        for split in splits:
             if clips := self.clips(split):
                 scores[split] = evaluate(
                     Identity(), self.corpus, clips, damage, seed=self.seed,
@@ -503,14 +509,16 @@ def describe_difference(row: dict) -> str:
     where = CONDITION_NAMES.get(row["condition"], row["condition"])
     if row["mean"] is None:
         return f"{what}: no clip of {where} has a {name} of both"
+    low, high = row["ci95"] or (-math.inf, math.inf)
+    if apart := low > 0 or high < 0:
+        decimals = shown_decimals(decimals, (row["mean"], low, high))
     written = " ".join(filter(None, [name, number(row["mean"], decimals), unit]))
     counts = {"clip": row["n"], "voice": row["voices"]}
     number_of = "on " + " of ".join(f"{n} {each}{'s' * (n != 1)}" for each, n in counts.items())
     if row["ci95"] is None:
         return f"{what}: {written} for {where} {number_of}"
-    low, high = row["ci95"]
     shown = "no difference is shown"
-    if low > 0 or high < 0:
+    if apart:
         shown = "better" if (low > 0) == (better == "higher") else "worse"
     return (
         f"{what}: {written} [{number(low, decimals)}, {number(high, decimals)}] for {where} "

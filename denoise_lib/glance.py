@@ -42,6 +42,11 @@ class Line:
         return CONDITIONS[self.condition] + STAGES[self.stage]
 
     @property
+    def limit(self):
+        """What the damage allows: all of it can be undone from its positions; a street's cannot."""
+        return None if self.condition == "street" else LIMIT
+
+    @property
     def noisy(self):
         return next(iter(self.rows.values()))["noisy"]
 

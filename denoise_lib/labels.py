@@ -80,6 +80,14 @@ def number(value, decimals=3):
     return text.replace("-", "\N{MINUS SIGN}")
 
 
+def shown_decimals(decimals, values, most=2):
+    """Decimals with which no value reads as zero that is not, as far as ``most`` more go."""
+    for more in range(most):
+        if all(float(f"{each:.{decimals + more}f}") for each in values if each):
+            return decimals + more
+    return decimals + most
+
+
 def prose(text):
     """Text as it is set on the page: a hyphen that stands for minus becomes one ("-0.94")."""
     return re.sub(r"(?<![\w.-])-(?=[\d.])", "\N{MINUS SIGN}", text)

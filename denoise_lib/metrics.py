@@ -22,6 +22,7 @@ from denoise_lib.batches import Damage, fixed_clip
 from denoise_lib.corpora import Clip, Corpus
 from denoise_lib.dnsmos import dnsmos
 from denoise_lib.inference import process
+from denoise_lib.known_scores import known
 from denoise_lib.losses import wsdr
 
 METRICS = ("wsdr", "si_sdr", "pesq", "stoi")
@@ -196,6 +197,8 @@ def _score_versions(job):
         waveform = torch.as_tensor(waveform)
         if name != "noisy" and torch.equal(waveform, noisy):
             scores[name] = scores["noisy"]  # nothing was changed: no measure is taken twice
+        elif name != "denoised" and SLOW & set(metrics):
+            scores[name] = known(score, (waveform, clean, noisy), metrics)
         else:
             scores[name] = score(waveform, clean, noisy, metrics)
     return scores

@@ -59,9 +59,7 @@ def _row(line, networks, original):
         cells.append(
             f"{number(row['denoised'])} {glance.interval(row)}".strip() if row else number(None)
         )
-    # With its positions known the damage can be undone exactly; nothing such holds of a street.
-    limit = number(None if line.condition == "street" else glance.LIMIT, 0)
-    return f"| {line.name} | {' | '.join([*cells, limit])} |"
+    return f"| {line.name} | {' | '.join([*cells, number(line.limit, 0)])} |"
 
 
 def rewritten(text, results):

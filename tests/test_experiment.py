@@ -183,6 +183,8 @@ def test_a_difference_says_what_it_shows():
         ("snr", [-2.0, -1.0], "worse"), ("dnsmos", [-0.1, 0.2], "no difference is shown"),
     ):  # fmt: skip
         assert describe_difference(row | {"metric": metric, "ci95": ci95}).endswith(shown), metric
+    tiny = describe_difference(row | {"mean": -4e-4, "ci95": [-6e-4, -2e-4]})
+    assert "wSDR −0.0004 [−0.0006, −0.0002]" in tiny and tiny.endswith("better")
     single = describe_difference(row | {"ci95": None, "voices": 1, "n": 1})
     assert single.endswith("on 1 clip of 1 voice")
     assert "no clip" in describe_difference(row | {"mean": None, "ci95": None})

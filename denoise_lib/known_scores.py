@@ -1,0 +1,52 @@
+"""Scores that are needed again and again, kept on disk: those of the damaged and the clean clips.
+
+Every notebook scores the same damaged clips beside its own networks' output. PESQ, STOI and DNSMOS
+take most of the time of a table, so each of those scores is taken once for each version of what
+takes it and kept beside the corpora (:func:`denoise_lib.fetch.cache_folder`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import joblib
+from torch import Tensor
+
+from denoise_lib.fetch import cache_folder
+
+TAKEN_BY = ("numpy", "scipy", "torch", "torchmetrics", "pesq", "pystoi", "speechmos", "onnxruntime")
+SOURCES = ("metrics.py", "dnsmos.py", "losses.py")
+
+
+def known(score: Callable, waveforms: tuple[Tensor, ...], metrics: tuple[str, ...]):
+    """``score(*waveforms, metrics)``, looked up where the same samples were scored before.
+
+    Args:
+        score: Decides by its arguments alone.
+        waveforms: (time,) each.
+
+    Returns:
+        What ``score`` returned.
+    """
+    key = joblib.hash([*(each.numpy() for each in waveforms), tuple(metrics), _made_with()])
+    return _memory(cache_folder() / "scores")(key, score, waveforms, metrics)
+
+
+@cache
+def _memory(folder: Path) -> Callable:
+    return joblib.Memory(folder, verbose=0).cache(_taken, ignore=["score", "waveforms", "metrics"])
+
+
+def _taken(key, score, waveforms, metrics):
+    return score(*waveforms, metrics)
+
+
+@cache
+def _made_with() -> list[str]:
+    """What would make a kept score another one: this library's code, other packages' versions."""
+    code = b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)
+    return [hashlib.sha256(code).hexdigest(), *(f"{name} {version(name)}" for name in TAKEN_BY)]

@@ -1,0 +1,83 @@
+"""Scores kept on disk: taken once for the same samples, and only for those."""
+
+import pytest
+import torch
+from small_corpus import small_corpus
+
+from denoise_lib import Corruption, known_scores, metrics
+from denoise_lib.experiment import Identity
+from denoise_lib.known_scores import known
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("DENOISE_DATA", str(tmp_path))
+    return tmp_path / "scores"
+
+
+def counted():
+    """A score and the list of its calls."""
+    calls = []
+
+    def score(waveform, metrics):
+        calls.append(metrics)
+        return {name: float(waveform.sum()) for name in metrics}, {}
+
+    return score, calls
+
+
+def test_it_is_taken_once_for_the_same_samples(folder):
+    score, calls = counted()
+    clip = torch.randn(100)
+    first = known(score, (clip,), ("sum",))
+    assert first == ({"sum": float(clip.sum())}, {})
+    known_scores._memory.cache_clear()  # as in another process
+    assert known(score, (clip.clone(),), ("sum",)) == first
+    assert len(calls) == 1 and list(folder.rglob("*.pkl"))
+
+
+@pytest.mark.parametrize("change", ["a sample", "the measures", "the code", "a package"])
+def test_it_is_taken_anew_when_something_changes(monkeypatch, change):
+    score, calls = counted()
+    clip = torch.randn(100)
+    known(score, (clip,), ("sum",))
+    measures = ("sum",)
+    if change == "a sample":
+        clip = clip.clone()
+        clip[50] = torch.nextafter(clip[50], torch.tensor(9.0))
+    elif change == "the measures":
+        measures = ("sum", "mean")
+    elif change == "the code":
+        monkeypatch.setattr(known_scores, "SOURCES", ("metrics.py",))
+    else:
+        monkeypatch.setattr(known_scores, "version", lambda name: "0")
+    known_scores._made_with.cache_clear()
+    known(score, (clip,), measures)
+    known_scores._made_with.cache_clear()
+    assert len(calls) == 2
+
+
+def test_a_network_s_output_is_always_scored(monkeypatch):
+    corpus = small_corpus()
+    clips = corpus.split("test")[:2]
+    taken = []
+
+    def score(estimate, clean, noisy, metrics):
+        taken.append("noisy" if torch.equal(estimate, noisy) else "denoised")
+        return {metric: float(estimate.sum()) for metric in metrics}, {}
+
+    class Louder(Identity):
+        def forward(self, noisy):
+            return 1.1 * noisy
+
+    class Here:  # in this process, where calls can be counted
+        map = staticmethod(lambda function, jobs, chunksize: map(function, jobs))
+
+    monkeypatch.setattr(metrics, "score", score)
+    monkeypatch.setattr(metrics, "_workers", Here)
+    rows = [
+        metrics.evaluate(Louder(), corpus, clips, Corruption(), seed=0, metrics=("stoi",))
+        for _ in range(2)
+    ]
+    assert rows[0] == rows[1]
+    assert sorted(taken) == 4 * ["denoised"] + 2 * ["noisy"]
