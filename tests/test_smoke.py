@@ -111,6 +111,10 @@ def test_results_hold_every_condition_model_and_split(built):
                 assert ("street", model, split, metric) in found
     away = {row["condition"] for row in rows if row["experiment"] == "08_shipped:away"}
     assert away == set(travel.CONDITIONS)
+    for model in ("identity", "clean", "unet", "tuned unet"):
+        for condition in ("both", "street"):
+            assert (condition, model, "test", "dnsmos") in found
+    assert ("in a room", "unet-varied", "test", "wsdr") in found
     experiments = {row["experiment"] for row in rows}
     assert {f"06_why_it_works:overlap {each}" for each in (2, 4)} <= experiments
     assert {"06_why_it_works:neighbours", "06_why_it_works:random, tanh"} <= experiments
@@ -120,7 +124,7 @@ def test_results_hold_every_condition_model_and_split(built):
     assert ("resynthesis", "CQT magnitudes", "test", "seconds") in found
     assert {"05_street_noise:before", "05_street_noise:retrained"} <= experiments
     compared = {(each["a"], each["b"], each["condition"]) for each in results(built[0])["differences"]}
-    tuned = {("tuned unet", other, "both") for other in ("dcunet", "unet", "germain")}
+    tuned = {("tuned unet", other, "both") for other in ("dcunet", "unet", "unet-both", "germain")}
     assert tuned | {("tuned unet", "rnnoise", "street")} <= compared
     for kind in ("zeroed", "raised"):
         for estimate in ("clean", "unet", "tuned unet"):
