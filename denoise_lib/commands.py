@@ -157,7 +157,7 @@ def _started(start: str, model: str | None, preset: str | None) -> torch.nn.Modu
     if name != "unet":
         raise UserError(f"only a unet can start a larger one, {start} is a {name}: leave out --preset")
     try:
-        return widened(network, _new_network(name, preset)).train()
+        return widened(network, _new_network(name, preset))
     except ValueError as error:
         raise UserError(f"{start} cannot start a unet of preset {preset}: {error}") from None
 

@@ -43,7 +43,7 @@ def widened(model: UNet, wider: UNet) -> UNet:
     return wider.train(model.training)
 
 
-def _widths(model: UNet) -> list[tuple]:
+def _layers(model: UNet) -> list[tuple]:
     layers = model.config["layers"]
     return [tuple(layer) for layer in (LAYERS[layers] if isinstance(layers, str) else layers)]
 
@@ -51,7 +51,7 @@ def _widths(model: UNet) -> list[tuple]:
 def _check(model: UNet, wider: UNet) -> None:
     size = {"layers", "fine_channels"}
     fixed = [{k: v for k, v in each.config.items() if k not in size} for each in (model, wider)]
-    tables = [_widths(each) for each in (model, wider)]
+    tables = [_layers(each) for each in (model, wider)]
     shapes = [[layer[1:] for layer in table] for table in tables]
     if fixed[0] != fixed[1] or shapes[0] != shapes[1]:
         raise ValueError(
@@ -68,7 +68,7 @@ def _check(model: UNet, wider: UNet) -> None:
 def _copies(model: UNet, wider: UNet) -> dict:
     """Which old channel each new one copies: for each level of the U-Net, and the fine branch."""
     levels = [
-        _drawn(old[0], new[0]) for old, new in zip(_widths(model), _widths(wider), strict=True)
+        _drawn(old[0], new[0]) for old, new in zip(_layers(model), _layers(wider), strict=True)
     ]
     halves = [each.config["fine_channels"] // 2 for each in (model, wider)]
     half = _drawn(*halves)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from denoise_lib.fetch import cache_folder
 
-TAKEN_BY = ("numpy", "scipy", "torch", "torchmetrics", "pesq", "pystoi", "speechmos", "onnxruntime")
+PACKAGES = ("numpy", "scipy", "torch", "torchmetrics", "pesq", "pystoi", "speechmos", "onnxruntime")
 SOURCES = ("metrics.py", "dnsmos.py", "losses.py")
 
 
@@ -26,14 +26,18 @@ def known(score: Callable, waveforms: tuple[Tensor, ...], metrics: tuple[str, ..
     """``score(*waveforms, metrics)``, looked up where the same samples were scored before.
 
     Args:
-        score: Decides by its arguments alone.
+        score: A function of these samples and measures alone.
         waveforms: (time,) each.
 
     Returns:
         What ``score`` returned.
     """
+    try:
+        keep = _memory(cache_folder() / "scores")
+    except OSError:  # a cache that cannot be written spares no time, and does no harm
+        return score(*waveforms, metrics)
     key = joblib.hash([*(each.numpy() for each in waveforms), tuple(metrics), _made_with()])
-    return _memory(cache_folder() / "scores")(key, score, waveforms, metrics)
+    return keep(key, score, waveforms, metrics)
 
 
 @cache
@@ -49,4 +53,4 @@ def _taken(key, score, waveforms, metrics):
 def _made_with() -> list[str]:
     """What would make a kept score another one: this library's code, other packages' versions."""
     code = b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)
-    return [hashlib.sha256(code).hexdigest(), *(f"{name} {version(name)}" for name in TAKEN_BY)]
+    return [hashlib.sha256(code).hexdigest(), *(f"{name} {version(name)}" for name in PACKAGES)]

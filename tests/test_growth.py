@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denoise_lib import load_pretrained
+from denoise_lib.commands import _started
+from denoise_lib.errors import UserError
 from denoise_lib.growth import widened
 from denoise_lib.losses import wsdr_loss
 from denoise_lib.models import UNet
@@ -83,3 +85,23 @@ def test_copies_part_in_training():
 def test_what_cannot_be_widened(wider, message):
     with pytest.raises(ValueError, match=message):
         widened(trained(), wider)
+
+
+@pytest.mark.parametrize(
+    ("start", "model", "preset", "message"),
+    [
+        ("unet", "dcunet", None, "unet is a unet, no dcunet: leave out --model"),
+        ("dcunet-stft", None, "20", "only a unet can start a larger one"),
+        ("unet-both", None, "tiny", "unet-both cannot start a unet of preset tiny"),
+        ("unet-both", None, "huge", "no preset 'huge'"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused(start, model, preset, message):
+    with pytest.raises(UserError, match=message) as caught:
+        _started(start, model, preset)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_start_as_it_is_and_made_wider():
+    assert _started("unet-both", "unet", None).config == load_pretrained("unet-both").config
+    assert _started("unet-both", None, "large").config == UNet.from_preset("large").config

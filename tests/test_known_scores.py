@@ -57,6 +57,15 @@ def test_it_is_taken_anew_when_something_changes(monkeypatch, change):
     assert len(calls) == 2
 
 
+def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DENOISE_DATA", str(tmp_path / "file"))
+    score, calls = counted()
+    for _ in range(2):
+        assert known(score, (torch.ones(3),), ("sum",)) == ({"sum": 3.0}, {})
+    assert len(calls) == 2
+
+
 def test_a_network_s_output_is_always_scored(monkeypatch):
     corpus = small_corpus()
     clips = corpus.split("test")[:2]
