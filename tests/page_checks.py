@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import time
 from contextlib import contextmanager
 
 from playwright.sync_api import sync_playwright
@@ -192,7 +193,12 @@ def check_keeps_the_position(player, action, seconds):
     )
 
 
-def wait(locator, condition, seconds=10):
-    """Wait until a condition on an element, as a JavaScript function, holds."""
-    handle = locator.element_handle()
-    locator.page.wait_for_function(condition, arg=handle, timeout=1000 * seconds)
+def wait(locator, condition, seconds=20):
+    """Wait until a condition on an element, as a JavaScript function, holds.
+
+    The element is looked up anew each time: in a notebook another may have taken its place.
+    """
+    end = time.monotonic() + seconds
+    while not locator.evaluate(condition):
+        assert time.monotonic() < end, f"not within {seconds} s: {condition}"
+        locator.page.wait_for_timeout(20)
