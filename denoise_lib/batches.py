@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from denoise_lib.audio import to_level
 from denoise_lib.corpora import Clip, Corpus
 from denoise_lib.corruption import clip_generator
+from denoise_lib.errors import UserError
 from denoise_lib.splits import share
 
 Damage = Callable[..., Tensor]  # (waveform, generator) -> waveform: Corruption or StreetMix
@@ -143,7 +144,7 @@ def fixed_batch(
     samples = round(seconds * corpus.rate)
     long_enough = spread([clip for clip in clips if clip.samples >= samples], most)
     if not long_enough:
-        raise ValueError(f"{corpus.name}: no clip of {seconds} s or more to validate on")
+        raise UserError(f"{corpus.name}: no clip of {seconds} s or more to validate on; add longer ones")
     pairs = [fixed_clip(corpus, clip, damage, seed, seconds) for clip in long_enough]
     noisy, clean = zip(*pairs, strict=True)
     return torch.stack(noisy), torch.stack(clean)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from denoise_lib import RATE
 from denoise_lib.audio import as_mono, to_level
 from denoise_lib.checkpoints import load_pretrained
+
+
+NEAR = 640  # samples, 40 ms: a frame of the networks
 
 
 @torch.inference_mode()
@@ -48,7 +52,8 @@ def enhance(
     """Denoise a recording.
 
     The level is measured over the whole recording, brought to the one that the networks were
-    trained at, and restored afterwards.
+    trained at, and restored afterwards. Digital silence stays silence, more than 40 ms from any
+    sound: no training has shown it to a network, and some would write into it.
 
     Args:
         waveform: float samples, full scale = 1, (time,), (time, channels) or (channels, time),
@@ -76,4 +81,12 @@ def enhance(
     energy = noisy.square().sum()
     gain = (levelled.square().sum() / energy).sqrt() if energy > 0 else torch.tensor(1.0)
     model = model.to(device)
-    return process(model, levelled.to(device), chunk_seconds).cpu() / gain
+    denoised = process(model, levelled.to(device), chunk_seconds).cpu() / gain
+    return denoised.where(_near_sound(noisy), 0.0)
+
+
+def _near_sound(waveform: Tensor) -> Tensor:
+    """Where a sample that is not zero lies within ``NEAR`` samples; bool, (time,)."""
+    count = F.pad((waveform != 0).cumsum(0), (NEAR + 1, 0))
+    last = torch.arange(len(waveform)) + 2 * NEAR + 1
+    return count[last.clamp_max(len(count) - 1)] > count[: len(waveform)]

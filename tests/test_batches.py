@@ -7,6 +7,7 @@ from small_corpus import small_corpus
 from denoise_lib import RATE, Corruption
 from denoise_lib.batches import CleanCrops, damaged_batches, fixed_batch, fixed_clip, spread
 from denoise_lib.corpora import open_speech
+from denoise_lib.errors import UserError
 from denoise_lib.experiment import no_damage
 from denoise_lib.variety import OneOf, vary_speech
 
@@ -122,7 +123,7 @@ def test_fixed_batch_pads_nothing():
     noisy, clean = fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=1.2)
     assert noisy.shape == clean.shape == (2, round(1.2 * RATE))
     assert len(fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=1, most=1)[0]) == 1
-    with pytest.raises(ValueError, match="9 s"):
+    with pytest.raises(UserError, match="9 s or more"):
         fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=9)
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denoise_lib import enhance
+from denoise_lib import RATE, enhance
 from denoise_lib.errors import UserError
 from denoise_lib.experiment import Identity
 from denoise_lib.inference import process
@@ -43,8 +43,33 @@ def test_the_network_hears_the_nominal_level_over_the_whole_file():
     assert float(heard[0].square().mean()) < 1e-4 * float(heard[-1].square().mean())
 
 
+class Humming(Identity):
+    """Writes into whatever it hears."""
+
+    def forward(self, noisy):
+        return noisy + 0.01
+
+
 def test_silence_stays_silence():
-    assert torch.equal(enhance(torch.zeros(3000), Identity()), torch.zeros(3000))
+    assert torch.equal(enhance(torch.zeros(3000), Humming()), torch.zeros(3000))
+    assert len(enhance(torch.zeros(1), Humming())) == 1
+
+
+@given(start=st.integers(0, 9000), length=st.integers(1, 3000), rest=st.integers(0, 9000))
+@settings(max_examples=25, deadline=None)
+def test_silence_around_sound_stays_silence(start, length, rest):
+    x = torch.cat([torch.zeros(start), 0.1 + white(length).abs(), torch.zeros(rest)])
+    out = enhance(x, Humming())
+    heard = torch.zeros(len(x), dtype=torch.bool)
+    heard[max(0, start - 640) : start + length + 640] = True
+    assert torch.equal(out != 0, heard)
+
+
+@pytest.mark.parametrize("name", ["unet", "unet-large", "dcunet-stft"])
+def test_shipped_networks_leave_a_silent_second_alone(name):
+    voice = torch.sin(torch.arange(RATE) / 7) * 0.1
+    out = enhance(torch.cat([torch.zeros(RATE), voice]), name)
+    assert not out[: RATE - 640].any() and out[RATE:].any()
 
 
 def test_channels_are_mixed_down_in_either_layout():
