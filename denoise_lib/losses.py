@@ -1,10 +1,12 @@
-"""wSDR, as measure and as loss, the WaveNet's energy-conserving loss, and SI-SDR as a loss."""
+"""wSDR, as measure and as loss, and other losses to compare with."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
+
+from denoise_lib.corruption import Corruption
 
 # Products of two signals' energies below this count as silence. It bounds the gradient there; at
 # the nominal speech level one sample's energy squared is already (0.05 ** 2) ** 2 = 6e-6.
@@ -85,3 +87,21 @@ def si_sdr_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
         Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019, eq. 5.
     """
     return -scale_invariant_signal_distortion_ratio(estimate, clean).mean()
+
+
+def absolute_and_wsdr_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
+    """Mean wSDR, and beside it the absolute error over that of the noisy batch: -1 is perfect."""
+    error = (clean - estimate).abs().mean() / (clean - noisy).abs().mean().clamp_min(SILENCE)
+    return wsdr_loss(estimate, clean, noisy) + error
+
+
+def touched_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
+    """Error of the coefficients, each counted by how far the damage moved it.
+
+    ``sum |N| |E| / sum |N|^2`` with N and E the spectra, in the fixed damage's frames, of what the
+    damage changed and of what the estimate leaves wrong: 1 for doing nothing, 0 is perfect.
+    """
+    procedure = Corruption()
+    changed, wrong = procedure.stft(noisy - clean).abs(), procedure.stft(estimate - clean)
+    size = (wrong.real.square() + wrong.imag.square() + SILENCE).sqrt()  # finite slope at 0
+    return (changed * size).sum() / changed.square().sum().clamp_min(SILENCE)

@@ -7,7 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denoise_lib import wsdr
-from denoise_lib.losses import energy_conserving_loss, wsdr_loss
+from denoise_lib.losses import (
+    absolute_and_wsdr_loss,
+    energy_conserving_loss,
+    touched_loss,
+    wsdr_loss,
+)
 
 
 def noise(*shape, seed=0):
@@ -112,3 +117,38 @@ def test_energy_conserving_loss_is_twice_the_absolute_error():
     y, n, e = noise(3, 2, 1000)
     expected = 2 * np.abs(y.numpy() - e.numpy()).mean()
     assert float(energy_conserving_loss(e, y, y + n)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_absolute_and_wsdr_loss_is_their_sum():
+    y, n, e = noise(3, 2, 1000)
+    x = y + n
+    error = np.abs((y - e).numpy()).mean() / np.abs(n.numpy()).mean()
+    assert float(absolute_and_wsdr_loss(e, y, x)) == pytest.approx(
+        float(wsdr_loss(e, y, x)) + error, rel=1e-5
+    )
+    assert float(absolute_and_wsdr_loss(y, y, x)) == pytest.approx(-1, abs=1e-6)
+
+
+@given(left=st.floats(0, 3), seed=st.integers(0, 100))
+@settings(max_examples=10, deadline=None)
+def test_the_error_of_what_was_touched_is_the_share_that_is_left(left, seed):
+    y, n = 0.05 * noise(2, 2, 4000, seed=seed)
+    assert float(touched_loss(y + left * n, y, y + n)) == pytest.approx(left, abs=1e-4)
+
+
+def test_an_error_where_nothing_was_touched_costs_less():
+    """The damage moves one frequency; the estimate repairs that and moves another, or does nothing."""
+    y = 0.05 * noise(1, 8000)
+    time = torch.arange(8000) / 16000
+    moved, other = (0.05 * torch.sin(2 * torch.pi * f * time)[None] for f in (500, 3000))
+    x = y + moved
+    assert float(touched_loss(y + other, y, x)) < 0.1 < 0.9 < float(touched_loss(x, y, x))
+
+
+@pytest.mark.parametrize("loss", [absolute_and_wsdr_loss, touched_loss])
+def test_losses_are_finite_where_nothing_is_wrong_or_damaged(loss):
+    y, n = 0.05 * noise(2, 1, 1600)
+    for clean, noisy in ((y, y + n), (y, y), (0 * y, n), (0 * y, 0 * y)):
+        estimate = clean.clone().requires_grad_()
+        loss(estimate, clean, noisy).backward()
+        assert torch.isfinite(estimate.grad).all()

@@ -350,7 +350,56 @@ def test_an_informed_dcunet_that_ignores_what_is_added_is_a_dcunet(mask):
     with torch.inference_mode():
         torch.testing.assert_close(model(x), plain(x), atol=1e-6, rtol=1e-5)
     assert parameters(model) - parameters(plain) == 2 * 2 * 3 * 7 * 5  # complex, outputs, added
-    assert set(plain.config) == {"layers", "n_fft", "hop", "mask", "compression"}
+    assert set(plain.config) == {"layers", "n_fft", "hop", "mask", "compression", "tied"}
+
+
+def test_untied_convolutions_with_a_complex_ones_weights_are_that_one():
+    tied = DCUnet(layers=TINY_LAYERS, n_fft=64, hop=16, compression=0.5).eval()
+    model = DCUnet(layers=TINY_LAYERS, n_fft=64, hop=16, compression=0.5, tied=False).eval()
+    state = tied.state_dict()
+    for name, weight in state.items():
+        if name.endswith("weight"):
+            state[name] = torch.stack(
+                [torch.stack([weight[0], -weight[1]]), torch.stack([weight[1], weight[0]])]
+            )
+    model.load_state_dict(state)
+    x = 0.05 * noise(2, 999)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(x), tied(x), atol=1e-6, rtol=1e-5)
+    convolutions = [*tied.encoder, *tied.decoder]
+    assert parameters(model) - parameters(tied) == sum(each.weight.numel() for each in convolutions)
+
+
+def test_a_unets_frames_can_lie_off_the_damages():
+    torch.manual_seed(0)
+    plain = tiny("unet").eval()
+    off = UNet(**plain.config | {"offset": 7}).eval()
+    off.load_state_dict(plain.state_dict())
+    x = 0.05 * noise(2, 999)
+    with torch.inference_mode():
+        later = plain(torch.nn.functional.pad(x, (7, 0)))[:, 7:]
+        torch.testing.assert_close(off(x), later)
+        assert not torch.allclose(off(x), plain(x), atol=1e-4)
+    assert off.context == plain.context + 7
+    with pytest.raises(ValueError, match=r"offset must be in \[0, 16\), got 16"):
+        UNet(**plain.config | {"offset": 16})
+
+
+def test_what_a_unet_writes():
+    torch.manual_seed(0)
+    plain = tiny("unet").eval()
+    spectrum = torch.complex(*noise(2, 1, 33, 20))
+    estimates = {}
+    for writes in (["factor"], ["term"], ["factor", "term"]):
+        model = UNet(**plain.config | {"writes": writes}).eval()
+        model.load_state_dict(plain.state_dict())
+        with torch.inference_mode():
+            estimates[" ".join(writes)] = model.estimate(spectrum) - spectrum
+    torch.testing.assert_close(estimates["factor"] + estimates["term"], estimates["factor term"])
+    assert all(float(each.abs().max()) > 1e-3 for each in estimates.values())
+    for writes in ([], ["mask"]):
+        with pytest.raises(ValueError, match="writes must be of"):
+            UNet(**plain.config | {"writes": writes})
 
 
 def test_unets_term_takes_away_what_was_written_in():

@@ -22,6 +22,8 @@ class ComplexConv2d(nn.Module):
         kernel: (freq, frames), odd.
         stride: (freq, frames).
         transposed: Upsample by ``stride`` instead.
+        tied: The four real convolutions share two weights, as above; otherwise each has its own,
+            which costs as much and knows nothing of complex numbers.
 
     Shape:
         (batch, 2, inputs, freq, frames) -> (batch, 2, outputs, ceil(freq / stride), ...);
@@ -35,11 +37,14 @@ class ComplexConv2d(nn.Module):
         kernel: tuple[int, int],
         stride: tuple[int, int],
         transposed: bool = False,
+        tied: bool = True,
     ) -> None:
         super().__init__()
         self.stride, self.transposed = stride, transposed
         self.padding = (kernel[0] // 2, kernel[1] // 2)
-        self.weight = nn.Parameter(torch.empty(2, outputs, inputs, *kernel))
+        # Of the real and the imaginary part; untied, also by which part is written.
+        parts = (2,) if tied else (2, 2)
+        self.weight = nn.Parameter(torch.empty(*parts, outputs, inputs, *kernel))
         self.bias = nn.Parameter(torch.zeros(2, outputs))
         # He initialisation shared by the two parts (Trabelsi sec. 3.6: the magnitude is
         # Rayleigh-distributed when both parts are normal with this deviation).
@@ -49,10 +54,12 @@ class ComplexConv2d(nn.Module):
         nn.init.normal_(self.weight, std=fan_in**-0.5)
 
     def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-        real, imaginary = self.weight
-        weight = torch.cat(
-            [torch.cat([real, -imaginary], dim=1), torch.cat([imaginary, real], dim=1)]
-        )  # (2 outputs, 2 inputs, freq, frames)
+        rows = self.weight
+        if rows.ndim == 5:
+            real, imaginary = self.weight
+            rows = ((real, -imaginary), (imaginary, real))
+        # (2 outputs, 2 inputs, freq, frames)
+        weight = torch.cat([torch.cat([*row], dim=1) for row in rows])
         x = x.flatten(1, 2)
         if self.transposed:
             extra = [

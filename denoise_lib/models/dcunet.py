@@ -66,6 +66,7 @@ class DCUnet(nn.Module):
             ``O`` times the input to the input, unbounded, so that it starts as the identity and
             can raise what was zeroed.
         compression: The U-Net reads ``|X| ** compression`` with X's phase; 1 is the paper's.
+        tied: Complex convolutions; otherwise real ones of the same cost (:class:`ComplexConv2d`).
 
     Shape:
         (batch, time) -> (batch, time), time >= 1.
@@ -89,6 +90,7 @@ class DCUnet(nn.Module):
         hop: int = 160,
         mask: str = "polar",
         compression: float = 1.0,
+        tied: bool = True,
     ) -> None:
         super().__init__()
         table = LAYERS[layers] if isinstance(layers, str) else layers
@@ -96,6 +98,7 @@ class DCUnet(nn.Module):
             raise ValueError(f'DCUnet: mask must be "polar" or "residual", got "{mask}"')
         self.config = {
             "layers": layers, "n_fft": n_fft, "hop": hop, "mask": mask, "compression": compression,
+            "tied": tied,
         }  # fmt: skip
         self.n_fft, self.hop, self.mask, self.compression = n_fft, hop, mask, compression
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
@@ -103,12 +106,13 @@ class DCUnet(nn.Module):
         self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
         self.encoder_norms, self.decoder_norms = nn.ModuleList(), nn.ModuleList()
         for level, (channels, kernel, stride) in enumerate(table):
-            self.encoder.append(ComplexConv2d(widths[level], channels, kernel, stride))
+            self.encoder.append(ComplexConv2d(widths[level], channels, kernel, stride, tied=tied))
             self.encoder_norms.append(ComplexBatchNorm2d(channels))
             # The innermost decoder layer has no skip; the others read it beside their input.
             inputs = channels if level == len(table) - 1 else 2 * channels
             self.decoder.insert(
-                0, ComplexConv2d(inputs, widths[level], kernel, stride, transposed=True)
+                0,
+                ComplexConv2d(inputs, widths[level], kernel, stride, transposed=True, tied=tied),
             )
             if level:
                 self.decoder_norms.insert(0, ComplexBatchNorm2d(widths[level]))

@@ -53,12 +53,15 @@ class UNet(nn.Module):
         fine_channels: Width of that branch; even.
         fine_blocks: Its residual convolutions.
         own_phase: Read neighbours in the coefficient's own phase, too; otherwise only as they are.
+        offset: Samples by which its frames lie before the damage's; 0 is aligned.
+        writes: What it writes, of "factor" and "term".
 
     Shape:
         (batch, time) -> (batch, time), time >= 1.
 
     Raises:
-        ValueError: Another first stride, or fine_bins that are odd or more than there are.
+        ValueError: Another first stride, fine_bins that are odd or more than there are, an offset
+            outside [0, hop), or something else to write.
 
     References:
         Ronneberger et al., "U-Net", MICCAI 2015 (arXiv 1505.04597); up-sampling by pixel shuffle,
@@ -81,6 +84,8 @@ class UNet(nn.Module):
         fine_channels: int = 48,
         fine_blocks: int = 6,
         own_phase: bool = True,
+        offset: int = 0,
+        writes: list[str] | tuple = ("factor", "term"),
     ) -> None:
         super().__init__()
         table = LAYERS[layers] if isinstance(layers, str) else layers
@@ -91,11 +96,17 @@ class UNet(nn.Module):
                 f"UNet: fine_bins must be even and in [2, {n_fft // 2 + 1 - REACH[0]}], "
                 f"got {fine_bins}"
             )
+        if not 0 <= offset < hop:
+            raise ValueError(f"UNet: offset must be in [0, {hop}), got {offset}")
+        if not writes or set(writes) - {"factor", "term"}:
+            raise ValueError(f'UNet: writes must be of "factor" and "term", got {list(writes)}')
         self.config = {
             "layers": layers, "n_fft": n_fft, "hop": hop, "fine_bins": fine_bins,
             "fine_channels": fine_channels, "fine_blocks": fine_blocks, "own_phase": own_phase,
+            "offset": offset, "writes": list(writes),
         }  # fmt: skip
         self.n_fft, self.hop, self.fine_bins = n_fft, hop, fine_bins
+        self.offset, self.writes = offset, set(writes)
         self.strides = [tuple(stride) for _, _, stride in table]
         self.register_buffer("window", torch.ones(n_fft), persistent=False)
         self.register_buffer("turn", one_time_origin(n_fft, hop), persistent=False)
@@ -144,12 +155,14 @@ class UNet(nn.Module):
             frames += step * (block.convolution.padding[1] + 1 + 2 * (stride - 1))
             step *= stride
             frames += step
-        return frames * self.hop + self.n_fft
+        return frames * self.hop + self.n_fft + self.offset
 
     def forward(self, noisy: Tensor) -> Tensor:
         frame = {"n_fft": self.n_fft, "hop_length": self.hop, "window": self.window}
-        spectrum = torch.stft(noisy, **frame, pad_mode="constant", return_complex=True)
-        return torch.istft(self.estimate(spectrum), **frame, length=noisy.shape[-1])
+        padded = F.pad(noisy, (self.offset, 0))
+        spectrum = torch.stft(padded, **frame, pad_mode="constant", return_complex=True)
+        denoised = torch.istft(self.estimate(spectrum), **frame, length=padded.shape[-1])
+        return denoised[..., self.offset :]
 
     def estimate(self, spectrum: Tensor) -> Tensor:
         """Noisy to denoised spectrum, complex (batch, freq, frames)."""
@@ -162,8 +175,12 @@ class UNet(nn.Module):
         level = 0.2 * (power + FLOOR).log()
         x = torch.stack([root.real, root.imag, turned.real, turned.imag, level], 1)
         out = self.unet(x.to(memory_format=LAYOUT), root, turn).float()
-        factor, term = torch.complex(out[:, 0], out[:, 1]), torch.complex(out[:, 2], out[:, 3])
-        return spectrum + spectrum * factor + term
+        estimate = spectrum
+        if "factor" in self.writes:
+            estimate = estimate + spectrum * torch.complex(out[:, 0], out[:, 1])
+        if "term" in self.writes:
+            estimate = estimate + torch.complex(out[:, 2], out[:, 3])
+        return estimate
 
     def unet(self, x: Tensor, root: Tensor, turn: Tensor) -> Tensor:
         """(batch, READ, freq, frames) -> (batch, WRITTEN, freq, frames)."""
