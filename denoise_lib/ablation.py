@@ -9,7 +9,14 @@ from torch import nn
 
 from denoise_lib.corruption import Corruption
 from denoise_lib.experiment import Experiment
-from denoise_lib.losses import energy_conserving_loss, si_sdr_loss, wsdr_loss
+from denoise_lib.labels import label, number
+from denoise_lib.losses import (
+    absolute_and_wsdr_loss,
+    energy_conserving_loss,
+    si_sdr_loss,
+    touched_loss,
+    wsdr_loss,
+)
 from denoise_lib.models import DCUnet, DilatedContextNet, UNet
 from denoise_lib.training import Loss, Schedule
 
@@ -21,7 +28,8 @@ class Variant:
     Args:
         make: Makes the untrained network.
         loss: What it is trained with.
-        longer: How many times as long the crops are; there are as many times fewer in a batch.
+        longer: How many times as long the crops are; there are as many times fewer in a batch,
+            but at least one.
     """
 
     make: Callable[[], nn.Module] = UNet
@@ -38,6 +46,10 @@ VARIANTS = {
     # What it reads.
     "unet, neighbours as they are": Variant(lambda: UNet(own_phase=False)),
     "unet, frames of 32 ms": Variant(lambda: UNet(n_fft=512, hop=128, fine_bins=64)),
+    "unet, frames half a hop off": Variant(lambda: UNet(offset=80)),
+    # What it writes.
+    "unet, factor alone": Variant(lambda: UNet(writes=["factor"])),
+    "unet, term alone": Variant(lambda: UNet(writes=["term"])),
     # Where, how wide and how deep it is fine.
     "unet, fine below 50 Hz alone": Variant(lambda: UNet(fine_bins=2)),
     "unet, fine below 3.2 kHz": Variant(lambda: UNet(fine_bins=128)),
@@ -46,9 +58,12 @@ VARIANTS = {
     # What it is trained with.
     "unet, SI-SDR loss": Variant(loss=si_sdr_loss),
     "unet, absolute error": Variant(loss=energy_conserving_loss),
+    "unet, absolute error and wSDR": Variant(loss=absolute_and_wsdr_loss),
+    "unet, error of what was touched": Variant(loss=touched_loss),
     "unet, crops twice as long": Variant(longer=2),
-    # Complex convolutions, and the form of the mask.
+    # Complex convolutions or real ones, and the form of the mask.
     "dcunet": Variant(_small()),
+    "dcunet, real convolutions": Variant(_small(tied=False)),
     "dcunet, bounded mask": Variant(_small(mask="polar")),
     "dcunet, no compression": Variant(_small(compression=1.0)),
     # No spectrogram at all.
@@ -62,16 +77,16 @@ def ablation(
     """Train each variant on both changes and score it on validation clips.
 
     Test clips have no part in it, since it is by this table that a network is chosen. Rows go to
-    "<notebook>:ablation".
+    "<notebook>:ablation", and so does how far each variant is from the first, clip by clip.
 
     Returns:
-        Lines of a table: name, parameters, seconds of training, and the means of the
-        experiment's measures, the noisy clips first.
+        Lines of a table: name, parameters, seconds of training, the means of the experiment's
+        measures, and the difference from the first in wSDR; the noisy clips come first.
     """
-    damage, lines = Corruption(), []
+    damage, lines, first = Corruption(), [], next(iter(variants))
     experiment = f"{lab.run.name}:ablation"
     for name, variant in variants.items():
-        learner = replace(lab, crop=lab.crop * variant.longer, batch=lab.batch // variant.longer)
+        learner = replace(lab, crop=lab.crop * variant.longer, batch=max(1, lab.batch // variant.longer))
         key = "ablation_" + "_".join(name.replace(",", "").split())
         model = learner.train(
             learner.seeded(variant.make), damage, schedule, key, loss=variant.loss
@@ -83,13 +98,31 @@ def ablation(
             for metric in lab.metrics
         ]
         if not lines:
-            lines.append(["noisy", None, None, *(row["noisy"] for row in rows)])
+            lines.append(["noisy", None, None, *(row["noisy"] for row in rows), None])
         seconds = lab.run.row(
             condition="training", model=name, split="train", metric="seconds",
             experiment=experiment, denoised=lab.histories[key][-1]["seconds"],
         )  # fmt: skip
         count = sum(each.numel() for each in model.parameters())
+        far = None
+        if name != first:
+            pair = ((experiment, name), (experiment, first))
+            row = lab.run.compare(*pair, condition="both", split="valid", experiment=experiment)
+            low, high = (number(each, 4) for each in row["ci95"] or (None, None))
+            far = f"{number(row['mean'], 4)} [{low}, {high}]"
         lines.append(
-            [name, count, f"{seconds['denoised']:.0f}", *(row["denoised"] for row in rows)]
+            [name, count, f"{seconds['denoised']:.0f}", *(row["denoised"] for row in rows), far]
         )
     return lines
+
+
+def sorted_out(differences: list[dict]) -> str:
+    """Verdict clauses of the lines that :meth:`Run.compare` gave: which are worse than the first,
+    which better, and of which neither is shown by these clips."""
+    found = {"worse": [], "better": [], "no difference is shown": []}
+    for row in sorted(differences, key=lambda row: -row["mean"]):
+        low, high = row["ci95"] or (-1.0, 1.0)
+        side = "worse" if low > 0 else "better" if high < 0 else "no difference is shown"
+        by = "" if side.startswith("no") else f" by {number(abs(row['mean']), 4)}"
+        found[side].append(f"{label(row['a'])}{by}")
+    return "; ".join(f"{side}: {', '.join(names)}" for side, names in found.items() if names)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from denoise_lib.ablation import VARIANTS, Variant, ablation
+from denoise_lib.ablation import VARIANTS, Variant, ablation, sorted_out
 from denoise_lib.experiment import Experiment
 from denoise_lib.losses import si_sdr_loss, wsdr_loss
 from denoise_lib.models import ConvAutoencoder, UNet
@@ -39,6 +39,25 @@ def test_lines_rows_and_crops(tmp_path, speech, monkeypatch):
     assert lines[1][1] == count and lines[1][3] == row["denoised"]
     assert lines[0][3] == row["noisy"] < -0.5
     assert {each["split"] for each in lab.run.rows} == {"valid", "train"}
+    (far,) = lab.run.differences
+    assert (far["a"], far["b"], far["split"]) == ("one, longer", "one", "valid")
+    assert far["mean"] == pytest.approx(lines[2][3] - lines[1][3])
+    assert lines[1][-1] is lines[0][-1] is None and lines[2][-1].endswith("]")
+
+
+def test_lines_are_sorted_out_by_what_the_clips_show():
+    def far(name, mean, *ci95):
+        return {"a": name, "mean": mean, "ci95": list(ci95) or None}
+
+    lines = [
+        far("unet, small", 0.002, 0.001, 0.003), far("dcunet", 0.07, 0.06, 0.08),
+        far("unet, same", 0.001, -0.001, 0.002), far("unet, long", -0.004, -0.005, -0.003),
+        far("unet, one clip", 0.5),
+    ]  # fmt: skip
+    assert sorted_out(lines) == (
+        "worse: DCUnet by 0.0700, U-Net, small by 0.0020; better: U-Net, long by 0.0040; "
+        "no difference is shown: U-Net, one clip, U-Net, same"
+    )
 
 
 @pytest.mark.parametrize("name", VARIANTS)
