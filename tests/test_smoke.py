@@ -166,6 +166,10 @@ def test_page_in_a_browser(built, browser):
         assert "smoke" in text and "mean nothing" in text
         for name in NOTEBOOKS:
             assert page.locator(f'[id="{name}"]').count() == 1
+        names = page.locator(".glance thead .whole")
+        assert set(names.all_inner_texts()) == {"U-Net"}
+        rows = names.evaluate_all("all => all.map(each => each.getClientRects().length)")
+        assert set(rows) == {1}, "a name of a network goes over two lines"
 
 
 # From here on the tests build on each other's state, in this order.
