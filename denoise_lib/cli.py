@@ -100,17 +100,26 @@ def train(
     noise: Noise = "default",
     snr: Snr = 0.75,
     steps: Annotated[int, typer.Option(help="optimiser steps", min=1)] = 600,
-    learning_rate: Annotated[float, typer.Option(help="peak of the cosine")] = 2e-3,
+    learning_rate: Annotated[float, typer.Option(help="peak of the cosine", min=0)] = 2e-3,
     batch: Annotated[int, typer.Option(help="crops in a batch", min=1)] = 8,
-    crop: Annotated[float, typer.Option(help="seconds of a crop")] = 1.0,
+    crop: Annotated[float, typer.Option(help="seconds of a crop", min=0.1)] = 1.0,
     seed: Annotated[int, typer.Option(help="of weights, crops and damage")] = 0,
     start: Annotated[str | None, typer.Option(help="checkpoint to start from")] = None,
-    precision: Annotated[str, typer.Option(help="Lightning Fabric's name of it")] = "32-true",
+    precision: Annotated[
+        str, typer.Option(help="32-true, bf16-mixed, or auto: bf16 where that is fast")
+    ] = "32-true",
     workers: Annotated[int, typer.Option(help="processes that read clips ahead", min=0)] = 0,
     vary: Annotated[bool, typer.Option(help="vary colour, room and level of the speech")] = False,
+    vary_share: Annotated[
+        float | None,
+        typer.Option(help="share of the clips that --vary changes; 0.25 if left out", min=0, max=1),
+    ] = None,
     validate: Annotated[
         str | None, typer.Option(help="condition that chooses the best weights, if another one")
     ] = None,
+    fixed_norms: Annotated[
+        bool, typer.Option(help="keep the batch norms' statistics of --start: for mixed conditions")
+    ] = False,
 ):
     """Train a network; an interrupted training goes on when it is started again."""
     from .commands import train_model
@@ -120,20 +129,31 @@ def train(
         out, model=model, preset=preset, condition=condition, speech=speech, noise=noise, snr_db=snr,
         schedule=Schedule(steps, learning_rate, validate_every=max(100, steps // 40)),
         batch=batch, crop=crop, seed=seed, start=start,
-        precision=precision, workers=workers, vary=vary, validate=validate,
+        precision=precision, workers=workers, vary=vary, vary_share=vary_share,
+        validate=validate, fixed_norms=fixed_norms,
     )
 
 
 @command
 def evaluate(
     model: Annotated[str, typer.Argument(help=DENOISER)],
-    condition: Condition = "both",
+    condition: Annotated[
+        str,
+        typer.Option(
+            help="as for train, or a condition of the table \"Away from home\", such as \"in a room\""
+        ),
+    ] = "both",
     split: Annotated[str, typer.Option(help="test, unseen_voice or valid")] = "test",
     speech: Speech = "default",
     noise: Noise = "default",
     snr: Snr = 0.75,
     seed: Annotated[int, typer.Option(help="fixes each clip's damage")] = 0,
-    longest: Annotated[float, typer.Option(help="seconds of each clip to score; 0: all")] = 10.0,
+    longest: Annotated[
+        float, typer.Option(help="seconds of each clip to score; 0: all", min=0)
+    ] = 10.0,
+    clips: Annotated[
+        int, typer.Option(help="at most this many clips, those that the report takes; 0: all", min=0)
+    ] = 0,
     table: Annotated[Path | None, typer.Option(help="CSV file for the scores of each clip")] = None,
     metrics: Annotated[
         str, typer.Option(help="of wsdr, snr, si_sdr, lsd, pesq, stoi, dnsmos, with commas; or all")
@@ -144,7 +164,7 @@ def evaluate(
 
     evaluate_model(
         model, condition=condition, split=split, speech=speech, noise=noise, snr_db=snr, seed=seed,
-        longest=longest, table=table, metrics=chosen_metrics(metrics),
+        longest=longest, table=table, metrics=chosen_metrics(metrics), most=clips,
     )
 
 

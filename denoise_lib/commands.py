@@ -2,15 +2,16 @@
 
 import csv
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from . import audio
-from .baselines import BASELINES
-from .batches import CleanCrops, Damage, fixed_batch
+from .baselines import BASELINES, Gain
+from .batches import CleanCrops, Damage, fixed_batch, spread
 from .checkpoints import load_pretrained, model_name, read_record
-from .corpora import open_noise, open_speech
+from .corpora import Corpus, open_noise, open_speech
 from .corruption import CONDITIONS, Corruption
 from .errors import UserError
 from .files import atomic
@@ -24,10 +25,16 @@ from .mixing import StreetMix
 from .models import BY_NAME
 from .results import interval
 from .training import Schedule, train
+from .travel import CONDITIONS as AWAY
+from .travel import ChangedCorpus
 from .variety import OneOf, VariedCorruption, VariedStreet, vary_speech
 
 STREET, VARIED, VARIED_STREET = "street", "varied", "varied_street"
 WRITABLE = (".wav", ".flac")
+
+
+class UnknownCondition(UserError):
+    """No condition of a training has this name."""
 
 
 def enhance_file(source: Path, target: Path, model: str, chunk_seconds: float = 10.0) -> None:
@@ -53,7 +60,14 @@ def denoiser(name: str) -> torch.nn.Module:
     Raises:
         UserError: There is no such name or file.
     """
-    return BASELINES[name]() if name in BASELINES else load_pretrained(name)
+    if name in BASELINES:
+        return BASELINES[name]()
+    try:
+        return load_pretrained(name)
+    except UserError as error:
+        if name.endswith(".safetensors"):
+            raise
+        raise UserError(f"{error}; or a baseline: {', '.join(BASELINES)}") from None
 
 
 def damage_for(condition: str, split: str, noise: str, snr_db: float) -> Damage:
@@ -76,7 +90,7 @@ def damage_for(condition: str, split: str, noise: str, snr_db: float) -> Damage:
         return VariedCorruption()
     if condition not in (STREET, VARIED_STREET):
         known = ", ".join((*CONDITIONS, STREET, VARIED, VARIED_STREET))
-        raise UserError(f"no condition {condition!r}: use {known}")
+        raise UnknownCondition(f"no condition {condition!r}: use {known}")
     recordings = open_noise(noise)
     own = recordings.split("test" if split == "unseen_voice" else split)
     if not own:
@@ -102,23 +116,33 @@ def train_model(
     precision: str,
     workers: int,
     vary: bool = False,
+    vary_share: float | None = None,
     validate: str | None = None,
+    fixed_norms: bool = False,
 ) -> None:
     """Train one network and write its best weights to ``out`` (*.safetensors).
 
     Args:
+        vary: Change the colour, bandwidth, room and level of some clips.
+        vary_share: How many of them, in [0, 1]; a quarter when left out.
         validate: Condition of the validation clips, which choose the best weights; the training's
             own when left out.
+        fixed_norms: See :func:`denoise_lib.training.train`; needs ``start``.
 
     Raises:
         UserError: An unknown name, or nothing to train on.
     """
     if out.suffix != ".safetensors":
         raise UserError(f"{out}: name the checkpoint .safetensors")
+    if fixed_norms and not start:
+        raise UserError("--fixed-norms keeps the statistics of a trained network: name it by --start")
+    if vary_share is not None and not vary:
+        raise UserError("--vary-share says how much --vary changes: give --vary, too")
     torch.manual_seed(seed)
     network = _started(start, model, preset) if start else _new_network(model or "dcunet", preset)
     corpus = open_speech(speech)
     clips = {split: corpus.split(split) for split in ("train", "valid")}
+    variety = partial(vary_speech, **({} if vary_share is None else {"share": vary_share}))
     for split, found in clips.items():
         if not found:
             raise UserError(f"{speech}: no clip falls into the split {split!r}; use more clips")
@@ -127,7 +151,7 @@ def train_model(
         network,
         CleanCrops(
             corpus, clips["train"], batch=batch, seconds=crop, seed=seed, steps=schedule.steps,
-            vary=vary_speech if vary else None,
+            vary=variety if vary else None,
         ),
         damage_for(condition, "train", noise, snr_db),
         fixed_batch(
@@ -142,6 +166,7 @@ def train_model(
         label=condition,
         precision=precision,
         workers=workers,
+        fixed_norms=fixed_norms,
     )  # fmt: skip
     record = read_record(out)
     print(f"{out}: step {record['step']} of {schedule.steps}, validation wSDR {record['valid']:.4f}")
@@ -151,7 +176,7 @@ def _started(start: str, model: str | None, preset: str | None) -> torch.nn.Modu
     """A trained network; with a preset, a wider one that computes the same."""
     network = load_pretrained(start)
     if model not in (None, name := model_name(network)):
-        raise UserError(f"{start} is a {name}, no {model}: leave out --model, or --start")
+        raise UserError(f"{start} is a {name}, not a {model}: leave out --model, or --start")
     if preset is None:
         return network
     if name != "unet":
@@ -185,28 +210,32 @@ def evaluate_model(
     longest: float,
     table: Path | None,
     metrics: tuple[str, ...] = METRICS,
+    most: int = 0,
 ) -> None:
     """Score a checkpoint or a baseline on one split and print the means with their 95 % intervals.
 
     Beside the network's output stand the noisy clips and the clean ones scored against themselves.
 
     Args:
+        model: Also "gain", the control that changes nothing but the level.
+        condition: Also a condition away from home (:mod:`denoise_lib.travel`), by its name.
         table: CSV file for the scores of each clip.
         metrics: Measures to take, see :func:`chosen_metrics`.
+        most: At most this many clips, those that the report takes; all of them when 0.
 
     Raises:
         UserError: An unknown name, or a split without clips.
     """
-    network = denoiser(model)
-    corpus = open_speech(speech)
+    network = Gain() if model == Gain.name else denoiser(model)
+    corpus, heard, damage = _setting(condition, split, speech, noise, snr_db)
     try:
-        clips = corpus.split(split)
+        clips = spread(corpus.split(split), most)
     except ValueError as error:
         raise UserError(error) from None
     if not clips:
-        raise UserError(f"{speech}: no clip in the split {split!r}")
+        raise UserError(f"{corpus.name}: no clip in the split {split!r}")
     scores = evaluate(
-        network, corpus, clips, damage_for(condition, split, noise, snr_db),
+        network, heard, clips, damage,
         seed=seed, longest=longest or None, device=_device(), metrics=metrics, reference=True,
     )  # fmt: skip
     if table:
@@ -224,6 +253,21 @@ def evaluate_model(
             name = heading(metric) if side == "noisy" else ""
             values = [each[side][metric] for each in scored]
             print(f"{name:8} {side:8} {_summary(metric, values, reasons)}")
+
+
+def _setting(
+    condition: str, split: str, speech: str, noise: str, snr_db: float
+) -> tuple[Corpus, Corpus | ChangedCorpus, Damage]:
+    """Where the clips are listed, where they are heard, and their damage."""
+    away = AWAY.get(condition)
+    if not away:
+        corpus = open_speech(speech)
+        try:
+            return corpus, corpus, damage_for(condition, split, noise, snr_db)
+        except UnknownCondition as error:
+            raise UserError(f"{error}; or away from home: {'; '.join(AWAY)}") from None
+    corpus = away.speech() if away.speech else open_speech(speech)
+    return corpus, ChangedCorpus(corpus, away.change) if away.change else corpus, away.damage
 
 
 def _summary(metric: str, values: list[float], reasons: list[dict]) -> str:

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,8 +20,10 @@ from denoise_lib.checkpoints import load_model, model_name, read_record, save_mo
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, read_json, write_json
 from denoise_lib.losses import wsdr, wsdr_loss
+from denoise_lib.models.complex_layers import ComplexBatchNorm2d
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # (estimate, clean, noisy) -> scalar
+NORMS = (torch.nn.modules.batchnorm._BatchNorm, ComplexBatchNorm2d)
 MOST_BROKEN_STEPS = 10  # steps in a row with a loss or gradient that is not finite
 
 
@@ -63,6 +66,7 @@ def train(
     label: str = "",
     precision: str = "32-true",
     workers: int = 0,
+    fixed_norms: bool = False,
 ) -> tuple[torch.nn.Module, list[dict]]:
     """Train a model and keep its best weights.
 
@@ -82,6 +86,9 @@ def train(
         precision: Lightning Fabric's name of it, such as "bf16-mixed" on a GPU, or "auto", see
             :func:`fastest_precision`.
         workers: Processes that read clips ahead.
+        fixed_norms: Batch norms keep the statistics that they come with, as in a test. On a mixture
+            of damages those of a small batch tell which ones it holds; a network that has learned to
+            rely on that is left without it in a test.
 
     Returns:
         The model with its best weights, in evaluation mode, and the history: one dict per
@@ -92,11 +99,14 @@ def train(
         UserError: The loss is not finite for several steps in a row.
     """
     precision = fastest_precision() if precision == "auto" else precision
-    plan = _plan(model, crops, damage, schedule, loss, margin, precision)
+    plan = _plan(model, crops, damage, schedule, loss, margin, precision, fixed_norms)
     if finished := _finished(checkpoint, plan):
         print(f"{label}: read back the finished training in {checkpoint.name}")
         return finished
-    fabric = Fabric(accelerator="auto", devices="auto", precision=precision)
+    try:
+        fabric = Fabric(accelerator="auto", devices="auto", precision=precision)
+    except ValueError as error:
+        raise UserError(f"precision {precision!r} cannot be used: {str(error).splitlines()[0]}") from None
     fabric.launch()
     optimizer = torch.optim.AdamW(
         model.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay
@@ -108,7 +118,7 @@ def train(
     batches = damaged_batches(
         crops, damage, first_step=log.step, device=fabric.device, workers=workers
     )
-    network.train()
+    _learn(network, fixed_norms)
     for noisy_crops, clean_crops in batches:
         for group in optimizer.param_groups:
             group["lr"] = schedule.learning_rate * schedule.factor(log.step)
@@ -119,6 +129,7 @@ def train(
         if log.step % schedule.validate_every and log.step != schedule.steps:
             continue
         better = log.validated(validate(model, noisy, clean), optimizer.param_groups[0]["lr"])
+        _learn(network, fixed_norms)
         if fabric.is_global_zero:
             if better:
                 save_model(checkpoint, model, plan=plan, finished=False, **log.last())
@@ -145,6 +156,14 @@ def fastest_precision() -> str:
         has = getattr(torch.cpu, "get_capabilities", dict)()
         native = has.get("avx512_bf16") or has.get("amx_bf16")
     return "bf16-mixed" if native else "32-true"
+
+
+def _learn(network: torch.nn.Module, fixed_norms: bool) -> None:
+    """Training mode, but for batch norms that are to keep their statistics."""
+    network.train()
+    for module in network.modules():
+        if fixed_norms and isinstance(module, NORMS):
+            module.eval()
 
 
 def _step(fabric, network, optimizer, loss, noisy, clean, margin, schedule) -> float | None:
@@ -175,7 +194,7 @@ def validate(model: torch.nn.Module, noisy: Tensor, clean: Tensor, at_once: int 
     return float(torch.cat(scores).mean())
 
 
-def _plan(model, crops, damage, schedule, loss, margin, precision) -> dict:
+def _plan(model, crops, damage, schedule, loss, margin, precision, fixed_norms) -> dict:
     """Everything that fixes the result, as plain values."""
     plan = {
         "model": model_name(model),
@@ -186,14 +205,23 @@ def _plan(model, crops, damage, schedule, loss, margin, precision) -> dict:
         "batch": crops.batch,
         "samples": crops.samples,
         "seed": crops.seed,
-        "vary": getattr(crops.vary, "__name__", None),
+        "vary": _named(crops.vary),
         "damage": [type(damage).__name__, getattr(damage, "parameters", {})],
         "loss": loss.__name__,
         "margin": margin,
         "schedule": asdict(schedule),
         "precision": precision,
+        "fixed_norms": fixed_norms,
     }
     return json.loads(json.dumps(plan))  # as it will come back from the file
+
+
+def _named(function) -> str | list | None:
+    """A function as a plain value; of a ``functools.partial`` what it was given stands beside."""
+    if isinstance(function, partial):
+        name = _named(function.func)
+        return [name, function.keywords] if function.keywords else name
+    return getattr(function, "__name__", None)
 
 
 def _digest(model: torch.nn.Module) -> str:

@@ -133,11 +133,12 @@ def test_a_mixture_of_conditions_arrives(capsys, monkeypatch, vary):
     monkeypatch.setattr(commands, "train_model", lambda out, **rest: called.update(rest, out=out))
     mixture = "both,zero,raise,street,varied"
     options = ["--model", "unet", "--condition", mixture, "--steps", "7500"]
-    options += ["--precision", "bf16-mixed", *["--vary"] * vary]
+    options += ["--precision", "bf16-mixed", *["--vary", "--vary-share", "0.5"] * vary]
     status, _, err = run(capsys, "train", "unet.safetensors", *options)
     assert (status, err) == (0, "")
     assert called["out"] == Path("unet.safetensors")
     assert (called["model"], called["condition"], called["vary"]) == ("unet", mixture, vary)
+    assert called["vary_share"] == (0.5 if vary else None)
     assert (called["schedule"].steps, called["seed"]) == (7500, 0)
     assert called["precision"] == "bf16-mixed"
 

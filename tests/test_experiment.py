@@ -17,7 +17,7 @@ from small_corpus import small_corpus
 from denoise_lib import RATE, Corruption, StreetMix, commands, experiment, wsdr
 from denoise_lib.audio import to_level
 from denoise_lib.baselines import BASELINES, LogMMSE
-from denoise_lib.batches import fixed_clip
+from denoise_lib.batches import fixed_clip, spread
 from denoise_lib.checkpoints import load_pretrained, read_record, save_model
 from denoise_lib.corruption import clip_generator
 from denoise_lib.errors import UserError
@@ -33,7 +33,7 @@ from denoise_lib.inversion import find
 from denoise_lib.models import ConvAutoencoder, UNet
 from denoise_lib.results import Run
 from denoise_lib.training import Schedule, _digest
-from denoise_lib.travel import ChangedCorpus
+from denoise_lib.travel import ChangedCorpus, room
 from denoise_lib.variety import VariedCorruption, VariedStreet
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -298,6 +298,57 @@ def test_a_baseline_is_used_by_its_name(tmp_path, monkeypatch, capsys):
     assert "log_mmse, raise, test, 3 clips" in capsys.readouterr().out
 
 
+def test_evaluate_takes_conditions_away_from_home_and_few_clips(tmp_path, monkeypatch, capsys):
+    corpus = small_corpus()
+    monkeypatch.setattr(commands, "open_speech", lambda source: corpus)
+    commands.evaluate_model(
+        "gain", condition="in a room", split="valid", speech="x", noise="x", snr_db=0, seed=3,
+        longest=1.0, table=tmp_path / "clips.csv", metrics=("wsdr",), most=2,
+    )  # fmt: skip
+    assert "gain, in a room, valid, 2 clips" in capsys.readouterr().out
+    with open(tmp_path / "clips.csv", encoding="utf-8") as file:
+        found = {each["clip"]: each for each in csv.DictReader(file)}
+    clips = spread(corpus.split("valid"), 2)
+    assert set(found) == {clip.name for clip in clips}
+    for clip in clips:
+        noisy, clean = fixed_clip(ChangedCorpus(corpus, room), clip, Corruption(), 3, 1.0)
+        for side, estimate in (("noisy", noisy), ("denoised", noisy / 2)):
+            assert float(found[clip.name][side]) == pytest.approx(
+                float(wsdr(estimate, clean, noisy)), abs=1e-5
+            )
+
+
+@pytest.mark.parametrize(
+    ("model", "experiment", "condition"),
+    [
+        ("germain", "08_shipped:compared", "both"),
+        ("log_mmse", "08_shipped:compared", "street"),
+        ("unet", "08_shipped:away", "in a room"),
+        ("unet-varied", "08_shipped:away", "frames of 60 ms, Hann"),
+        ("unet", "08_shipped:away", "read, another studio"),
+    ],
+)
+def test_evaluate_reproduces_the_published_tables(tmp_path, capsys, model, experiment, condition):
+    published = json.loads((ROOT / "docs" / "results.json").read_text(encoding="utf-8"))
+    (row,) = [
+        row for row in published["results"]
+        if (row["experiment"], row["condition"], row["model"], row["split"], row["metric"])
+        == (experiment, condition, model, "test", "wsdr")
+    ]  # fmt: skip
+    parameters = published["provenance"]["parameters"]["08_shipped"]
+    commands.evaluate_model(
+        model, condition=condition, split="test", speech="default", noise="default",
+        snr_db=parameters["snr_db"], seed=parameters["seed"], longest=parameters["longest"],
+        table=tmp_path / "clips.csv", metrics=("wsdr",), most=row["n"],
+    )  # fmt: skip
+    with open(tmp_path / "clips.csv", encoding="utf-8") as file:
+        scores = list(csv.DictReader(file))
+    assert len(scores) == row["n"]
+    for side in ("noisy", "denoised"):
+        mean = np.mean([float(each[side]) for each in scores])
+        assert mean == pytest.approx(row[side], abs=1e-3), side  # other processors round otherwise
+
+
 @pytest.mark.parametrize(
     ("source", "target", "says"),
     [("missing.wav", "out.wav", "missing.wav"), ("in.wav", "out.mp3", "out.mp3"), ("text.wav", "out.wav", "text.wav")],
@@ -341,6 +392,11 @@ def test_train_and_evaluate_commands_on_a_folder(tmp_path, monkeypatch, capsys):
         (("train", "x.safetensors", "--model", "segan"), "'segan'"),
         (("train", "x.safetensors", "--condition", "both,snow"), "'snow'"),
         (("train", "x.safetensors", "--preset", "huge"), "'huge'"),
+        (("train", "x.safetensors", "--fixed-norms"), "--start"),
+        (("train", "x.safetensors", "--vary-share", "0.5"), "--vary, too"),
+        (("train", "x.safetensors", "--precision", "64-half"), "'64-half'"),
+        (("evaluate", "nosuch"), "neighbourhood"),
+        (("evaluate", "unet", "--condition", "in a roomm"), "in a room;"),
         (("evaluate", "dcunet-mars"), "'dcunet-mars'"),
     ],
 )
@@ -380,7 +436,8 @@ def test_mixed_conditions_of_the_command_line(monkeypatch):
             commands.damage_for(wrong, "train", "x", 0)
 
 
-def test_train_command_with_varied_damage_and_speech(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("share", [None, 0.5])
+def test_train_command_with_varied_damage_and_speech(tmp_path, monkeypatch, capsys, share):
     monkeypatch.setattr(commands, "open_speech", lambda source: small_corpus())
     asked, damage_for = [], commands.damage_for
     monkeypatch.setattr(
@@ -390,12 +447,13 @@ def test_train_command_with_varied_damage_and_speech(tmp_path, monkeypatch, caps
     commands.train_model(
         out, model="unet", preset="tiny", condition="both,varied", speech="x", noise="x", snr_db=0,
         schedule=Schedule(2), batch=2, crop=0.3, seed=0, start=None, precision="32-true", workers=0,
-        vary=True, validate="both",
+        vary=True, vary_share=share, validate="both",
     )  # fmt: skip
     assert ("both,varied", "train") in asked
     assert [each for each in asked if each[1] == "valid"] == [("both", "valid")]
     assert "both,varied: step 2/2" in capsys.readouterr().out
     plan = read_record(out)["plan"]
-    assert plan["vary"] == "vary_speech" and plan["damage"][0] == "OneOf"
+    assert plan["vary"] == ("vary_speech" if share is None else ["vary_speech", {"share": share}])
+    assert plan["damage"][0] == "OneOf"
     assert [name for name, _ in plan["damage"][1]["damages"]] == ["Corruption", "VariedCorruption"]
     assert load_pretrained(str(out)).config == UNet.from_preset("tiny").config

@@ -90,7 +90,7 @@ def test_what_cannot_be_widened(wider, message):
 @pytest.mark.parametrize(
     ("start", "model", "preset", "message"),
     [
-        ("unet", "dcunet", None, "unet is a unet, no dcunet: leave out --model"),
+        ("unet", "dcunet", None, "unet is a unet, not a dcunet: leave out --model"),
         ("dcunet-stft", None, "20", "only a unet can start a larger one"),
         ("unet-both", None, "tiny", "unet-both cannot start a unet of preset tiny"),
         ("unet-both", None, "huge", "no preset 'huge'"),

@@ -192,8 +192,11 @@ def test_the_commands_in_the_note_are_those_that_made_the_networks(monkeypatch):
         plan = read_record(ROOT / taken["out"])["plan"]
         assert plan["model"] == ("unet" if taken["start"] else taken["model"])
         assert plan["seed"] == taken["seed"] == 0
-        assert plan["vary"] == ("vary_speech" if taken["vary"] else None)
+        share = taken["vary_share"]
+        varied = "vary_speech" if share is None else ["vary_speech", {"share": share}]
+        assert plan["vary"] == (varied if taken["vary"] else None)
         assert plan["schedule"] == asdict(taken["schedule"])
+        assert plan.get("fixed_norms", False) == taken["fixed_norms"]
         assert (plan["precision"], plan["batch"]) == (taken["precision"], taken["batch"])
         damages = plan["damage"][1].get("damages", [plan["damage"]])
         assert len(damages) == len(taken["condition"].split(","))

@@ -11,7 +11,7 @@ from denoise_lib.batches import CleanCrops, fixed_batch
 from denoise_lib.checkpoints import load_model, load_pretrained, read_record, save_model
 from denoise_lib.errors import UserError
 from denoise_lib.losses import wsdr_loss
-from denoise_lib.models import BY_NAME, ConvAutoencoder, DCUnet
+from denoise_lib.models import BY_NAME, ConvAutoencoder, DCUnet, UNet
 from denoise_lib.training import Schedule, train, validate
 
 LAYERS = [(4, (5, 3), (2, 2)), (6, (5, 3), (2, 1))]
@@ -150,6 +150,21 @@ def test_validation_leaves_mode_and_buffers_alone():
     validate(model, torch.randn(3, 3000), torch.randn(3, 3000))
     assert model.training
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+@pytest.mark.parametrize("make", [network, lambda: UNet.from_preset("tiny")])
+def test_batch_norms_can_keep_their_statistics(tmp_path, make, fixed):
+    """Over two validations, after which the network is brought back to training."""
+    start = make()
+    statistics = {name: each.clone() for name, each in start.named_buffers()}
+    weights = {name: each.detach().clone() for name, each in start.named_parameters()}
+    _, history = run(tmp_path / "net.safetensors", steps=8, model=start, fixed_norms=fixed)
+    assert len(history) == 2 and read_record(tmp_path / "net.safetensors")["plan"]["fixed_norms"] == fixed
+    same = [torch.equal(each, statistics[name]) for name, each in start.named_buffers()]
+    assert all(same) if fixed else not all(same)
+    changed = [not torch.equal(each, weights[name]) for name, each in start.named_parameters()]
+    assert all(changed)
 
 
 @pytest.mark.parametrize("name", BY_NAME)
