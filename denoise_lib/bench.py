@@ -15,7 +15,7 @@ from .inference import process
 from .losses import wsdr_loss
 from .metrics import ALL_METRICS, score
 from .mixing import StreetMix
-from .models import ConvAutoencoder, DCUnet, DenoisingWaveNet
+from .models import ConvAutoencoder, DCUnet, DenoisingWaveNet, UNet
 
 BATCH, SECONDS = 8, 1.0
 
@@ -69,6 +69,7 @@ def main():
         "wavenet, light": DenoisingWaveNet.from_preset("light"),
         "dcunet, small": DCUnet.from_preset("small"),
         "dcunet, 10": DCUnet.from_preset("10"),
+        "unet": UNet(),
     }
     work = {
         "STFT and inverse": (lambda: damage.istft(damage.stft(waveforms), one.numel()), audio),
