@@ -240,7 +240,7 @@ def evaluate_model(
     )  # fmt: skip
     if table:
         _write_csv(table, scores)
-    print(f"{model}, {condition}, {split}, {len(clips)} clips")
+    print(f"{model}, {condition}, {split}, {len(clips)} clip{'s' * (len(clips) != 1)}")
     for metric in metrics:
         # Noisy and denoised over the same clips, so that their means can be compared.
         both = [

@@ -55,14 +55,14 @@ def _check(model: UNet, wider: UNet) -> None:
     shapes = [[layer[1:] for layer in table] for table in tables]
     if fixed[0] != fixed[1] or shapes[0] != shapes[1]:
         raise ValueError(
-            "widened: the networks must differ in widths alone (layers' channels, fine_channels)"
+            "the networks must differ in widths alone (layers' channels, fine_channels)"
         )
     before, after = (
         [each.config["fine_channels"], *(layer[0] for layer in table)]
         for each, table in zip((model, wider), tables, strict=True)
     )
     if any(new < old for old, new in zip(before, after, strict=True)):
-        raise ValueError(f"widened: widths of at least {before} are needed, got {after}")
+        raise ValueError(f"widths of at least {before} are needed, got {after}")
 
 
 def _copies(model: UNet, wider: UNet) -> dict:
