@@ -93,7 +93,7 @@ def train(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="size, such as small or 20; with --start, a size to widen a unet to"),
+        typer.Option(help="size, such as small or 20; with --start, what a unet is enlarged to: large or fine"),
     ] = None,
     condition: Condition = "both",
     speech: Speech = "default",

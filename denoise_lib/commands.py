@@ -15,7 +15,7 @@ from .corpora import Corpus, open_noise, open_speech
 from .corruption import CONDITIONS, Corruption
 from .errors import UserError
 from .files import atomic
-from .growth import widened
+from .growth import grown
 from .inference import enhance
 from .labels import heading
 from .labels import score as written
@@ -173,7 +173,7 @@ def train_model(
 
 
 def _started(start: str, model: str | None, preset: str | None) -> torch.nn.Module:
-    """A trained network; with a preset, a wider one that computes the same."""
+    """A trained network; with a preset, a larger one that goes on from it."""
     network = load_pretrained(start)
     if model not in (None, name := model_name(network)):
         raise UserError(f"{start} is a {name}, not a {model}: leave out --model, or --start")
@@ -182,7 +182,7 @@ def _started(start: str, model: str | None, preset: str | None) -> torch.nn.Modu
     if name != "unet":
         raise UserError(f"only a unet can start a larger one, {start} is a {name}: leave out --preset")
     try:
-        return widened(network, _new_network(name, preset))
+        return grown(network, _new_network(name, preset))
     except ValueError as error:
         raise UserError(f"{start} cannot start a unet of preset {preset}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""A trained U-Net made wider without changing what it computes, to be trained on from there."""
+"""A trained U-Net made larger, to be trained on from there."""
 
 from __future__ import annotations
 
@@ -41,6 +41,32 @@ def widened(model: UNet, wider: UNet) -> UNet:
         new[name].copy_(tensor)
     wider.load_state_dict(new)
     return wider.train(model.training)
+
+
+def grown(model: UNet, larger: UNet) -> UNet:
+    """Give a larger U-Net the weights of a trained one: wider, or fine further up, or both.
+
+    Where only widths differ, both compute the same (:func:`widened`). A fine branch that reaches
+    further up applies there what it has learned below, for training to adapt.
+
+    Args:
+        model: The trained network.
+        larger: Of the same shape but for widths and ``fine_bins``; overwritten.
+
+    Returns:
+        ``larger``.
+
+    Raises:
+        ValueError: ``larger`` differs in more, or is smaller somewhere.
+    """
+    bins, reached = (each.config["fine_bins"] for each in (model, larger))
+    if reached < bins:
+        raise ValueError(f"at least {bins} fine_bins are needed, got {reached}")
+    if reached == bins:
+        return widened(model, larger)
+    wider = widened(model, UNet(**larger.config | {"fine_bins": bins}))
+    larger.load_state_dict(wider.state_dict())
+    return larger.train(model.training)
 
 
 def _layers(model: UNet) -> list[tuple]:

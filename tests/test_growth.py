@@ -1,4 +1,5 @@
-"""A wider U-Net with a trained one's weights computes the same, and its copies part."""
+"""A wider U-Net with a trained one's weights computes the same, and its copies part; a finer one
+computes the same away from what is new."""
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from denoise_lib import load_pretrained
 from denoise_lib.commands import _started
 from denoise_lib.errors import UserError
-from denoise_lib.growth import widened
+from denoise_lib.growth import grown, widened
 from denoise_lib.losses import wsdr_loss
 from denoise_lib.models import UNet
 
@@ -87,6 +88,40 @@ def test_what_cannot_be_widened(wider, message):
         widened(trained(), wider)
 
 
+def test_a_finer_one_computes_the_same_where_nothing_is_new():
+    """Six bins below the old edge, farther than two 3x3 convolutions and their input see."""
+    torch.manual_seed(0)
+    model = trained()
+    bins = model.config["fine_bins"]
+    finer = grown(model, UNet(**model.config | {"fine_bins": 4 * bins}))
+    assert not finer.training and finer.config["fine_bins"] == 4 * bins
+    spectrum = torch.complex(*torch.randn(2, 1, 321, 40))
+    with torch.inference_mode():
+        before, after = model.estimate(spectrum), finer.estimate(spectrum)
+    same = bins - 6
+    change = (after - before).abs() / before.abs().mean()
+    assert change[:, :same].max() < 1e-4 and change[:, 4 * bins :].max() < 1e-4
+    assert change[:, bins : 4 * bins].mean() > 1e-2
+
+
+def test_wider_and_finer_at_once():
+    torch.manual_seed(0)
+    model = trained()
+    size = {"fine_bins": 32, "fine_channels": 8}
+    larger = grown(model, UNet(**model.config | size))
+    finer = grown(model, UNet(**model.config | {"fine_bins": 32}))
+    x = torch.randn(2, 3000)
+    with torch.inference_mode():
+        expected = finer(x)
+        assert (larger(x) - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+def test_a_branch_that_reaches_less_far_up_is_refused():
+    model = trained()
+    with pytest.raises(ValueError, match="at least 16 fine_bins are needed, got 14"):
+        grown(model, UNet(**model.config | {"fine_bins": 14}))
+
+
 @pytest.mark.parametrize(
     ("start", "model", "preset", "message"),
     [
@@ -102,6 +137,7 @@ def test_a_start_that_does_not_fit_is_refused(start, model, preset, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_start_as_it_is_and_made_wider():
+def test_a_start_as_it_is_and_made_larger():
     assert _started("unet-both", "unet", None).config == load_pretrained("unet-both").config
-    assert _started("unet-both", None, "large").config == UNet.from_preset("large").config
+    for preset in ("large", "fine"):
+        assert _started("unet-both", None, preset).config == UNet.from_preset(preset).config

@@ -72,6 +72,7 @@ class UNet(nn.Module):
     PRESETS = {
         "small": {},
         "large": {"layers": "large", "fine_channels": 96},
+        "fine": {"fine_bins": 318},
         "tiny": {"layers": "tiny", "fine_channels": 4, "fine_blocks": 1},
     }
 
