@@ -155,7 +155,7 @@ def test_published_sounds_and_networks_are_there():
     for name in examples.SOUNDS:
         assert len(load(ROOT / "audio" / f"{name}.flac", quiet=True)) > 16000
     assert (ROOT / "audio" / "README.md").exists()
-    kinds = ("both", "large", "zero", "raise", "street", "varied")
+    kinds = ("both", "large", "zero", "raise", "raise-fine", "street", "varied")
     trained = ["germain", "unet", *(f"unet-{each}" for each in kinds)]
     assert pretrained_names() == sorted([*PRETRAINED, *trained])
     for name in pretrained_names():
