@@ -17,8 +17,7 @@ import denoise_lib
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic
 from denoise_lib.models import BY_NAME
-
-PRETRAINED = Path(__file__).parent / "pretrained"
+from denoise_lib.paths import PRETRAINED
 
 
 def model_name(model: torch.nn.Module) -> str:

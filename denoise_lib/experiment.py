@@ -25,6 +25,7 @@ from denoise_lib.labels import label, number, shown_decimals
 from denoise_lib.listening import compare
 from denoise_lib.losses import wsdr, wsdr_loss
 from denoise_lib.metrics import METRICS, evaluate, score
+from denoise_lib.paths import run_folder  # noqa: F401 - for the notebooks
 from denoise_lib.results import Run
 from denoise_lib.training import Loss, Schedule, train
 from denoise_lib.travel import ChangedCorpus
@@ -32,12 +33,6 @@ from denoise_lib.travel import ChangedCorpus
 SPLITS = ("test", "unseen_voice")
 EXAMPLE_SECONDS = (2.5, 4.5)  # lengths of clips that are drawn to be played on the page
 LONGEST_HEARD = 2.5  # s of a clip that a player plays, so that the page stays small
-REPORT = Path(__file__).resolve().parents[1] / "report"
-
-
-def run_folder(notebook: str, profile: str, out: str = "") -> Path:
-    """Folder of a notebook's run: ``out`` if given, else report/build/<profile>/<notebook>."""
-    return Path(out) if out else REPORT / "build" / profile / notebook
 
 
 def needed_run(run: Run, notebook: str) -> Path:

@@ -15,22 +15,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock, Timeout
 
 from . import packages, store, unpack
 from .download import download
 from .errors import UserError
 from .files import sha256
+from .paths import cache_folder
 from .progress import say
 
 CORPORA = {"speech": packages.SPEECH, "street": packages.STREET, "read": packages.READ}
-
-
-def cache_folder():
-    """Where packages and decoded corpora are kept: DENOISE_DATA, else the user's cache folder."""
-    own = os.environ.get("DENOISE_DATA")
-    return Path(own).expanduser() if own else Path(platformdirs.user_cache_dir("denoise_lib"))
 
 
 def fetch():

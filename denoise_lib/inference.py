@@ -10,7 +10,6 @@ from denoise_lib import RATE
 from denoise_lib.audio import as_mono, to_level
 from denoise_lib.checkpoints import load_pretrained
 
-
 NEAR = 640  # samples, 40 ms: a frame of the networks
 
 

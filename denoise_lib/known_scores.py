@@ -2,7 +2,7 @@
 
 Every notebook scores the same damaged clips beside its own networks' output. PESQ, STOI and DNSMOS
 take most of the time of a table, so each of those scores is taken once for each version of what
-takes it and kept beside the corpora (:func:`denoise_lib.fetch.cache_folder`).
+takes it and kept beside the corpora (:func:`denoise_lib.paths.cache_folder`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import joblib
 from torch import Tensor
 
-from denoise_lib.fetch import cache_folder
+from denoise_lib.paths import cache_folder
 
 PACKAGES = ("numpy", "scipy", "torch", "torchmetrics", "pesq", "pystoi", "speechmos", "onnxruntime")
 SOURCES = ("metrics.py", "dnsmos.py", "losses.py")

@@ -16,8 +16,8 @@ from . import chart, glance, labels, listening, packages, provenance, sections, 
 from .errors import UserError
 from .files import atomic, read_json, write_json
 from .parameters import names as notebook_names
+from .paths import ROOT, TEMPLATE, runs_folder
 
-ROOT = Path(__file__).resolve().parents[1]
 BUDGET = 8_000_000  # bytes of a page that can be published
 LISTEN_FOR = {
     "both": "the roughness in loud vowels, the buzz in the pauses, and what each network leaves",
@@ -30,9 +30,7 @@ LISTEN_FOR = {
 def collect(profile, root=ROOT):
     """Everything that results.json of the page holds, as DESIGN has it."""
     root = Path(root)
-    return provenance.collect(
-        root / "report" / "build" / profile, notebook_names(root / "notebooks")
-    )
+    return provenance.collect(runs_folder(profile, root), notebook_names(root / "notebooks"))
 
 
 def build(profile="quick", root=ROOT):
@@ -54,7 +52,7 @@ def build(profile="quick", root=ROOT):
         raise UserError(
             f"no notebook has been run with profile {profile!r}: `make report PROFILE={profile}`"
         )
-    runs = root / "report" / "build" / profile
+    runs = runs_folder(profile, root)
     made = [
         sections.read_section(name, runs, root / "notebooks", _profile_values(root, profile, name))
         for name in notebook_names(root / "notebooks")
@@ -81,7 +79,7 @@ def _profile_values(root, profile, name):
 def render(results, made, player):
     """The page as HTML text, before sounds are stored once."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(sections.TEMPLATE),
+        loader=jinja2.FileSystemLoader(TEMPLATE),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -121,7 +119,7 @@ def render(results, made, player):
 
 
 def _template_files(*names):
-    return "".join((sections.TEMPLATE / name).read_text(encoding="utf-8") for name in names)
+    return "".join((TEMPLATE / name).read_text(encoding="utf-8") for name in names)
 
 
 def results_csv(rows):

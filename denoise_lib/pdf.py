@@ -8,8 +8,8 @@ from pathlib import Path
 
 from .errors import UserError
 from .files import atomic
+from .paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 300  # s
 FLAGS = (

@@ -12,6 +12,12 @@ from pathlib import Path
 
 from .files import read_json
 
+# Networks that a published report leaves behind: name for load_pretrained() -> checkpoint of the runs.
+PRETRAINED = {
+    "dcunet-stft": "04_dcunet/both.safetensors",
+    "dcunet-street": "05_street_noise/street.safetensors",
+}
+
 # Library modules that no number, figure or sound in a notebook depends on: they run the notebooks,
 # set the page around them, or are the listening room, which is not part of the page. Everything
 # else counts; a module is listed here only if certain.
@@ -60,8 +66,6 @@ def library_digest(root):
     Sources count as syntax trees without docstrings: a better comment retrains no network. Shipped
     networks count, but for those that a published report leaves behind.
     """
-    from .publish import PRETRAINED  # only here: publish imports what imports this
-
     digest = hashlib.sha256()
     lock = root / "requirements.lock"
     digest.update(lock.read_bytes() if lock.exists() else b"")

@@ -8,14 +8,10 @@ from . import examples, readme
 from .errors import UserError
 from .files import atomic, read_json
 from .page import BUDGET
-from .runner import ROOT
+from .paths import ROOT, runs_folder
+from .provenance import PRETRAINED
 
 PROFILE = "quick"
-# Name for load_pretrained() -> checkpoint of the runs.
-PRETRAINED = {
-    "dcunet-stft": "04_dcunet/both.safetensors",
-    "dcunet-street": "05_street_noise/street.safetensors",
-}
 
 
 def publish(root=ROOT):
@@ -51,7 +47,7 @@ def publish(root=ROOT):
             "the runs are of different commits: `make clean report` makes them all again"
         )
     text = readme.rewritten((root / "README.md").read_text(encoding="utf-8"), results)
-    build = root / "report" / "build" / PROFILE
+    build = runs_folder(PROFILE, root)
     copies = {root / "docs" / name: root / "report" / name for name in ("index.html", "results.json")}
     for name, source in PRETRAINED.items():
         copies[root / "denoise_lib" / "pretrained" / f"{name}.safetensors"] = build / source

@@ -19,7 +19,7 @@ from .errors import UserError
 from .experiment import Experiment
 from .files import atomic
 from .parameters import cell_parameters, read_notebook
-from .runner import ROOT
+from .paths import ROOT
 from .scene import DRAWN, NONE, STREET, Scene, Setting
 
 FIXED, STREETS = "01_noise_design", "05_street_noise"

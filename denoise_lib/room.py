@@ -20,9 +20,9 @@ from .errors import UserError
 from .labels import CONDITIONS as CONDITION_NAMES
 from .labels import heading, label, score
 from .listening import compare, resource
+from .paths import ROOT
 from .room_controls import DamageControls, ModelControls
 from .room_sound import SoundControls, script
-from .runner import ROOT
 from .scene import NONE, STREET, Scene, Setting
 
 STILL = 0.08  # s that controls must rest before anything is computed

@@ -15,9 +15,8 @@ from .errors import UserError
 from .execution import NotebookFailed, execute, peak_memory, refresh_prose
 from .files import read_json, write_json
 from .parameters import cell_parameters, given_values, names, profile_values, read_notebook
+from .paths import ROOT, runs_folder
 from .run_progress import RunProgress
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def report(profile="quick", root=ROOT):
@@ -77,7 +76,7 @@ class Study:
     def __init__(self, profile, root=ROOT):
         self.root, self.profile = Path(root), profile
         self.folder = self.root / "notebooks"
-        self.build = self.root / "report" / "build" / profile
+        self.build = runs_folder(profile, self.root)
         self.names = names(self.folder)
         self.notebooks = {name: read_notebook(self.folder, name) for name in self.names}
         self.known = {name: cell_parameters(node, name) for name, node in self.notebooks.items()}

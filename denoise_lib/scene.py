@@ -19,10 +19,10 @@ from .checkpoints import load_pretrained, pretrained_names, read_record
 from .corpora import Clip, Corpus, open_noise, open_speech
 from .corruption import CONDITIONS, Corruption, clip_generator
 from .errors import UserError
-from .experiment import REPORT
 from .inference import process
 from .metrics import score
 from .mixing import STREET_SNR_DB, StreetMix
+from .paths import ROOT
 
 LONGEST = 8.0  # s of a sound's beginning that are used, as in the notebooks
 SHORTEST = 0.1  # s; less is no sound to listen to
@@ -107,7 +107,7 @@ class Scene:
         self.speech = speech or open_speech()
         self.noise = noise or open_noise()
         self.models = {name: name for name in pretrained_names()}
-        self.models |= _checkpoints(build or REPORT / "build")
+        self.models |= _checkpoints(build or ROOT / "report" / "build")
         self._clips = {clip.name: clip for clip in self.speech.clips}
         self._added: dict[str, Tensor] = {}
         self._takes: dict[str, int] = {}  # tells recordings of one name apart

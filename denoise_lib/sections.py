@@ -18,8 +18,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from .errors import UserError
 from .files import read_json
 from .parameters import cell_parameters
+from .paths import TEMPLATE
 
-TEMPLATE = Path(__file__).resolve().parents[1] / "report" / "template"
 SHOWN = ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown")
 
 
