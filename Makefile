@@ -43,7 +43,7 @@ fetch: $(READY) ## download, verify and decode the default corpora into the user
 	@$(BIN)/denoise fetch
 
 bench: $(READY) ## time the parts that decide how long the report takes
-	@$(BIN)/python -m denoise_lib.bench
+	@$(BIN)/python tools/bench.py
 
 publish: $(READY) ## copy the built page and its numbers to docs/
 	@$(BIN)/denoise publish

@@ -24,11 +24,11 @@ RATE = 16000  # samples per second of every waveform inside the library
 # Public name -> module that holds it. Resolved on first use, so that `import denoise_lib` and
 # `denoise --help` do not wait for torch.
 _HOME = {
-    "Corruption": "corruption",
-    "StreetMix": "mixing",
-    "wsdr": "losses",
-    "load_pretrained": "checkpoints",
-    "enhance": "inference",
+    "Corruption": "damage.corruption",
+    "StreetMix": "damage.street",
+    "wsdr": "metrics.wsdr",
+    "load_pretrained": "models.checkpoints",
+    "enhance": "models.inference",
 }
 
 __all__ = ["RATE", "models", *_HOME]

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import RATE
-from .errors import UserError
-from .files import atomic
-from .progress import say
+from denoise_lib import RATE
+from denoise_lib.errors import UserError
+from denoise_lib.files import atomic
+from denoise_lib.progress import say
 
 MAX_CHANNELS = 32  # more "channels" than this are samples in the wrong axis
 

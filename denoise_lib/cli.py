@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import UserError
+from denoise_lib.errors import UserError
 
 app = typer.Typer(
     help="Damage speech, undo it with networks, hear the result.",
@@ -47,8 +47,8 @@ def fetch():
 
     They are downloaded, verified and decoded; a second time nothing is left to do.
     """
-    from . import corpora
-    from .fetch import cache_folder
+    from denoise_lib.data import corpora
+    from denoise_lib.paths import cache_folder
 
     for name, open_corpus in (
         ("speech", corpora.open_speech),
@@ -68,7 +68,7 @@ def enhance(
     chunk: Annotated[float, typer.Option(help="seconds processed at a time")] = 10.0,
 ):
     """Denoise a recording."""
-    from .commands import enhance_file
+    from denoise_lib.commands.enhance import enhance_file
 
     enhance_file(source, target, model, chunk)
 
@@ -122,8 +122,7 @@ def train(
     ] = False,
 ):
     """Train a network; an interrupted training goes on when it is started again."""
-    from .commands import train_model
-    from .training import Schedule
+    from denoise_lib.commands.train import Schedule, train_model
 
     train_model(
         out, model=model, preset=preset, condition=condition, speech=speech, noise=noise, snr_db=snr,
@@ -160,7 +159,7 @@ def evaluate(
     ] = "wsdr,si_sdr,pesq,stoi",
 ):
     """Score a network on a split, beside the noisy clips and the clean ones."""
-    from .commands import chosen_metrics, evaluate_model
+    from denoise_lib.commands.evaluate import chosen_metrics, evaluate_model
 
     evaluate_model(
         model, condition=condition, split=split, speech=speech, noise=noise, snr_db=snr, seed=seed,
@@ -174,7 +173,7 @@ def report(profile: Profile = "quick"):
 
     The page is report/index.html, every number in it is in report/results.json.
     """
-    from . import runner
+    from denoise_lib.report import runner
 
     print(runner.report(profile))
 
@@ -198,8 +197,8 @@ def notebook(
 
     Other notebooks are not run, unless this one needs a result that is not there yet.
     """
-    from . import runner
-    from .parameters import file_values
+    from denoise_lib.report import runner
+    from denoise_lib.report.parameters import file_values
 
     given = file_values(file) if file else {}
     print(runner.notebook(name, given | _split_pairs(parameters or []), profile))
@@ -208,7 +207,7 @@ def notebook(
 @command
 def page(profile: Profile = "quick"):
     """Build the page from finished runs."""
-    from . import runner
+    from denoise_lib.report import runner
 
     print(runner.Study(profile).build_page())
 
@@ -216,7 +215,7 @@ def page(profile: Profile = "quick"):
 @command
 def pdf():
     """Print the built page to report/report.pdf."""
-    from . import pdf as pdf_module
+    from denoise_lib.report import pdf as pdf_module
 
     pdf_module.build()
 
@@ -224,7 +223,7 @@ def pdf():
 @command
 def publish():
     """Copy the page and its numbers to docs/."""
-    from . import publish as publish_module
+    from denoise_lib.report import publish as publish_module
 
     publish_module.publish()
 

@@ -5,9 +5,10 @@ import json
 import os
 import tempfile
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 
-from .errors import UserError
+from denoise_lib.errors import UserError
 
 
 @contextmanager
@@ -63,3 +64,8 @@ def read_json(path):
         raise UserError(f"{path} does not exist") from None
     except (ValueError, OSError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}") from None
+
+
+def resource(package: str, name: str) -> str:
+    """Text of a file that lies in a package of this library, such as player.js."""
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")

@@ -4,6 +4,8 @@ import sys
 
 from tqdm import tqdm
 
+COMPLETE = "run complete: {name}"  # what a notebook's last cell prints, and the runner looks for
+
 
 def say(line):
     """One line on stderr, past any bar that is being drawn."""

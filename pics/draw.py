@@ -15,9 +15,9 @@ FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
 
 from denoise_lib import RATE, Corruption  # noqa: E402
-from denoise_lib.labels import COLOURS  # noqa: E402
 from denoise_lib.models import DCUnet, DenoisingWaveNet  # noqa: E402
 from denoise_lib.models.dcunet import LAYERS  # noqa: E402
+from denoise_lib.names import COLOURS  # noqa: E402
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 INK, QUIET, LINE, CARD, FILL = "#1d2126", "#5c6370", "#c9ccd2", "#fbfbfa", "#eef0f3"

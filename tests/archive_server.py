@@ -7,8 +7,8 @@ import threading
 
 import numpy as np
 
-from denoise_lib.packages import Package
-from denoise_lib.unpack import content
+from denoise_lib.data.default_corpora import Package
+from denoise_lib.data.unpack import content
 
 
 class ArchiveServer(http.server.ThreadingHTTPServer):

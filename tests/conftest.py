@@ -4,7 +4,7 @@ import pytest
 from page_checks import chromium, opened
 from page_fixture import shared_clone
 
-from denoise_lib import corpora
+from denoise_lib.data import corpora
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,17 @@ import numpy as np
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from denoise_lib import RATE, figures, page, showing
-from denoise_lib.corruption import Corruption, clip_generator
-from denoise_lib.labels import label
-from denoise_lib.listening import compare
-from denoise_lib.losses import wsdr
-from denoise_lib.results import Run
+from denoise_lib import RATE
+from denoise_lib.damage.corruption import Corruption
+from denoise_lib.data.crops import clip_generator
+from denoise_lib.display import figures, spectra
+from denoise_lib.display import show as showing
+from denoise_lib.display.player import compare
+from denoise_lib.display.show import show, table, verdict
+from denoise_lib.metrics.wsdr import wsdr
+from denoise_lib.names import label
+from denoise_lib.report import page
+from denoise_lib.study.run import Run
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 # How much of the damage each stand-in leaves.
@@ -149,13 +154,13 @@ def noise_design(run):
               "(02_autoencoder.ipynb) and [arXiv](https://arxiv.org).")  # fmt: skip
     scenes = {each: Scene(each) for each in ("zero", "raise", "both")}
     versions = {"clean": scenes["both"].clean, **{k: each.noisy for k, each in scenes.items()}}
-    book.show("figures.show(figures.spectrograms(versions))", lambda: figures.show(
-        figures.spectrograms(versions), "Clean, zeroed, raised, both."))  # fmt: skip
+    book.show("show(spectra.spectrograms(versions))", lambda: show(
+        spectra.spectrograms(versions), "Clean, zeroed, raised, both."))  # fmt: skip
     book.show("compare(versions)", lambda: compare(
         versions, title="Damage by condition", listen_for="holes, and a buzz at -50 dB",
         scores={k: {"wsdr": each.score(each.noisy)} for k, each in scenes.items()}))  # fmt: skip
     mean = np.mean([each.score(each.noisy) for each in scenes.values()])
-    book.show("figures.verdict(...)", lambda: figures.verdict(f"Damaged clips score {mean:.3f}."))
+    book.show("verdict(...)", lambda: verdict(f"Damaged clips score {mean:.3f}."))
     return book
 
 
@@ -168,7 +173,7 @@ def network(run, model):
         for step in steps
     ]
     book.log("lab.train()", "step 50/100\rstep 100/100\n\x1b[32mdone\x1b[0m <b>in 3 s</b>\n")
-    book.show("models, scores = lab.denoise(network)", lambda: figures.show(
+    book.show("models, scores = lab.denoise(network)", lambda: show(
         figures.training_curves({"both": history, "zero": history[:6]}), "Training."))  # fmt: skip
     values = {}
     for condition in ("zero", "raise", "both"):
@@ -181,7 +186,7 @@ def network(run, model):
         }
     unseen = [Scene("both", f"ru/clip-{i}", 20 + i, 1.0).row(model) for i in range(4)]
     run.add(unseen, condition="both", model=model, split="unseen_voice")
-    book.show("figures.show(figures.scores_distribution(values))", lambda: figures.show(
+    book.show("show(figures.scores_distribution(values))", lambda: show(
         figures.scores_distribution(values), "wSDR of every test clip."))  # fmt: skip
     scene = Scene("both")
     versions, scores = scene.versions(model), scene.scores(model)
@@ -191,7 +196,7 @@ def network(run, model):
         versions, title=f"Zeroing and raising: {scene.clip}", listen_for="what is left",
         scores=scores))  # fmt: skip
     row = run.value("both", model)
-    book.show("figures.verdict(...)", lambda: figures.verdict(
+    book.show("verdict(...)", lambda: verdict(
         f"The {label(model)} goes from {row['noisy']:.3f} to {row['denoised']:.3f}."))  # fmt: skip
     return book
 
@@ -206,17 +211,13 @@ def street(run):
             split="test", experiment="05_street_noise:retrained")  # fmt: skip
     for stage in ("before", "retrained"):
         book.show(f'lab.score(model, experiment="05_street_noise:{stage}")',
-                  lambda stage=stage: figures.verdict(f"{stage}: scored."))  # fmt: skip
+                  lambda stage=stage: verdict(f"{stage}: scored."))  # fmt: skip
     scene = Scene("street")
     book.show("lab.player()", lambda: compare(
         scene.versions("dcunet"), title="On the street", listen_for="the street",
         scores=scene.scores("dcunet")))  # fmt: skip
-    pairs = {"dcunet": [[row[side]["wsdr"] for row in map(lambda s: s.row("dcunet"), scenes)]
-                        for side in ("noisy", "denoised")]}  # fmt: skip
-    book.show("figures.show(figures.scatter(pairs))", lambda: figures.show(
-        figures.scatter(pairs), "Each dot is a clip."))  # fmt: skip
     rows = [["train", 30, 412.5], ["test", 12, None]]
-    book.show("figures.table(rows)", lambda: figures.table(
+    book.show("table(rows)", lambda: table(
         rows, ["split", "recordings", "s"], "Recordings."))  # fmt: skip
     return book
 

@@ -3,7 +3,7 @@
 import torch
 
 from denoise_lib import RATE
-from denoise_lib.corpora import Clip, Corpus
+from denoise_lib.data.corpora import Clip, Corpus
 
 
 class _Memory:

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from denoise_lib.ablation import VARIANTS, Variant, ablation, sorted_out
-from denoise_lib.experiment import Experiment
-from denoise_lib.losses import si_sdr_loss, wsdr_loss
 from denoise_lib.models import ConvAutoencoder, UNet
-from denoise_lib.results import Run
-from denoise_lib.training import Schedule
+from denoise_lib.study.ablation import VARIANTS, Variant, ablation
+from denoise_lib.study.experiment import Experiment
+from denoise_lib.study.run import Run
+from denoise_lib.study.verdicts import sorted_out
+from denoise_lib.training.loop import Schedule
+from denoise_lib.training.losses import si_sdr_loss, wsdr_loss
 
 
 def tiny():

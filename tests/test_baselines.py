@@ -12,22 +12,24 @@ from hypothesis import strategies as st
 
 from denoise_lib import RATE, Corruption, wsdr
 from denoise_lib.audio import to_level
-from denoise_lib.baselines import (
+from denoise_lib.data.crops import fixed_batch
+from denoise_lib.errors import UserError
+from denoise_lib.metrics.evaluate import evaluate
+from denoise_lib.metrics.measures import score
+from denoise_lib.models.baselines import (
     BASELINES,
     Gain,
     LogMMSE,
     Neighbourhood,
     RNNoise,
     SpectralGating,
-    best_neighbourhood,
     neighbourhood,
     rnnoise,
 )
-from denoise_lib.baselines.log_mmse import NoiseTracker, exp1, log_mmse_gain, wiener_gain
-from denoise_lib.batches import fixed_batch
-from denoise_lib.errors import UserError
-from denoise_lib.inference import process
-from denoise_lib.metrics import evaluate, score
+from denoise_lib.models.baselines.log_mmse import NoiseTracker, exp1, log_mmse_gain, wiener_gain
+from denoise_lib.models.inference import process
+from denoise_lib.study import neighbours
+from denoise_lib.study.neighbours import best_neighbourhood
 
 MADE = {name: kind() for name, kind in BASELINES.items()}
 
@@ -288,9 +290,9 @@ def test_phase_is_kept_and_no_blend_changes_nothing(clean):
 
 @pytest.fixture
 def small_grid(monkeypatch):
-    monkeypatch.setattr(neighbourhood, "REACHES", (1,))
-    monkeypatch.setattr(neighbourhood, "THRESHOLDS", (1.0, 2.0))
-    monkeypatch.setattr(neighbourhood, "BLENDS", (0.0, 0.5))
+    monkeypatch.setattr(neighbours, "REACHES", (1,))
+    monkeypatch.setattr(neighbours, "THRESHOLDS", (1.0, 2.0))
+    monkeypatch.setattr(neighbours, "BLENDS", (0.0, 0.5))
 
 
 def test_the_best_is_the_best_of_the_grid(speech, small_grid):

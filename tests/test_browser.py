@@ -12,7 +12,7 @@ from page_checks import (
 )
 from page_fixture import Scene, shared_clone
 
-from denoise_lib.listening import compare
+from denoise_lib.display.player import compare
 
 POSITION = "p => p.player.transport.position"
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from denoise_lib import cli, commands, page, publish, runner
+from denoise_lib import cli
+from denoise_lib.commands import evaluate, train
 from denoise_lib.errors import UserError
-from denoise_lib.metrics import ALL_METRICS, METRICS
+from denoise_lib.metrics.measures import ALL_METRICS, METRICS
 from denoise_lib.models import BY_NAME
+from denoise_lib.report import page, publish, runner
 
 
 def run(capsys, *arguments):
@@ -108,7 +110,7 @@ def test_unknown_profile_names_those_that_exist(capsys, command):
 )
 def test_measures_arrive(capsys, monkeypatch, given, wanted):
     called = {}
-    monkeypatch.setattr(commands, "evaluate_model", lambda model, **options: called.update(options))
+    monkeypatch.setattr(evaluate, "evaluate_model", lambda model, **options: called.update(options))
     status, _, err = run(capsys, "evaluate", "dcunet-stft", *given)
     assert (status, err) == (0, "")
     assert called["metrics"] == wanted
@@ -130,7 +132,7 @@ def test_help_of_evaluate_names_every_measure(capsys):
 @pytest.mark.parametrize("vary", [True, False])
 def test_a_mixture_of_conditions_arrives(capsys, monkeypatch, vary):
     called = {}
-    monkeypatch.setattr(commands, "train_model", lambda out, **rest: called.update(rest, out=out))
+    monkeypatch.setattr(train, "train_model", lambda out, **rest: called.update(rest, out=out))
     mixture = "both,zero,raise,street,varied"
     options = ["--model", "unet", "--condition", mixture, "--steps", "7500"]
     options += ["--precision", "bf16-mixed", *["--vary", "--vary-share", "0.5"] * vary]

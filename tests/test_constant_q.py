@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from small_corpus import small_corpus
 
 from denoise_lib import RATE, wsdr
-from denoise_lib.constant_q import (
+from denoise_lib.study.constant_q import (
     LOWEST,
     OCTAVES,
     WEIGHT,

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from scipy import fft
 from takes import Take, best_match
 
-from denoise_lib import RATE, audio, layouts, packages
-from denoise_lib.corpora import open_noise, open_read_speech, open_speech
+from denoise_lib import RATE, audio
+from denoise_lib.data import default_corpora, folders
+from denoise_lib.data.corpora import open_noise, open_read_speech, open_speech
+from denoise_lib.data.splits import FRACTIONS, share, split_of, split_of_unseen
 from denoise_lib.errors import UserError
-from denoise_lib.splits import FRACTIONS, share, split_of, split_of_unseen
 
 LANGUAGES = {"en", "es", "fr", "it", "ru"}
 SCORED = ("test", "unseen_voice")
@@ -90,7 +91,7 @@ def test_impossible_fractions_are_refused(fractions):
 def sentence(clip):
     """What a prompt says, as far as its name tells."""
     prompt = clip.name.split("/", 1)[1]
-    return packages.SAME_SENTENCE.get(prompt, prompt)
+    return default_corpora.SAME_SENTENCE.get(prompt, prompt)
 
 
 def by_split(clips, key):
@@ -113,7 +114,7 @@ def test_speech_is_what_it_should_be(speech):
     for clip in speech.clips:
         prompt = clip.name.split("/", 1)[1]
         assert not prompt.startswith("silence/")
-        assert prompt not in packages.NOT_SPEECH
+        assert prompt not in default_corpora.NOT_SPEECH
 
 
 def test_no_clip_and_no_sentence_is_in_two_splits(speech):
@@ -239,7 +240,7 @@ def test_street_is_of_the_street(street):
     assert not any(
         re.match("Click|Window|Fire[1-3W]|Rocket|Raze|Build|Substation", name) for name in names
     )
-    assert {clip.voice for clip in street.clips} == set(packages.STREET_KINDS)
+    assert {clip.voice for clip in street.clips} == set(default_corpora.STREET_KINDS)
     for split in ("train", "test"):
         assert any(clip.voice.startswith("Trafic") for clip in street.split(split))
     assert minutes(street.split("test")) >= 1.5
@@ -257,7 +258,7 @@ def test_recordings_sound(street):
 
 def test_no_recording_is_in_two_splits(street):
     recordings = by_split(
-        street.clips, lambda clip: packages.SAME_RECORDING.get(clip.name, clip.name)
+        street.clips, lambda clip: default_corpora.SAME_RECORDING.get(clip.name, clip.name)
     )
     assert all(len(splits) == 1 for splits in recordings.values())
 
@@ -351,7 +352,7 @@ def test_vctk(vctk_root, monkeypatch):
     unseen = sorted(
         (f"p{225 + index}" for index in range(10)), key=lambda s: share(f"speaker {s}")
     )[:2]
-    monkeypatch.setattr(layouts, "UNSEEN_SPEAKERS", share(f"speaker {unseen[-1]}") + 1e-6)
+    monkeypatch.setattr(folders, "UNSEEN_SPEAKERS", share(f"speaker {unseen[-1]}") + 1e-6)
     corpus = open_speech(vctk_root, fractions=(0.5, 0.2, 0.3))
     assert {clip.voice for clip in corpus.split("unseen_voice")} <= set(unseen)
     assert {clip.voice for clip in corpus.clips if clip.split != "unseen_voice"}.isdisjoint(unseen)
@@ -371,14 +372,14 @@ def test_vctk_lists_what_torchaudio_lists(vctk_root):
     theirs = {
         f"{speaker}/{speaker}_{number}" for speaker, number in VCTK_092(vctk_root)._sample_ids
     }
-    ours = {item.name for item in layouts.find(vctk_root)}
+    ours = {item.name for item in folders.find(vctk_root)}
     assert ours == theirs
-    assert {item.name for item in layouts.find(vctk_root / "VCTK-Corpus-0.92")} == theirs
+    assert {item.name for item in folders.find(vctk_root / "VCTK-Corpus-0.92")} == theirs
 
 
 def test_vctk_opens_only_what_is_used(vctk_root, monkeypatch):
     opened = []
-    monkeypatch.setattr(layouts, "length", lambda path, rate: opened.append(path) or 2 * rate)
+    monkeypatch.setattr(folders, "length", lambda path, rate: opened.append(path) or 2 * rate)
     corpus = open_speech(vctk_root, fractions=(0.1, 0.1, 0.1))
     assert len(opened) == len(corpus.clips) < 80
 

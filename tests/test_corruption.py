@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denoise_lib import Corruption, wsdr
-from denoise_lib.corruption import CONDITIONS, Positions, clip_generator
+from denoise_lib.damage.corruption import CONDITIONS, Positions
+from denoise_lib.data.crops import clip_generator
 
 
 def speech_like(batch: int, time: int, seed: int = 0) -> torch.Tensor:

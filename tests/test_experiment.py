@@ -14,27 +14,25 @@ import soundfile
 import torch
 from small_corpus import small_corpus
 
-from denoise_lib import RATE, Corruption, StreetMix, commands, experiment, wsdr
+from denoise_lib import RATE, Corruption, StreetMix, wsdr
 from denoise_lib.audio import to_level
-from denoise_lib.baselines import BASELINES, LogMMSE
-from denoise_lib.batches import fixed_clip, spread
-from denoise_lib.checkpoints import load_pretrained, read_record, save_model
-from denoise_lib.corruption import clip_generator
+from denoise_lib.commands import enhance, evaluate, train
+from denoise_lib.damage import conditions
+from denoise_lib.damage.augment import VariedCorruption, VariedStreet
+from denoise_lib.damage.shifted import ChangedCorpus, room
+from denoise_lib.data.crops import clip_generator, fixed_clip, spread
 from denoise_lib.errors import UserError
-from denoise_lib.experiment import (
-    Experiment,
-    Identity,
-    describe_difference,
-    needed_run,
-    run_folder,
-    strength_for_level,
-)
-from denoise_lib.inversion import find
 from denoise_lib.models import ConvAutoencoder, UNet
-from denoise_lib.results import Run
-from denoise_lib.training import Schedule, _digest
-from denoise_lib.travel import ChangedCorpus, room
-from denoise_lib.variety import VariedCorruption, VariedStreet
+from denoise_lib.models.baselines import BASELINES, Identity, LogMMSE
+from denoise_lib.models.checkpoints import load_pretrained, read_record, save_model
+from denoise_lib.paths import run_folder
+from denoise_lib.study import experiment
+from denoise_lib.study.experiment import Experiment, needed_run
+from denoise_lib.study.inversion import find
+from denoise_lib.study.run import Run
+from denoise_lib.study.strength import strength_for_level
+from denoise_lib.study.verdicts import describe_difference
+from denoise_lib.training.loop import Schedule, _digest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -286,12 +284,12 @@ def test_enhance_command(tmp_path, checkpoint):
 def test_a_baseline_is_used_by_its_name(tmp_path, monkeypatch, capsys):
     noisy = 0.05 * np.random.default_rng(0).standard_normal(5000).astype(np.float32)
     soundfile.write(tmp_path / "in.wav", noisy, RATE, subtype="FLOAT")
-    commands.enhance_file(tmp_path / "in.wav", tmp_path / "out.wav", "log_mmse")
+    enhance.enhance_file(tmp_path / "in.wav", tmp_path / "out.wav", "log_mmse")
     # The level of the recording is that of the networks already.
     expected = LogMMSE()(torch.from_numpy(noisy)[None])[0].numpy()
     np.testing.assert_allclose(soundfile.read(tmp_path / "out.wav")[0], expected, atol=1e-4)
-    monkeypatch.setattr(commands, "open_speech", lambda source: small_corpus())
-    commands.evaluate_model(
+    monkeypatch.setattr(evaluate, "open_speech", lambda source: small_corpus())
+    evaluate.evaluate_model(
         "log_mmse", condition="raise", split="test", speech="x", noise="x", snr_db=0, seed=0,
         longest=1.0, table=None,
     )  # fmt: skip
@@ -300,8 +298,8 @@ def test_a_baseline_is_used_by_its_name(tmp_path, monkeypatch, capsys):
 
 def test_evaluate_takes_conditions_away_from_home_and_few_clips(tmp_path, monkeypatch, capsys):
     corpus = small_corpus()
-    monkeypatch.setattr(commands, "open_speech", lambda source: corpus)
-    commands.evaluate_model(
+    monkeypatch.setattr(evaluate, "open_speech", lambda source: corpus)
+    evaluate.evaluate_model(
         "gain", condition="in a room", split="valid", speech="x", noise="x", snr_db=0, seed=3,
         longest=1.0, table=tmp_path / "clips.csv", metrics=("wsdr",), most=2,
     )  # fmt: skip
@@ -336,7 +334,7 @@ def test_evaluate_reproduces_the_published_tables(tmp_path, capsys, model, exper
         == (experiment, condition, model, "test", "wsdr")
     ]  # fmt: skip
     parameters = published["provenance"]["parameters"]["08_shipped"]
-    commands.evaluate_model(
+    evaluate.evaluate_model(
         model, condition=condition, split="test", speech="default", noise="default",
         snr_db=parameters["snr_db"], seed=parameters["seed"], longest=parameters["longest"],
         table=tmp_path / "clips.csv", metrics=("wsdr",), most=row["n"],
@@ -364,13 +362,14 @@ def test_enhance_refuses_in_one_line(tmp_path, checkpoint, source, target, says)
 
 def test_train_and_evaluate_commands_on_a_folder(tmp_path, monkeypatch, capsys):
     corpus = small_corpus()
-    monkeypatch.setattr(commands, "open_speech", lambda source: corpus)
+    for module in (evaluate, train):
+        monkeypatch.setattr(module, "open_speech", lambda source: corpus)
     out = tmp_path / "own.safetensors"
-    commands.train_model(
+    train.train_model(
         out, model="dcunet", preset="small", condition="raise", speech="x", noise="x", snr_db=0,
         schedule=Schedule(2), batch=2, crop=0.3, seed=0, start=None, precision="32-true", workers=0,
     )  # fmt: skip
-    commands.evaluate_model(
+    evaluate.evaluate_model(
         str(out), condition="raise", split="test", speech="x", noise="x", snr_db=0, seed=0,
         longest=1.0, table=tmp_path / "clips.csv",
     )  # fmt: skip
@@ -407,18 +406,18 @@ def test_wrong_names_are_refused_in_one_line(tmp_path, arguments, says):
 
 
 def test_conditions_of_the_command_line():
-    assert commands.damage_for("zero", "test", "default", 0).raised == 0
+    assert conditions.damage_for("zero", "test", "default", 0).raised == 0
     with pytest.raises(UserError, match="'snow'"):
-        commands.damage_for("snow", "test", "default", 0)
+        conditions.damage_for("snow", "test", "default", 0)
     assert experiment.no_damage(torch.ones(3)).tolist() == [1, 1, 1]
 
 
 def test_mixed_conditions_of_the_command_line(monkeypatch):
     opened = []
     monkeypatch.setattr(
-        commands, "open_noise", lambda source: opened.append(source) or small_corpus()
+        conditions, "open_noise", lambda source: opened.append(source) or small_corpus()
     )
-    mixture = commands.damage_for("both, both,zero,raise,street,varied", "train", "somewhere", 3.0)
+    mixture = conditions.damage_for("both, both,zero,raise,street,varied", "train", "somewhere", 3.0)
     assert opened == ["somewhere"]
     kinds = [type(each) for each in mixture.damages]
     assert kinds == [Corruption] * 4 + [StreetMix, VariedCorruption]
@@ -426,25 +425,25 @@ def test_mixed_conditions_of_the_command_line(monkeypatch):
         Corruption.for_condition(each).parameters for each in ("both", "both", "zero", "raise")
     ]
     assert mixture.weights == [1.0] * 6 and mixture.damages[4].snr_db == 3.0
-    assert isinstance(commands.damage_for("varied", "test", "x", 0), VariedCorruption)
-    streets = commands.damage_for("varied_street", "train", "elsewhere", 3.0)
+    assert isinstance(conditions.damage_for("varied", "test", "x", 0), VariedCorruption)
+    streets = conditions.damage_for("varied_street", "train", "elsewhere", 3.0)
     assert isinstance(streets, VariedStreet) and streets.street.snr_db == 3.0
     assert opened == ["somewhere", "elsewhere"]
     for wrong, named in (("both,snow", "'snow'"), ("both,", "''"), ("snow", "'snow'")):
         says = f"no condition {named}: use zero, raise, both, street, varied, varied_street"
         with pytest.raises(UserError, match=says):
-            commands.damage_for(wrong, "train", "x", 0)
+            conditions.damage_for(wrong, "train", "x", 0)
 
 
 @pytest.mark.parametrize("share", [None, 0.5])
 def test_train_command_with_varied_damage_and_speech(tmp_path, monkeypatch, capsys, share):
-    monkeypatch.setattr(commands, "open_speech", lambda source: small_corpus())
-    asked, damage_for = [], commands.damage_for
+    monkeypatch.setattr(train, "open_speech", lambda source: small_corpus())
+    asked, damage_for = [], conditions.damage_for
     monkeypatch.setattr(
-        commands, "damage_for", lambda *given: asked.append(given[:2]) or damage_for(*given)
+        train, "damage_for", lambda *given: asked.append(given[:2]) or damage_for(*given)
     )
     out = tmp_path / "unet.safetensors"
-    commands.train_model(
+    train.train_model(
         out, model="unet", preset="tiny", condition="both,varied", speech="x", noise="x", snr_db=0,
         schedule=Schedule(2), batch=2, crop=0.3, seed=0, start=None, precision="32-true", workers=0,
         vary=True, vary_share=share, validate="both",

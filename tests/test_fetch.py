@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from archive_server import ArchiveServer, archive, package, prompts
 
-from denoise_lib import corpora, download, fetch, packages, store, unpack
+from denoise_lib.data import corpora, decoded, default_corpora, download, fetch, unpack
 from denoise_lib.errors import UserError
 
 LANGUAGES = ("en", "ru")
@@ -187,7 +187,7 @@ def test_an_interruption_while_decoding_leaves_nothing_half_written(upstream, ca
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setitem(store.READERS, "speech", interrupted)
+        patch.setitem(decoded.READERS, "speech", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fetch.fetch_corpus("speech")
     assert not (cache / "work").exists()
@@ -256,7 +256,7 @@ def apt(cache, tmp_path, monkeypatch):
     return install
 
 
-STREET = packages.STREET[0]
+STREET = default_corpora.STREET[0]
 
 
 @pytest.fixture(scope="session")
@@ -299,7 +299,7 @@ def test_what_apt_complains_about_is_said(apt, cache, step):
 def test_upstream_steps_in_where_apt_fails(apt, upstream, monkeypatch):
     apt("echo 'E: Unable to locate package' >&2; exit 100")
     monkeypatch.delenv("DENOISE_MIRROR")
-    monkeypatch.setattr(packages, "UPSTREAM", upstream.url)
+    monkeypatch.setattr(default_corpora, "UPSTREAM", upstream.url)
     fetch.fetch_corpus("speech")
     assert len(upstream.log) == len(LANGUAGES)
 
@@ -327,7 +327,7 @@ def test_something_else_called_deb_is_refused(tmp_path):
 
 
 def test_packages_are_pinned():
-    every = packages.SPEECH + packages.STREET + packages.READ
+    every = default_corpora.SPEECH + default_corpora.STREET + default_corpora.READ
     assert len(every) == 7
     for item in every:
         assert re.fullmatch("[0-9a-f]{64}", item.sha256)

@@ -10,8 +10,10 @@ import torch
 from matplotlib import pyplot
 from page_fixture import captured, voice
 
-from denoise_lib import figures, labels
-from denoise_lib.style import DARK, INK, PAPER
+from denoise_lib import names
+from denoise_lib.display import figures, spectra, style
+from denoise_lib.display.show import show, table
+from denoise_lib.display.style import DARK, INK, PAPER
 
 HISTORY = [
     {"step": 0, "loss": -0.5},
@@ -24,7 +26,7 @@ HISTORY = [
 def shown(figure, caption="A caption", alt=None):
     """(html, svg) of a figure as a notebook would hold it."""
     with captured() as pieces:
-        figures.show(figure, caption, alt)
+        show(figure, caption, alt)
     (html,) = pieces
     encoded = re.search(r"data:image/svg\+xml;base64,([^\"]+)", html)[1]
     return html, base64.b64decode(encoded).decode()
@@ -38,11 +40,9 @@ SWEPT = {
     ],
 }  # fmt: skip
 DRAWN = {
-    "spectrograms": lambda: figures.spectrograms({"clean": voice(seconds=1.0)}, title="T"),
-    "waveforms": lambda: figures.waveforms({"clean": voice(seconds=1.0)}),
+    "spectrograms": lambda: spectra.spectrograms({"clean": voice(seconds=1.0)}, title="T"),
     "training_curves": lambda: figures.training_curves({"dcunet": HISTORY, "wavenet": HISTORY}),
     "scores_distribution": lambda: figures.scores_distribution(VALUES),
-    "scatter": lambda: figures.scatter({"dcunet": ([-0.8, -0.7], [-0.9, -0.95])}),
     "sweep": lambda: figures.sweep([-5, 0], SWEPT, "SNR (dB)", "wSDR", title="T"),
 }
 
@@ -72,7 +72,7 @@ def test_a_figure_has_light_and_dark_tones_and_loads_nothing(figure):
 
 
 def test_figures_are_closed_and_invisible_to_pyplot():
-    figure = figures.waveforms({"clean": voice(seconds=0.2)})
+    figure = spectra.spectrograms({"clean": voice(seconds=0.2)})
     assert not pyplot.get_fignums()  # the notebook would show it a second time
     shown(figure)
     assert not figure.axes
@@ -80,17 +80,17 @@ def test_figures_are_closed_and_invisible_to_pyplot():
 
 def test_style_does_not_leak_into_the_notebook():
     before = dict(matplotlib.rcParams)
-    shown(figures.waveforms({"clean": voice(seconds=0.2)}))
+    shown(spectra.spectrograms({"clean": voice(seconds=0.2)}))
     assert dict(matplotlib.rcParams) == before
 
 
 def test_the_same_figure_gives_the_same_bytes():
-    one, other = (shown(figures.waveforms({"clean": voice(seconds=0.2)})) for _ in range(2))
+    one, other = (shown(spectra.spectrograms({"clean": voice(seconds=0.2)})) for _ in range(2))
     assert one == other
 
 
 def test_alt_and_caption_are_escaped_and_minus_signs_set():
-    html, _ = shown(figures.subplots()[0], "wSDR -0.9 < -0.8", 'a "dot"')
+    html, _ = shown(style.subplots()[0], "wSDR -0.9 < -0.8", 'a "dot"')
     assert "wSDR −0.9 &lt; −0.8" in html
     assert 'alt="a &quot;dot&quot;"' in html
 
@@ -98,25 +98,25 @@ def test_alt_and_caption_are_escaped_and_minus_signs_set():
 def test_full_scale_sine_is_0_db():
     time = np.arange(16000) / 16000
     # 1 kHz is a bin centre of the 512-sample window: no scalloping.
-    levels = figures.spectrogram_db(np.sin(2 * np.pi * 1000 * time))
+    levels = spectra.spectrogram_db(np.sin(2 * np.pi * 1000 * time))
     assert levels[32, 60] == pytest.approx(0, abs=0.01)
     assert levels[32, 60] == levels[:, 60].max()
-    half = figures.spectrogram_db(0.5 * np.sin(2 * np.pi * 1000 * time))
+    half = spectra.spectrogram_db(0.5 * np.sin(2 * np.pi * 1000 * time))
     assert half[32, 60] == pytest.approx(-6.02, abs=0.01)
 
 
 def test_spectrograms_share_range_and_map():
     quiet, loud = 0.001 * voice(seconds=0.5), voice(seconds=0.5)
-    figure = figures.spectrograms({"clean": loud, "noisy": quiet})
+    figure = spectra.spectrograms({"clean": loud, "noisy": quiet})
     images = [axis.images[0] for axis in figure.axes[:2]]
-    assert {image.get_clim() for image in images} == {figures.DB_RANGE}
+    assert {image.get_clim() for image in images} == {spectra.DB_RANGE}
     assert len({image.get_cmap().name for image in images}) == 1
     # Frequency in kHz, time in seconds.
     assert images[0].get_extent() == [0, 0.5, 0, 8]
 
 
 def test_colour_map_rises_in_lightness():
-    red, green, blue, _ = matplotlib.colormaps[figures.COLOUR_MAP](np.linspace(0, 1, 32)).T
+    red, green, blue, _ = matplotlib.colormaps[spectra.COLOUR_MAP](np.linspace(0, 1, 32)).T
     grey = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
     assert (np.diff(grey) > 0).all()
 
@@ -148,7 +148,7 @@ def test_sweep_draws_means_and_intervals_over_the_setting():
     (axis,) = figure.axes
     assert [list(line.get_xdata()) for line in axis.lines] == [[-5, 0]] * 2
     assert [list(line.get_ydata()) for line in axis.lines] == [[-0.2, -0.4], [-0.8, -0.9]]
-    assert [line.get_color() for line in axis.lines] == [*map(labels.colour, SWEPT)]
+    assert [line.get_color() for line in axis.lines] == [*map(names.colour, SWEPT)]
     assert len({line.get_marker() for line in axis.lines}) == 2  # to tell them apart in grey
     band = axis.collections[1].get_paths()[0].vertices
     corners = {(-5, -0.85), (-5, -0.75), (0, -0.91), (0, -0.88)}
@@ -162,7 +162,7 @@ def test_sweep_draws_means_and_intervals_over_the_setting():
 
 def test_table_sets_numbers_right_and_missing_ones_as_dashes():
     with captured() as pieces:
-        figures.table([["a<b", -0.5, 12], ["c", None, 642112]], ["name", "wSDR", "n"], "Caption")
+        table([["a<b", -0.5, 12], ["c", None, 642112]], ["name", "wSDR", "n"], "Caption")
     (html,) = pieces
     assert html.count('<td class="number">') == 4
     for text in ("a&lt;b", "−0.500", ">–<", "642\N{NARROW NO-BREAK SPACE}112", "<caption>Caption"):
@@ -171,20 +171,20 @@ def test_table_sets_numbers_right_and_missing_ones_as_dashes():
 
 def test_table_of_dicts():
     with captured() as pieces:
-        figures.table([{"a": 1, "b": 2.0}], {"b": "heading of b"})
+        table([{"a": 1, "b": 2.0}], {"b": "heading of b"})
     assert "heading of b" in pieces[0] and "2.000" in pieces[0] and ">1<" not in pieces[0]
 
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 3)), [], [1.0, float("nan")]])
 def test_only_one_finite_waveform_is_drawn(bad):
     with pytest.raises(ValueError):
-        figures.as_array(bad)
+        spectra.as_array(bad)
 
 
 def test_torch_and_numpy_draw_the_same():
     speech = voice(seconds=0.2)
-    assert (figures.as_array(speech) == figures.as_array(speech.numpy())).all()
-    assert figures.as_array(torch.zeros(1)).shape == (1,)
+    assert (spectra.as_array(speech) == spectra.as_array(speech.numpy())).all()
+    assert spectra.as_array(torch.zeros(1)).shape == (1,)
 
 
 def contrast(one, other):
@@ -198,7 +198,7 @@ def contrast(one, other):
 
 @pytest.mark.parametrize("paper", [PAPER, DARK[PAPER]])
 def test_colours_stand_out(paper):
-    tones = [*labels.COLOURS.values(), *labels.DAMAGE_COLOURS.values(), labels.OTHER_COLOUR]
+    tones = [*names.COLOURS.values(), *names.DAMAGE_COLOURS.values(), names.OTHER_COLOUR]
     assert len(set(tones)) == len(tones)
     # WCAG 2.2, 1.4.11: graphics need 3:1.
     assert all(contrast(tone, paper) >= 3 for tone in tones), tones
@@ -212,8 +212,8 @@ def test_colours_stand_out(paper):
     ],
 )
 def test_a_version_has_the_colour_of_what_it_is(name, same):
-    assert labels.colour(name) == labels.COLOURS[same]
-    assert labels.colour("something else") == labels.OTHER_COLOUR
+    assert names.colour(name) == names.COLOURS[same]
+    assert names.colour("something else") == names.OTHER_COLOUR
 
 
 @pytest.mark.parametrize(
@@ -221,16 +221,16 @@ def test_a_version_has_the_colour_of_what_it_is(name, same):
     [(-0.9411, "−0.941"), (0.0, "0.000"), (-0.0001, "0.000"), (None, "–"), (float("nan"), "–")],
 )
 def test_numbers(value, text):
-    assert labels.number(value) == text
+    assert names.number(value) == text
 
 
 def test_scores_have_the_places_of_their_measure():
-    assert labels.score("si_sdr", 14.26) == "14.3\N{NO-BREAK SPACE}dB"
-    assert labels.score("pesq", 3.111) == "3.11"
-    assert labels.score("pesq", None) == "–"
+    assert names.score("si_sdr", 14.26) == "14.3\N{NO-BREAK SPACE}dB"
+    assert names.score("pesq", 3.111) == "3.11"
+    assert names.score("pesq", None) == "–"
 
 
 def test_prose_sets_minus_signs_but_keeps_hyphens():
     assert (
-        labels.prose("from -0.8 to [-1, 1], vm-1 and 2-3") == "from −0.8 to [−1, 1], vm-1 and 2-3"
+        names.prose("from -0.8 to [-1, 1], vm-1 and 2-3") == "from −0.8 to [−1, 1], vm-1 and 2-3"
     )

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 import torch
 
-from denoise_lib.filter_bank import cosine_modulated, prototype
-from denoise_lib.losses import wsdr
+from denoise_lib.metrics.wsdr import wsdr
+from denoise_lib.study.filter_bank import cosine_modulated, prototype
 
 SPEECH = Path(__file__).resolve().parents[1] / "audio" / "clean.flac"
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from denoise_lib import RATE, enhance
 from denoise_lib.errors import UserError
-from denoise_lib.experiment import Identity
-from denoise_lib.inference import process
 from denoise_lib.models import DenoisingWaveNet
+from denoise_lib.models.baselines import Identity
+from denoise_lib.models.inference import process
 
 
 def white(*shape):

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denoise_lib import Corruption, audio, wsdr
-from denoise_lib.corruption import CONDITIONS, clip_generator
-from denoise_lib.inversion import find, invert, misjudged
+from denoise_lib.damage.corruption import CONDITIONS
+from denoise_lib.data.crops import clip_generator
+from denoise_lib.study.inversion import find, invert, misjudged
 
 SMALL = {"n_fft": 16, "hop": 4}
 

@@ -12,11 +12,12 @@ import torch
 from jupyter_lab import ROOT, jupyter_lab, opened_notebook, small_clone
 from page_checks import chromium, wait
 
-from denoise_lib import RATE, cli, runner
-from denoise_lib.checkpoints import save_model
-from denoise_lib.listening import resource
+from denoise_lib import RATE, cli
+from denoise_lib.files import resource
 from denoise_lib.models import DCUnet
-from denoise_lib.parameters import cell_parameters, given_values
+from denoise_lib.models.checkpoints import save_model
+from denoise_lib.report import runner
+from denoise_lib.report.parameters import cell_parameters, given_values
 
 MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 MODEL = "quick both DCUnet"

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denoise_lib import wsdr
-from denoise_lib.losses import (
+from denoise_lib.training.losses import (
     absolute_and_wsdr_loss,
     energy_conserving_loss,
     touched_loss,

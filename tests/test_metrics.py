@@ -11,20 +11,14 @@ from hypothesis import strategies as st
 from small_corpus import small_corpus
 from speechmos import dnsmos as speechmos_dnsmos
 
-from denoise_lib import RATE, Corruption, labels
+from denoise_lib import RATE, Corruption, names
 from denoise_lib.audio import to_level
-from denoise_lib.batches import fixed_clip
-from denoise_lib.corpora import open_speech
-from denoise_lib.dnsmos import dnsmos
-from denoise_lib.experiment import Identity
-from denoise_lib.metrics import (
-    ALL_METRICS,
-    METRICS,
-    PERFECT,
-    evaluate,
-    log_spectral_distance,
-    score,
-)
+from denoise_lib.data.corpora import open_speech
+from denoise_lib.data.crops import fixed_clip
+from denoise_lib.metrics.dnsmos import dnsmos
+from denoise_lib.metrics.evaluate import evaluate
+from denoise_lib.metrics.measures import ALL_METRICS, METRICS, PERFECT, log_spectral_distance, score
+from denoise_lib.models.baselines import Identity
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +67,7 @@ def test_less_noise_scores_better_on_speech(speech):
     ladder = [score(speech + k * noise, speech, noisy, ALL_METRICS)[0] for k in (0.002, 0.01, 0.05)]
     for metric in ALL_METRICS:
         values = [each[metric] for each in ladder]
-        best_first = labels.METRICS[metric][3] == "higher"
+        best_first = names.METRICS[metric][3] == "higher"
         assert values == sorted(set(values), reverse=best_first) and len(values) == 3, metric
 
 
@@ -155,7 +149,7 @@ def test_dnsmos_wants_one_waveform(shape):
 
 
 def test_every_measure_has_a_name_and_a_direction():
-    assert set(ALL_METRICS) == set(labels.METRICS) and set(METRICS) < set(ALL_METRICS)
+    assert set(ALL_METRICS) == set(names.METRICS) and set(METRICS) < set(ALL_METRICS)
 
 
 def test_unknown_measure_is_named(speech):

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from denoise_lib import Corruption
-from denoise_lib.inference import process
 from denoise_lib.models import (
     BY_NAME,
     ConvAutoencoder,
@@ -23,6 +22,7 @@ from denoise_lib.models import (
 )
 from denoise_lib.models.complex_layers import ComplexBatchNorm2d, ComplexConv2d
 from denoise_lib.models.germain import AdaptiveNorm
+from denoise_lib.models.inference import process
 from denoise_lib.models.unet import FLOOR, REACH, Neighbours
 
 TINY_LAYERS = [(2, (7, 5), (2, 2)), (3, (5, 3), (2, 2)), (3, (5, 3), (2, 1))]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from denoise_lib import Corruption
-from denoise_lib.neighbours import FLOOR_DB, correlation, log_magnitude, mean_neighbourhood
+from denoise_lib.study.neighbours import FLOOR_DB, correlation, log_magnitude, mean_neighbourhood
 
 
 def test_levels_are_re_the_largest_and_have_a_floor():

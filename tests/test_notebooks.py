@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from denoise_lib.parameters import GIVEN, cell_parameters, names, profile_values
+from denoise_lib.report.parameters import GIVEN, cell_parameters, names, profile_values
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NUMBERED = names(FOLDER)

@@ -8,10 +8,11 @@ from html.parser import HTMLParser
 import pytest
 from page_fixture import COMMIT, NETWORK_OF, own_clone, shared_clone
 
-from denoise_lib import chart, glance, listening, page, sections
+from denoise_lib.display import player
 from denoise_lib.errors import UserError
-from denoise_lib.labels import number
-from denoise_lib.page import store_once
+from denoise_lib.names import number
+from denoise_lib.report import chart, glance, page, sections
+from denoise_lib.report.page import store_once
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def test_each_sound_is_stored_once(text):
 def test_style_and_script_of_the_player_are_there_once(text):
     assert text.count("window.denoisePlayers = {") == 1
     assert text.count(".player .player-screen {") == 1
-    assert listening.ASSETS[0] not in text
+    assert player.ASSETS[0] not in text
 
 
 def test_results_at_a_glance_are_results_json(text, results):

@@ -7,8 +7,8 @@ import pytest
 from page_checks import opened
 from page_fixture import shared_clone
 
-from denoise_lib import pdf
 from denoise_lib.errors import UserError
+from denoise_lib.report import pdf
 
 
 def test_print_shows_versions_and_scores_and_no_controls(browser, path):
@@ -72,7 +72,8 @@ def test_a_browser_that_fails_is_quoted(tmp_path, monkeypatch, body, message):
 
 def test_the_command_line_gives_one_line(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from denoise_lib import pdf, cli; "
+        "import sys; from pathlib import Path; from denoise_lib import cli; "
+        "from denoise_lib.report import pdf; "
         f"pdf.build.__defaults__ = (Path({str(tmp_path)!r}),); cli.main(['pdf'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -10,8 +10,8 @@ from page_checks import check_keeps_the_position, check_selected, opened, playin
 from page_fixture import Scene
 from PIL import Image
 
-from denoise_lib import figures
-from denoise_lib.listening import compare
+from denoise_lib.display import spectra
+from denoise_lib.display.player import compare
 
 REGION = "p => p.player.transport.region"
 
@@ -227,7 +227,7 @@ def test_levels_are_those_of_the_figures(page):
     )
     levels = np.array(shape["levels"]).reshape(16, shape["bins"]).T
     # 16 columns of 256 samples, a frame in the middle of each: every second frame of a hop of 128.
-    wanted = figures.spectrogram_db(wave, hop=128 / 16000)[:-1, 1::2]
+    wanted = spectra.spectrogram_db(wave, hop=128 / 16000)[:-1, 1::2]
     assert levels == pytest.approx(wanted, abs=0.02)
 
 

@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from denoise_lib import cli, commands, enhance, examples
+from denoise_lib import cli, enhance
 from denoise_lib.audio import load
-from denoise_lib.checkpoints import PRETRAINED as CHECKPOINTS
-from denoise_lib.checkpoints import load_pretrained, pretrained_names, read_record
+from denoise_lib.commands import train
 from denoise_lib.errors import UserError
-from denoise_lib.parameters import names
-from denoise_lib.publish import PRETRAINED, publish
-from denoise_lib.readme import END, START, rewritten, table
-from denoise_lib.training import _digest
+from denoise_lib.models.checkpoints import pretrained_names, read_record
+from denoise_lib.paths import PRETRAINED as CHECKPOINTS
+from denoise_lib.report import examples
+from denoise_lib.report.parameters import names
+from denoise_lib.report.publish import PRETRAINED, publish
+from denoise_lib.report.readme import END, START, rewritten, table
+from denoise_lib.training.loop import _digest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -183,7 +185,7 @@ def test_the_commands_in_the_note_are_those_that_made_the_networks(monkeypatch):
     lines = re.findall(r"^    (denoise train .*)$", told, re.MULTILINE)
     assert len(lines) == len(set(pretrained_names()) - set(PRETRAINED))
     taken = {}
-    monkeypatch.setattr(commands, "train_model", lambda out, **rest: taken.update(rest, out=out))
+    monkeypatch.setattr(train, "train_model", lambda out, **rest: taken.update(rest, out=out))
     for line in lines:
         with pytest.raises(SystemExit) as done:
             cli.main(shlex.split(line)[1:])
@@ -202,7 +204,7 @@ def test_the_commands_in_the_note_are_those_that_made_the_networks(monkeypatch):
         assert len(damages) == len(taken["condition"].split(","))
         if taken["start"]:
             torch.manual_seed(taken["seed"])
-            assert plan["start"] == _digest(commands._started(taken["start"], None, taken["preset"]))
+            assert plan["start"] == _digest(train._started(taken["start"], None, taken["preset"]))
 
 
 def replace_results(built, **changes):

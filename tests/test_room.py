@@ -13,12 +13,13 @@ import soundfile
 import torch
 from small_corpus import small_corpus
 
-from denoise_lib import RATE, room, scene
-from denoise_lib.checkpoints import save_model
+from denoise_lib import RATE
 from denoise_lib.errors import UserError
+from denoise_lib.listening_room import room, scene
+from denoise_lib.listening_room.room import Room, table
+from denoise_lib.listening_room.scene import Scene
 from denoise_lib.models import ConvAutoencoder
-from denoise_lib.room import Room, table
-from denoise_lib.scene import Scene
+from denoise_lib.models.checkpoints import save_model
 
 MODEL = "quick both autoencoder"
 

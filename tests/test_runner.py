@@ -1,6 +1,5 @@
 """The runner on small notebooks of its own: what runs again, what fails and how, what is left."""
 
-import ast
 import io
 import json
 import sys
@@ -12,10 +11,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import denoise_lib
-from denoise_lib import runner
 from denoise_lib.errors import UserError
-from denoise_lib.provenance import PAGE_ONLY, library_digest
-from denoise_lib.run_progress import RunProgress
+from denoise_lib.report import runner
+from denoise_lib.report.progress import RunProgress
+from denoise_lib.report.provenance import library_digest
 
 LIBRARY = Path(denoise_lib.__file__).parent
 PARAMETERS = """profile = "quick"  # profile
@@ -80,10 +79,10 @@ class Clone:
 def pages(monkeypatch):
     """The pages that were built, by profile; the page itself has tests of its own."""
     built = []
-    page = types.ModuleType("denoise_lib.page")
+    page = types.ModuleType("denoise_lib.report.page")
     page.build = lambda profile, root: built.append(profile) or root / "report" / "index.html"
-    monkeypatch.setitem(sys.modules, "denoise_lib.page", page)
-    monkeypatch.setattr(denoise_lib, "page", page, raising=False)
+    monkeypatch.setitem(sys.modules, "denoise_lib.report.page", page)
+    monkeypatch.setattr(denoise_lib.report, "page", page, raising=False)
     return built
 
 
@@ -138,7 +137,7 @@ def test_kernel_is_the_running_interpreter(clone):
 
 def test_what_makes_a_run_stale(clone):
     clone.library('"""Models."""\nwidth = 16  # channels\n')
-    clone.library("text = 1\n", "page.py")
+    clone.library("text = 1\n", "cli.py")
     clone.notebook("01_a")
     clone.notebook("02_b", READ, needs=["01_a"])
     clone.notebook("03_c")
@@ -147,7 +146,7 @@ def test_what_makes_a_run_stale(clone):
 
     clone.notebook("01_a", prose="Better prose.")
     clone.library('"""The models of the study."""\n\nwidth = 16\n')
-    clone.library("text = 2\n", "page.py")
+    clone.library("text = 2\n", "cli.py")
     assert clone.stale() == [], "prose, comments and the page's own code change no number"
 
     clone.notebook("01_a", WRITE + "\n1 + 1")
@@ -179,18 +178,6 @@ def test_what_counts_of_the_shipped_networks(tmp_path, file, counts):
     assert (before != one) == (one != library_digest(tmp_path)) == counts
 
 
-def test_modules_that_do_not_count_are_used_by_none_that_does():
-    counted = [path for path in LIBRARY.rglob("*.py") if path.stem not in PAGE_ONLY]
-    used = {}
-    for path in counted:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom):
-                names = [*(node.module or "").split("."), *(name.name for name in node.names)]
-                used[path.name] = used.get(path.name, set()) | set(names)
-    assert len(used) > 10
-    assert {name: found & PAGE_ONLY for name, found in used.items() if found & PAGE_ONLY} == {}
-
-
 def test_edited_prose_reaches_the_page_without_a_run(clone):
     clone.notebook("01_a", "print('the output')\n" + WRITE)
     clone.report()
@@ -209,10 +196,10 @@ def test_edited_prose_reaches_the_page_without_a_run(clone):
 
 def test_corpus_counts_by_content(clone, monkeypatch):
     opened = types.SimpleNamespace(digest="one")
-    corpora = types.ModuleType("denoise_lib.corpora")
+    corpora = types.ModuleType("denoise_lib.data.corpora")
     corpora.open_speech = lambda source: opened
-    monkeypatch.setitem(sys.modules, "denoise_lib.corpora", corpora)
-    monkeypatch.setattr(denoise_lib, "corpora", corpora, raising=False)
+    monkeypatch.setitem(sys.modules, "denoise_lib.data.corpora", corpora)
+    monkeypatch.setattr(denoise_lib.data, "corpora", corpora, raising=False)
     runner.provenance.corpus_digest.cache_clear()
     clone.notebook("01_a", parameters=[PARAMETERS + '\nspeech = "default"  # corpus'])
     clone.report()

@@ -9,15 +9,16 @@ import soundfile
 import torch
 from small_corpus import small_corpus
 
-from denoise_lib import RATE, Corruption, StreetMix, scene, wsdr
+from denoise_lib import RATE, Corruption, StreetMix, wsdr
 from denoise_lib.audio import to_level
-from denoise_lib.batches import fixed_clip
-from denoise_lib.checkpoints import save_model
-from denoise_lib.corruption import CONDITIONS, clip_generator
+from denoise_lib.damage.corruption import CONDITIONS
+from denoise_lib.data.crops import clip_generator, fixed_clip
 from denoise_lib.errors import UserError
-from denoise_lib.inference import process
+from denoise_lib.listening_room import scene
+from denoise_lib.listening_room.scene import DRAWN, Scene, Setting
 from denoise_lib.models import ConvAutoencoder
-from denoise_lib.scene import DRAWN, Scene, Setting
+from denoise_lib.models.checkpoints import save_model
+from denoise_lib.models.inference import process
 
 CLIP = "test/0"
 MODEL = "quick both autoencoder"

@@ -4,12 +4,14 @@ import pytest
 import scipy.stats
 from small_corpus import small_corpus
 
-from denoise_lib.experiment import Experiment
-from denoise_lib.losses import wsdr_loss
+from denoise_lib.metrics.intervals import over_seeds
 from denoise_lib.models import ConvAutoencoder
-from denoise_lib.results import Run
-from denoise_lib.seeds import compare_seeds, describe_seeds, over_seeds, train_seeds
-from denoise_lib.training import Schedule
+from denoise_lib.study.experiment import Experiment
+from denoise_lib.study.run import Run
+from denoise_lib.study.seeds import compare_seeds, train_seeds
+from denoise_lib.study.verdicts import describe_seeds
+from denoise_lib.training.loop import Schedule
+from denoise_lib.training.losses import wsdr_loss
 
 
 def test_interval_is_scipys():

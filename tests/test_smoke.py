@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from page_checks import check_page, chromium, opened
 
-from denoise_lib import travel
-from denoise_lib.baselines import BASELINES
-from denoise_lib.metrics import ALL_METRICS
+from denoise_lib.damage import shifted
+from denoise_lib.metrics.measures import ALL_METRICS
+from denoise_lib.models.baselines import BASELINES
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = [
@@ -110,7 +110,7 @@ def test_results_hold_every_condition_model_and_split(built):
                 assert ("both", model, split, metric) in found
                 assert ("street", model, split, metric) in found
     away = {row["condition"] for row in rows if row["experiment"] == "08_shipped:away"}
-    assert away == set(travel.CONDITIONS)
+    assert away == set(shifted.CONDITIONS)
     for model in ("identity", "clean", "unet", "tuned unet"):
         for condition in ("both", "street"):
             assert (condition, model, "test", "dnsmos") in found

@@ -9,8 +9,8 @@ import pytest
 from page_checks import opened
 from page_fixture import shared_clone
 
-from denoise_lib import page as page_module
-from denoise_lib.sections import Section
+from denoise_lib.report import page as page_module
+from denoise_lib.report.sections import Section
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_every_number_of_ours_is_a_link(page):
 )
 def test_anchor_of_a_row(row, anchor):
     cells = [
-        ("02_x-cell-0", "figures.show(a)"),
+        ("02_x-cell-0", "show(a)"),
         ("02_x-cell-1", "copier, identity = lab.identity(network)"),
         ("02_x-cell-2", "models, scores = lab.denoise(network)"),
         ("02_x-cell-3", 'lab.score(m, experiment="02_x:b")'),

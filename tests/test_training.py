@@ -7,12 +7,12 @@ import torch
 from small_corpus import small_corpus
 
 from denoise_lib import Corruption
-from denoise_lib.batches import CleanCrops, fixed_batch
-from denoise_lib.checkpoints import load_model, load_pretrained, read_record, save_model
+from denoise_lib.data.crops import CleanCrops, fixed_batch
 from denoise_lib.errors import UserError
-from denoise_lib.losses import wsdr_loss
 from denoise_lib.models import BY_NAME, ConvAutoencoder, DCUnet, UNet
-from denoise_lib.training import Schedule, train, validate
+from denoise_lib.models.checkpoints import load_model, load_pretrained, read_record, save_model
+from denoise_lib.training.loop import Schedule, train, validate
+from denoise_lib.training.losses import wsdr_loss
 
 LAYERS = [(4, (5, 3), (2, 2)), (6, (5, 3), (2, 1))]
 

@@ -7,11 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from denoise_lib.models.complex_layers import (
-    ComplexBatchNorm2d,
-    ComplexConv2d,
-    complex_leaky_relu,
-)
+from denoise_lib.models.complex_layers import ComplexBatchNorm2d, ComplexConv2d, complex_leaky_relu
 
 # Encoder layers: (complex channels, kernel (freq, frames), stride (freq, frames)).
 # The decoder mirrors them. Choi et al. 2019, appendix B, figures 7 to 9.

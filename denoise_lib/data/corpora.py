@@ -1,0 +1,188 @@
+"""Speech and noise recordings as clips in fixed splits, wherever they come from."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from denoise_lib import RATE
+from denoise_lib.audio import load, resample
+from denoise_lib.data import default_corpora, folders
+from denoise_lib.data.fetch import fetch_corpus
+from denoise_lib.data.splits import FRACTIONS, SPLITS, split_of, split_of_unseen
+from denoise_lib.errors import UserError
+from denoise_lib.files import read_json
+
+# The city recordings last 5 minutes in all. Validation needs few; the test share is large so that
+# it holds traffic, crowds, industry and machines and not just the two or three of a tenth.
+STREET_FRACTIONS = (0.6, 0.1, 0.3)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording: its name, unique in the corpus, and its length at the corpus's rate."""
+
+    name: str
+    voice: str
+    split: str
+    samples: int
+
+
+class Corpus:
+    """Clips and their waveforms.
+
+    Attributes:
+        name: "default" or the folder. rate: samples per second of every waveform.
+        clips: list of Clip, sorted by name. digest: hex, over what the corpus was made from.
+    """
+
+    def __init__(self, name, rate, clips, reader, digest):
+        self.name = name
+        self.rate = rate
+        self.clips = clips
+        self.digest = digest
+        self._reader = reader
+
+    def split(self, name):
+        """The clips of one split: "train", "valid", "test", "unseen_voice" or "unused"."""
+        if name not in SPLITS:
+            raise ValueError(f"no split {name!r}; the splits are {', '.join(SPLITS)}")
+        return [clip for clip in self.clips if clip.split == name]
+
+    def waveform(self, clip):
+        """The recording of a clip as it is: float32 (time,), `clip.samples` long."""
+        return self._reader.waveform(clip.name)
+
+    def noisy(self, clip):
+        """The noisy recording of a clip, in corpora that come in pairs; as long as the clean one.
+
+        Raises:
+            UserError: this corpus has no noisy recordings.
+        """
+        return self._reader.noisy(clip.name)
+
+
+def open_speech(source="default", rate=RATE, fractions=FRACTIONS, min_seconds=1.0):
+    """Open a corpus of speech.
+
+    Args:
+        source: "default" (fetched if need be), or a folder: VCTK 0.92, VoiceBank+DEMAND, or any
+            folder of audio files with speakers as its first sub-folders, if it has any.
+        rate: samples per second of the waveforms.
+        fractions: of all clips that go to train, valid and test. What remains is "unused". Where
+            the source brings its own test set, only the second one counts: the share of its
+            training set that is kept for validation.
+        min_seconds: shorter clips are not offered.
+
+    Raises:
+        UserError: nothing to fetch from, no such folder, no audio in it.
+    """
+    if source == "default":
+        return _stored("speech", rate, min_seconds, _prompt_clip, fractions)
+    return _files(source, rate, fractions, min_seconds, folders.find(source))
+
+
+def open_noise(source="default", rate=RATE, fractions=STREET_FRACTIONS, min_seconds=1.0):
+    """Open a corpus of noise: "default" (city recordings, fetched if need be) or a folder.
+
+    The arguments are those of `open_speech`. A recording is in one split, so what a test clip is
+    mixed with was never heard in training. The voice of a noise clip is its kind or sub-folder.
+    """
+    if source == "default":
+        return _stored("street", rate, min_seconds, _street_clip, fractions)
+    return _files(source, rate, fractions, min_seconds, folders.plain(source))
+
+
+def open_read_speech(rate=RATE):
+    """Open five sentences that were read in another studio; all of them are test clips.
+
+    Raises:
+        UserError: nothing to fetch from.
+    """
+    return _stored("read", rate, 1.0, lambda name, fractions: ("reader", "test"), FRACTIONS)
+
+
+def _prompt_clip(name, fractions):
+    """(voice, split) of a prompt such as "en/digits/1", or None if it is no speech."""
+    language, prompt = name.split("/", 1)
+    if prompt in default_corpora.NOT_SPEECH:
+        return None
+    # The language is left out of the hash: one sentence in five languages is in one split.
+    sentence = default_corpora.SAME_SENTENCE.get(prompt, prompt)
+    voice = default_corpora.VOICES[language]
+    unseen = voice in default_corpora.UNSEEN_VOICES
+    return voice, (split_of_unseen if unseen else split_of)(sentence, fractions)
+
+
+def _street_clip(name, fractions):
+    """(kind, split) of a city recording such as "TraficHigh1", None if not of the street."""
+    kind = next((kind for kind in default_corpora.STREET_KINDS if name.startswith(kind)), None)
+    return kind and (kind, split_of(default_corpora.SAME_RECORDING.get(name, name), fractions))
+
+
+def _stored(corpus, rate, min_seconds, place, fractions):
+    """Open a default corpus from the cache."""
+    index_path = fetch_corpus(corpus)
+    index = read_json(index_path)
+    clips, where = [], {}
+    for entry in index["clips"]:
+        placed = place(entry["name"], fractions)
+        if placed is None or entry["length"] < min_seconds * RATE:
+            continue
+        samples = -(-entry["length"] * rate // RATE)
+        clips.append(Clip(entry["name"], *placed, samples))
+        where[entry["name"]] = entry["start"], entry["length"]
+    reader = _Stored(index_path.parent / index["samples"], where, rate)
+    return Corpus("default", rate, clips, reader, index["digest"])
+
+
+def _files(source, rate, fractions, min_seconds, recordings):
+    """Open a folder of recordings, which are read when they are asked for."""
+    clips, paths, digest = [], {}, hashlib.sha256()
+    for item in recordings:
+        split = item.place(fractions)
+        if split == "unused":
+            continue  # not even opened: VCTK has 44,000 files, of which a tenth is used
+        samples = item.samples(rate)
+        if samples < min_seconds * rate:
+            continue
+        clips.append(Clip(item.name, item.voice, split, samples))
+        paths[item.name] = item.path, item.noisy
+        digest.update(f"{item.name}\0{item.path.stat().st_size}\0{split}\0".encode())
+    if not clips:
+        raise UserError(f"{source} holds no clip of {min_seconds} s or more in any split")
+    return Corpus(Path(source).name, rate, clips, _Files(paths, rate), digest.hexdigest())
+
+
+class _Stored:
+    """Reads stretches of one int16 array on disk. Holds no open file: workers can copy it."""
+
+    def __init__(self, path, where, rate):
+        self.path, self.where, self.rate = path, where, rate
+
+    def waveform(self, name):
+        start, length = self.where[name]
+        array = np.load(self.path, mmap_mode="r")
+        samples = array[start : start + length].astype(np.float32) / 32768
+        return resample(torch.from_numpy(samples), RATE, self.rate)
+
+    def noisy(self, name):
+        raise UserError("the default corpus has no noisy recordings of its own")
+
+
+class _Files:
+    """Reads one file per clip, and its noisy twin if there is one."""
+
+    def __init__(self, paths, rate):
+        self.paths, self.rate = paths, rate
+
+    def waveform(self, name):
+        return load(self.paths[name][0], self.rate, quiet=True)
+
+    def noisy(self, name):
+        noisy = self.paths[name][1]
+        if noisy is None:
+            raise UserError(f"{self.paths[name][0]} has no noisy twin: this corpus is not paired")
+        return load(noisy, self.rate, quiet=True)

@@ -1,0 +1,171 @@
+"""Training and validation data: crops of clean speech and their damaged twins.
+
+A training batch is a pure function of the seed and the step, so a resumed run sees what an
+uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from denoise_lib.audio import to_level
+from denoise_lib.data.corpora import Clip, Corpus
+from denoise_lib.data.splits import share
+from denoise_lib.errors import UserError
+
+EXAMPLE_SECONDS = (2.5, 4.5)  # lengths of clips that are drawn to be played on the page
+Damage = Callable[..., Tensor]  # (waveform, generator) -> waveform: Corruption or StreetMix
+
+
+class CleanCrops(Dataset):
+    """Item ``step`` is the batch of clean crops for that training step.
+
+    Clips are drawn in proportion to their length, brought to the nominal level as a whole, and
+    cropped at a random place; a shorter clip is padded with silence at its end.
+
+    Args:
+        corpus: Where the waveforms are.
+        clips: The clips to draw from.
+        batch: Crops side by side.
+        seconds: Length of a crop.
+        seed: Together with the step it fixes the batch.
+        steps: Number of batches.
+        vary: Changes the batch, (batch, time) and a generator -> the same shape, such as
+            :func:`denoise_lib.damage.augment.vary_speech`.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        clips: list[Clip],
+        *,
+        batch: int,
+        seconds: float,
+        seed: int,
+        steps: int,
+        vary: Damage | None = None,
+    ) -> None:
+        if not clips:
+            raise ValueError(f"no training clips in {corpus.name}")
+        self.corpus, self.clips, self.batch = corpus, clips, batch
+        self.samples = round(seconds * corpus.rate)
+        self.seed, self.steps, self.vary = seed, steps, vary
+        self.weights = torch.tensor([float(clip.samples) for clip in clips])
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Tensor:
+        """(batch, time)"""
+        generator = clip_generator(f"crops/{step}", self.seed)
+        chosen = torch.multinomial(self.weights, self.batch, True, generator=generator)
+        places = torch.rand(self.batch, dtype=torch.float64, generator=generator)
+        crops = torch.stack(
+            [
+                self._crop(self.clips[i], place)
+                for i, place in zip(chosen.tolist(), places.tolist(), strict=True)
+            ]
+        )
+        return self.vary(crops, generator) if self.vary else crops
+
+    def _crop(self, clip: Clip, place: float) -> Tensor:
+        waveform = to_level(self.corpus.waveform(clip))
+        start = int(place * max(1, len(waveform) - self.samples + 1))
+        crop = waveform[start : start + self.samples]
+        return F.pad(crop, (0, self.samples - len(crop)))
+
+
+def damaged_batches(
+    crops: CleanCrops,
+    damage: Damage,
+    *,
+    first_step: int = 0,
+    device: torch.device | str = "cpu",
+    workers: int = 0,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (noisy, clean), each (batch, time) on ``device``, from ``first_step`` on.
+
+    The damage is drawn anew for every batch and made on the device.
+
+    Args:
+        workers: Processes that read clips ahead; 0 reads in this one.
+    """
+    loader = DataLoader(
+        crops, batch_size=None, sampler=range(first_step, len(crops)), num_workers=workers
+    )
+    for step, clean in enumerate(loader, start=first_step):
+        clean = clean.to(device)
+        yield damage(clean, clip_generator(f"damage/{step}", crops.seed)), clean
+
+
+def spread(clips: list[Clip], most: int | None) -> list[Clip]:
+    """At most ``most`` clips, chosen by a hash of their names: over all voices, always the same.
+
+    All of them when ``most`` is 0 or None; a smaller choice is part of a larger one.
+    """
+    return sorted(clips, key=lambda clip: share(clip.name))[: most or None]
+
+
+def fixed_clip(
+    corpus: Corpus, clip: Clip, damage: Damage, seed: int, longest: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """One clip and the damage that is its own for ever: (noisy, clean), each (time,).
+
+    Args:
+        seed: Together with the clip's name it fixes the damage.
+        longest: Seconds of the clip's beginning to use; all of it when None.
+    """
+    waveform = corpus.waveform(clip)
+    if longest is not None:
+        waveform = waveform[: round(longest * corpus.rate)]
+    clean = to_level(waveform)
+    return damage(clean, clip_generator(clip.name, seed)), clean
+
+
+def fixed_batch(
+    corpus: Corpus,
+    clips: list[Clip],
+    damage: Damage,
+    *,
+    seed: int,
+    seconds: float,
+    most: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The beginnings of several clips with their fixed damage: (noisy, clean), (batch, time).
+
+    Clips shorter than ``seconds`` are left out, so that nothing is padded; of the others at
+    most ``most`` are used.
+    """
+    samples = round(seconds * corpus.rate)
+    long_enough = spread([clip for clip in clips if clip.samples >= samples], most)
+    if not long_enough:
+        raise UserError(f"{corpus.name}: no clip of {seconds} s or more to validate on; add longer ones")
+    pairs = [fixed_clip(corpus, clip, damage, seed, seconds) for clip in long_enough]
+    noisy, clean = zip(*pairs, strict=True)
+    return torch.stack(noisy), torch.stack(clean)
+
+
+def drawn(corpus: Corpus, split: str, count: int, seed: int) -> list[Clip]:
+    """Clips of a length to listen to, drawn by the seed, not by ear."""
+    low, high = (seconds * corpus.rate for seconds in EXAMPLE_SECONDS)
+    fitting = [clip for clip in corpus.split(split) if low <= clip.samples <= high]
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(fitting), generator=generator).tolist()
+    return [fitting[i] for i in order[:count]]
+
+
+def clip_generator(name: str, seed: int = 0) -> torch.Generator:
+    """CPU generator fixed by a clip's identity and a seed: the same damage for every model.
+
+    Args:
+        name: The clip's unique name.
+        seed: Seed of the whole experiment.
+    """
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

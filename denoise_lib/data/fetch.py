@@ -1,0 +1,184 @@
+"""Bring the default corpora into the cache: find or download, verify, unpack, decode once.
+
+The cache is the user's cache folder, or DENOISE_DATA, shared by all clones:
+
+    packages/   the package files as they were downloaded
+    corpora/    per corpus one array of samples and one index (see decoded.py)
+    work/       files in the making; emptied under the lock
+
+A package comes from the first of: packages/ (also when put there by hand), apt-get, upstream's
+release archive over HTTP. With DENOISE_MIRROR set, only from packages/ and from that address.
+"""
+
+import os
+import shutil
+import subprocess
+
+from filelock import FileLock, Timeout
+
+from denoise_lib.data import decoded, default_corpora, unpack
+from denoise_lib.data.download import download
+from denoise_lib.errors import UserError
+from denoise_lib.files import sha256
+from denoise_lib.paths import cache_folder
+from denoise_lib.progress import say
+
+CORPORA = {"speech": default_corpora.SPEECH, "street": default_corpora.STREET, "read": default_corpora.READ}
+
+
+def fetch():
+    """Fetch, verify and decode all default corpora; nothing is downloaded twice.
+
+    Returns: the index path of each corpus by its name.
+    Raises:
+        UserError: a corpus cannot be had; the message says which package and why.
+    """
+    return {name: fetch_corpus(name) for name in CORPORA}
+
+
+def fetch_corpus(name):
+    """Path of one corpus's index in the cache ("speech", "street" or "read"), made first if need be."""
+    cache = cache_folder()
+    index = cache / "corpora" / f"{name}.json"
+    made_with = decoded.parameters(name, CORPORA[name])
+    if decoded.valid(index, made_with):
+        return index
+    try:
+        with _lock(cache):
+            if not decoded.valid(index, made_with):  # another process may have made it meanwhile
+                _make(index, name, made_with, cache)
+    except OSError as error:
+        raise UserError(
+            f"the cache folder {cache} cannot be used ({error}); set DENOISE_DATA to another"
+        ) from None
+    return index
+
+
+def _lock(cache):
+    """The cache's lock, held: two processes neither download twice nor mix their files."""
+    cache.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(cache / "lock")
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        say(f"waiting for another process that is filling {cache}")
+        return lock.acquire()
+
+
+def _make(index, name, made_with, cache):
+    work = cache / "work"
+    shutil.rmtree(work, ignore_errors=True)  # left by a killed process; we hold the lock
+    try:
+        folders = []
+        for number, package in enumerate(CORPORA[name], 1):
+            say(f"{name} {number}/{len(CORPORA[name])}: {package.name} {package.version}")
+            folder = work / package.name
+            folder.mkdir(parents=True)
+            _unpacked(package, folder, cache)
+            folders.append((package, folder))
+        decoded.decode(index, name, folders, made_with)
+        say(f"{name}: ready")  # no path: this may end in the log of a notebook, on the page
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _unpacked(package, folder, cache):
+    """Unpack a package's recordings into `folder`, from the cache or else from a source."""
+    kept = cache / "packages"
+    kept.mkdir(parents=True, exist_ok=True)
+    for file in filter(None, (package.deb, package.archive)):
+        path = kept / file
+        if path.exists():
+            try:
+                return _verified(package, path, folder)
+            except UserError as error:
+                say(f"{error}; fetching it again")
+    _verified(package, _obtain(package, kept), folder)
+
+
+def _verified(package, path, folder):
+    """Unpack a package file if it is what it should be; otherwise set it aside as *.bad."""
+    try:
+        if path.name == package.deb and (found := sha256(path)) != package.sha256:
+            raise UserError(
+                f"wrong checksum: SHA-256 {found[:16]}..., expected {package.sha256[:16]}..."
+            )
+        unpack.recordings(package, path, folder)
+    except UserError as error:
+        bad = path.with_name(path.name + ".bad")
+        os.replace(path, bad)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        raise UserError(f"{path.name} is not the expected file ({error}); kept as {bad}") from None
+
+
+def _obtain(package, kept):
+    """Download one package file into `kept` and return its path."""
+    mirror = os.environ.get("DENOISE_MIRROR")
+    by_hand = f"put {package.deb} (a Debian package) into {kept} by hand, or set DENOISE_MIRROR"
+    reason = "there is no apt-get here"
+    if not mirror and shutil.which("apt-get"):
+        try:
+            return _apt(package, kept)
+        except UserError as error:
+            reason = str(error)
+    file = package.archive if package.archive else package.deb
+    base = mirror or (default_corpora.UPSTREAM if package.archive else None)
+    if base is None:
+        raise UserError(f"{package.name} cannot be fetched: {reason}; {by_hand}")
+    try:
+        return download(f"{base.rstrip('/')}/{file}", kept / file)
+    except UserError as error:
+        reasons = str(error) if mirror else f"{reason}, and {error}"
+        raise UserError(f"{package.name} cannot be fetched: {reasons}; {by_hand}") from None
+
+
+def _apt(package, kept):
+    """Download a Debian package with apt-get, as any user: lists and caches are our own."""
+    own = kept.parent / "work" / "apt"
+    for folder in ("lists/partial", "cache/archives/partial", "new"):
+        (own / folder).mkdir(parents=True, exist_ok=True)
+    # The sandbox user cannot write to our folders; naming root keeps apt from warning about it.
+    command = [
+        "apt-get",
+        "-qq",
+        "-o",
+        f"Dir::State::lists={own}/lists",
+        "-o",
+        f"Dir::Cache={own}/cache",
+    ]
+    command += [
+        "-o",
+        "Debug::NoLocking=1",
+        "-o",
+        "APT::Sandbox::User=root",
+        "-o",
+        "Acquire::Retries=2",
+    ]
+    if not (own / "updated").exists():
+        say("reading the package lists")
+        _run([*command, "update"], own)
+        (own / "updated").touch()
+    _run([*command, "download", f"{package.name}={package.version}"], own / "new")
+    files = list((own / "new").glob(f"{package.name}_*.deb"))
+    if len(files) != 1:
+        raise UserError(f"apt-get downloaded nothing for {package.name}")
+    os.replace(files[0], kept / package.deb)  # apt writes the ~ or : of a version in its own way
+    return kept / package.deb
+
+
+def _run(command, folder):
+    try:
+        result = subprocess.run(
+            command,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=900,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(f"apt-get failed: {error}") from None
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if line.startswith("E:")]
+        raise UserError(f"apt-get {command[-1]} failed: {lines[0] if lines else 'no reason given'}")

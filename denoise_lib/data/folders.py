@@ -1,0 +1,173 @@
+"""Folders of recordings: VCTK 0.92, VoiceBank+DEMAND, or anything that holds audio files.
+
+Each finder lists what is there as Recording objects without opening a file; the split follows from
+names (and from sentences where the corpus comes with its texts), never from the listing.
+"""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from denoise_lib.audio import length
+from denoise_lib.data.splits import share, split_of, split_of_unseen
+from denoise_lib.errors import UserError
+from denoise_lib.files import sha256
+
+SUFFIXES = {
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".mp3",
+    ".opus",
+    ".m4a",
+    ".aac",
+    ".wma",
+    ".aif",
+    ".aiff",
+    ".g722",
+    ".webm",
+    ".mp4",
+}
+
+UNSEEN_SPEAKERS = 0.05  # share of VCTK's 110 speakers that training never hears
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One file of a corpus on disk.
+
+    name: unique in the corpus. voice: the speaker, or the kind of a noise.
+    key: what the split is drawn by, the same for recordings that must stay together.
+    fixed: "train" or "test" where the corpus itself says so. unseen: voice kept out of training.
+    noisy: its noisy twin, in paired corpora.
+    """
+
+    name: str
+    voice: str
+    path: Path
+    key: str
+    fixed: str = ""
+    unseen: bool = False
+    noisy: Path | None = None
+
+    def place(self, fractions):
+        """The split of this recording; see splits.py."""
+        if self.fixed == "test":
+            return "test"
+        if self.fixed == "train":
+            return split_of(self.key, (1 - fractions[1], fractions[1], 0.0))
+        return (split_of_unseen if self.unseen else split_of)(self.key, fractions)
+
+    def samples(self, rate):
+        """Its length in samples at `rate`."""
+        return length(self.path, rate)
+
+
+def find(source):
+    """List the recordings of a speech corpus, whichever layout it has.
+
+    Raises:
+        UserError: no such folder, or no audio in it.
+    """
+    folder = _folder(source)
+    for root in (folder, folder / "VCTK-Corpus-0.92"):
+        if (root / "wav48_silence_trimmed").is_dir():
+            return _some(vctk(root), folder)
+    if any(folder.glob("clean_*_wav")):
+        return _some(voicebank(folder), folder)
+    return plain(folder)
+
+
+def vctk(root):
+    """VCTK 0.92: `wav48_silence_trimmed/p225/p225_001_mic1.flac`, `txt/p225/p225_001.txt`.
+
+    Speakers read from one pool of sentences, so the split is drawn by the sentence: what a test
+    clip says was never said in training. Some speakers are kept out of training altogether.
+    """
+    for path in sorted((root / "wav48_silence_trimmed").glob("*/*_mic1.flac")):
+        name = path.stem.removesuffix("_mic1")
+        speaker, number = _speaker_and_number(name)
+        key = _sentence(root / "txt" / speaker / f"{name}.txt") or number
+        unseen = share(f"speaker {speaker}") < UNSEEN_SPEAKERS
+        yield Recording(f"{speaker}/{name}", speaker, path, key, unseen=unseen)
+
+
+def voicebank(folder):
+    """VoiceBank+DEMAND: `clean_trainset_28spk_wav/p226_001.wav` and its `noisy_` twin.
+
+    Training and test sets are the corpus's own (two speakers in the test set); validation clips are
+    taken from the training set, by sentence.
+    """
+    for clean in sorted(folder.glob("clean_*_wav")):
+        fixed = "test" if "test" in clean.name else "train"
+        noisy = clean.with_name(clean.name.replace("clean_", "noisy_", 1))
+        texts = clean.with_name(clean.name.replace("clean_", "", 1).removesuffix("_wav") + "_txt")
+        for path in sorted(clean.glob("*.wav")):
+            twin = noisy / path.name
+            if not twin.is_file():
+                raise UserError(f"{path} has no noisy twin: {twin} is not there")
+            speaker, number = _speaker_and_number(path.stem)
+            key = _sentence(texts / f"{path.stem}.txt") or number
+            yield Recording(f"{fixed}/{path.stem}", speaker, path, key, fixed, noisy=twin)
+
+
+def plain(source):
+    """Any folder of audio files, searched to the bottom; a copy of an earlier file is left out.
+
+    The voice is the first sub-folder, or the folder's own name. The split is drawn by the rest of
+    the name, so that equally named files of several voices (one sentence, often) stay together.
+    """
+    folder = _folder(source)
+    files = [
+        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
+    ]
+    found = []
+    for path in _without_copies(sorted(files)):
+        parts = path.relative_to(folder).parts
+        if any(part.startswith(".") for part in parts):
+            continue
+        voice = parts[0] if len(parts) > 1 else folder.resolve().name
+        key = Path(*parts[1:] or parts).with_suffix("").as_posix()
+        found.append(Recording("/".join(parts), voice, path, key))
+    return _some(found, folder)
+
+
+def _folder(source):
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"{source} is not a folder; give a folder of audio files, or default")
+    return folder
+
+
+def _some(recordings, folder):
+    recordings = sorted(recordings, key=lambda item: item.name)
+    if not recordings:
+        raise UserError(f"{folder} holds no audio files")
+    return recordings
+
+
+def _speaker_and_number(stem):
+    speaker, _, number = stem.partition("_")
+    return speaker, number or stem
+
+
+def _sentence(path):
+    """What is said, without case and punctuation; empty if there is no text."""
+    if not path.is_file():
+        return ""
+    return " ".join(re.findall(r"\w+", path.read_text(encoding="utf-8", errors="replace").lower()))
+
+
+def _without_copies(paths):
+    """The paths whose contents differ from all earlier ones; only files of equal size are read."""
+    sizes = defaultdict(list)
+    for path in paths:
+        sizes[path.stat().st_size].append(path)
+    copies = set()
+    for same in sizes.values():
+        seen = set()
+        for path in same if len(same) > 1 else ():
+            digest = sha256(path)
+            (copies if digest in seen else seen).add(path if digest in seen else digest)
+    return [path for path in paths if path not in copies]

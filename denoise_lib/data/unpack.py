@@ -1,0 +1,85 @@
+"""Take recordings out of Debian packages and tar archives, and digest them."""
+
+import gzip
+import hashlib
+import io
+import lzma
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from denoise_lib.errors import UserError
+
+# What reading a damaged archive raises. Other OSErrors, such as a full disk, are not its fault.
+_DAMAGED = (tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError, ValueError)
+
+
+def recordings(package, archive, folder):
+    """Unpack the recordings of a package file into `folder`, under their names inside the package.
+
+    Works without dpkg, so that a package put in place by hand is of use on any system. Only plain
+    files with the package's suffix are written, wherever the archive says they belong: nothing
+    lands outside `folder`.
+
+    Args:
+        package: a packages.Package.
+        archive: path of its .deb, or of upstream's tar archive.
+        folder: an existing empty folder.
+
+    Raises:
+        UserError: the file is no such archive, or holds other recordings than expected.
+    """
+    archive, folder = Path(archive), Path(folder)
+    try:
+        if archive.suffix == ".deb":
+            _extract(_data_of(archive), PurePosixPath(package.folder), package.suffix, folder)
+        else:
+            with open(archive, "rb") as file:
+                _extract(file, PurePosixPath("."), package.suffix, folder)
+    except _DAMAGED as error:
+        raise UserError(f"{archive} cannot be unpacked: {error}") from None
+    found = content(folder, package.suffix)
+    if found != package.content:
+        raise UserError(
+            f"{archive} holds other recordings than expected: "
+            f"digest {found[:16]}..., expected {package.content[:16]}..."
+        )
+
+
+def content(folder, suffix):
+    """Hex SHA-256 over the sorted relative names and the contents of the files with `suffix`."""
+    folder = Path(folder)
+    digest = hashlib.sha256()
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob(f"*{suffix}"))
+    for name in names:
+        data = (folder / name).read_bytes()
+        digest.update(f"{name}\0{len(data)}\0".encode())
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def _data_of(deb):
+    """The data archive of a Debian package, which is an `ar` file of three members."""
+    with open(deb, "rb") as file:
+        if file.read(8) != b"!<arch>\n":
+            raise ValueError("not a Debian package")
+        while header := file.read(60):
+            name, size = header[:16].decode().strip().rstrip("/"), int(header[48:58])
+            if name.startswith("data.tar"):
+                return io.BytesIO(file.read(size))
+            file.seek(size + size % 2, io.SEEK_CUR)
+    raise ValueError("no data in this Debian package")
+
+
+def _extract(file, root, suffix, folder):
+    with tarfile.open(fileobj=file, mode="r:*") as tar:
+        for member in tar:
+            name = PurePosixPath(member.name)
+            if not member.isfile() or name.suffix != suffix or not name.is_relative_to(root):
+                continue
+            name = name.relative_to(root)
+            if ".." in name.parts or name.is_absolute():
+                raise ValueError(f"unsafe name {member.name!r}")
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(tar.extractfile(member).read())

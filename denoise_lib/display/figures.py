@@ -1,0 +1,129 @@
+"""The figures of the report: one style, the same colour for the same thing, axes with units."""
+
+import numpy as np
+
+from denoise_lib.display.style import INK, QUIET, styled, subplots
+from denoise_lib.names import colour, label, number
+
+WSDR_AXIS = "wSDR in [\N{MINUS SIGN}1, 1], lower is better, \N{MINUS SIGN}1 is perfect"
+
+
+@styled
+def training_curves(histories, title=None):
+    """Validation wSDR over the steps, and the training loss.
+
+    Args:
+        histories: {name: list of {"step": int, "loss": float, "valid": float}}; an entry may lack
+            "loss" or "valid". A loss that is wSDR is drawn thin on the same axis, any other on an
+            axis of its own above.
+        title: of the figure.
+    """
+    losses = [entry["loss"] for each in histories.values() for entry in each if "loss" in entry]
+    # The other losses are errors, which are never negative; wSDR is as soon as anything is learned.
+    comparable = not losses or min(losses) < 0
+    if comparable:
+        figure, below = subplots(size=(7.6, 3.0))
+        above = below
+    else:
+        figure, (above, below) = subplots(2, 1, (7.6, 4.2), sharex=True, height_ratios=(2, 3))
+        above.set_ylabel("training loss")
+    for (name, history), marker in zip(histories.items(), "os^Dv" * 2, strict=False):
+        steps, loss = _column(history, "loss")
+        above.plot(steps, loss, color=colour(name), linewidth=0.8, alpha=0.7)
+        steps, valid = _column(history, "valid")
+        style = {"color": colour(name), "marker": marker, "markersize": 3.5}
+        below.plot(steps, valid, label=label(name), **style)
+        if len(valid):
+            _note_best(below, steps, valid, colour(name))
+    below.set_xlabel("training step")
+    below.set_ylabel("wSDR" if comparable else "validation wSDR")
+    below.set_title(title or WSDR_AXIS, loc="left")
+    if comparable:
+        below.plot([], [], color=QUIET, linewidth=0.8, alpha=0.7, label="thin: training loss")
+        below.plot([], [], color=QUIET, label="thick: validation")
+    figure.legend(ncols=5, loc="outside lower left")
+    return figure
+
+
+def _note_best(axis, steps, valid, tone):
+    axis.annotate(
+        f"best {number(min(valid))}",
+        (steps[-1], valid[-1]),
+        xytext=(6, -3),
+        textcoords="offset points",
+        color=tone,
+        fontsize=8.5,
+        annotation_clip=False,
+    )
+
+
+def _column(history, key):
+    kept = [(entry["step"], entry[key]) for entry in history if entry.get(key) is not None]
+    return np.array([step for step, _ in kept]), np.array([value for _, value in kept], dtype=float)
+
+
+@styled
+def scores_distribution(conditions, metric="wSDR", title=None):
+    """Score of every clip: a dot each, the middle half as a bar, the median as a line.
+
+    Args:
+        conditions: {condition: {"noisy": values, model: values, ...}}, one value per clip; None and
+            NaN (a clip without a score) are left out.
+        metric: label of the axis.
+        title: of the figure; for wSDR the range and direction are the default.
+    """
+    rows = [(c, name, values) for c, group in conditions.items() for name, values in group.items()]
+    figure, axis = subplots(size=(7.6, 0.75 + 0.34 * len(rows) + 0.15 * len(conditions)))
+    positions, names, generator = [], [], np.random.default_rng(0)
+    for index, (condition, name, values) in enumerate(rows):
+        new_group = index and condition != rows[index - 1][0]
+        y = (positions[-1] + 1 + 0.6 * new_group) if positions else 0.0
+        values = np.array([v for v in values if v is not None and v == v], dtype=float)
+        spread = generator.uniform(-0.22, 0.22, len(values))
+        axis.scatter(values, y + spread, s=7, color=colour(name), alpha=0.55, linewidths=0)
+        if len(values):
+            low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+            axis.plot(
+                [low, high],
+                [y, y],
+                color=colour(name),
+                linewidth=7,
+                alpha=0.35,
+                solid_capstyle="butt",
+            )
+            axis.plot([middle, middle], [y - 0.36, y + 0.36], color=INK, linewidth=1.4)
+        positions.append(y)
+        names.append(f"{condition}: {label(name)}" if len(conditions) > 1 else label(name))
+    axis.set_yticks(positions, names)
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="y", visible=False)
+    axis.invert_yaxis()
+    axis.set_xlabel(f"{metric} of a clip")
+    if title or metric == "wSDR":
+        axis.set_title(title or WSDR_AXIS, loc="left")
+    return figure
+
+
+@styled
+def sweep(values, curves, xlabel, ylabel, title=None):
+    """Means against a setting: a line per system, its 95 % intervals as a band.
+
+    Args:
+        values: settings on the horizontal axis, ascending.
+        curves: {name: result rows, one for each value} with "denoised" and "ci95".
+        xlabel, ylabel: quantity and unit.
+        title: of the figure.
+    """
+    figure, axis = subplots(size=(7.6, 3.2))
+    for (name, rows), marker in zip(curves.items(), "os^Dv" * 2, strict=False):
+        means = [row["denoised"] for row in rows]
+        axis.plot(values, means, color=colour(name), marker=marker, markersize=4, label=label(name))
+        ends = [row["ci95"] or [row["denoised"]] * 2 for row in rows]
+        axis.fill_between(values, *zip(*ends, strict=True), color=colour(name), alpha=0.15, lw=0)
+    axis.set_xticks(values)
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel(ylabel)
+    if title:
+        axis.set_title(title, loc="left")
+    figure.legend(ncols=4, loc="outside lower left")
+    return figure

@@ -1,0 +1,1 @@
+"""Measures of one clip, of many clips, and the intervals of their means."""

@@ -1,0 +1,102 @@
+"""Score a model on clips, each with the damage that is its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from multiprocessing import get_context
+
+import torch
+from torch import Tensor
+
+from denoise_lib.data.corpora import Clip, Corpus
+from denoise_lib.data.crops import Damage, fixed_clip
+from denoise_lib.metrics.measures import METRICS, SLOW, score
+from denoise_lib.metrics.score_cache import known
+from denoise_lib.models.inference import process
+
+
+def evaluate(
+    model: torch.nn.Module,
+    corpus: Corpus,
+    clips: list[Clip],
+    damage: Damage,
+    *,
+    seed: int,
+    longest: float | None = None,
+    metrics: tuple[str, ...] = METRICS,
+    device: str | torch.device = "cpu",
+    reference: bool = False,
+) -> list[dict]:
+    """Score a model on clips, each with the damage that is fixed by its name and the seed.
+
+    Args:
+        longest: Seconds of each clip's beginning to use; all of it when None.
+        metrics: Which measures to take.
+        reference: Also score each clean clip against itself.
+
+    Returns:
+        One dict per clip: clip, voice, noisy and denoised (measure -> value or None), reason
+        (measure -> why a value is missing); with ``reference`` also clean and clean_reason.
+    """
+    model = model.to(device)
+    jobs = []
+    for clip in clips:
+        noisy, clean = fixed_clip(corpus, clip, damage, seed, longest)
+        versions = {"noisy": noisy, "denoised": process(model, noisy.to(device)).cpu()}
+        jobs.append((versions | ({"clean": clean} if reference else {}), clean, noisy, metrics))
+    # Networks first, scores after: both at once would fight for the cores.
+    records = []
+    for clip, scores in zip(clips, _score_all(jobs, metrics), strict=True):
+        records.append(
+            {
+                "clip": clip.name,
+                "voice": clip.voice,
+                **{name: values for name, (values, _) in scores.items()},
+                "reason": scores["noisy"][1] | scores["denoised"][1],
+            }
+        )
+        if reference:
+            records[-1]["clean_reason"] = scores["clean"][1]
+    return records
+
+
+def _score_all(jobs: list[tuple], metrics: tuple[str, ...]) -> list[dict]:
+    """(values, reasons) of each clip's versions, by name; slow measures in one process per core."""
+    if not SLOW & set(metrics):
+        return [_score_versions(job) for job in jobs]
+    jobs = [
+        ({name: each.numpy() for name, each in versions.items()}, *map(Tensor.numpy, pair), chosen)
+        for versions, *pair, chosen in jobs
+    ]
+    return list(_workers().map(_score_versions, jobs, chunksize=4))
+
+
+def _score_versions(job):
+    versions, clean, noisy, metrics = job
+    clean, noisy = torch.as_tensor(clean), torch.as_tensor(noisy)
+    scores = {}
+    for name, waveform in versions.items():
+        waveform = torch.as_tensor(waveform)
+        if name != "noisy" and torch.equal(waveform, noisy):
+            scores[name] = scores["noisy"]  # nothing was changed: no measure is taken twice
+        elif name != "denoised" and SLOW & set(metrics):
+            scores[name] = known(score, (waveform, clean, noisy), metrics)
+        else:
+            scores[name] = score(waveform, clean, noisy, metrics)
+    return scores
+
+
+@cache
+def _workers() -> ProcessPoolExecutor:
+    # Started afresh rather than forked: a fork of a process with running threads can hang.
+    return ProcessPoolExecutor(
+        os.cpu_count(), get_context("spawn"), initializer=_start_worker
+    )
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle

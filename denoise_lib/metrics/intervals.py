@@ -1,0 +1,120 @@
+"""Intervals of means: over clips, over voices and their clips, over seeds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.stats import t as student
+
+
+def interval(values, resamples=10_000, seed=0):
+    """Mean of some scores and its 95 % interval, by percentile bootstrap over the clips.
+
+    Args:
+        values: one finite score per clip, any unit.
+        resamples: bootstrap samples drawn, with a generator of their own seeded by `seed`, so that
+            the same scores always give the same interval.
+
+    Returns:
+        (mean, low, high) as floats; low and high are NaN for fewer than two values, from which no
+        spread can be told.
+
+    Raises:
+        ValueError: no values, or a value that is not finite.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
+        raise ValueError(f"interval() needs a list of finite scores, got {values!r}")
+    mean = float(values.mean())
+    if values.size == 1:
+        return mean, math.nan, math.nan
+    generator = np.random.default_rng(seed)
+    # At most about a million indices at once, so that memory does not grow with the test set.
+    block = max(1, 1_000_000 // values.size)
+    means = []
+    for start in range(0, resamples, block):
+        shape = (min(block, resamples - start), values.size)
+        means.append(values[generator.integers(values.size, size=shape)].mean(axis=1))
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    return mean, float(low), float(high)
+
+
+def paired_difference(a, b, voices, resamples=10_000, seed=0):
+    """Mean of `a - b` over clips and its 95 % interval, by paired bootstrap clustered by voice.
+
+    A resample draws as many voices as there are, with replacement, then for every drawn voice as
+    many of its clips as it has: clips of one voice are alike, and only new voices tell how the
+    difference carries over to others. From few voices that is told badly: the variance between V
+    voices comes out (V - 1) / V as large, and the interval too narrow: in simulations with 30 clips
+    of each of 3 voices, which differed half as much as clips do, it held the true mean 82 times in
+    100 (one over clips alone 53 times), with 10 voices 93 times, with 40 voices 96 times. Where
+    voices do not differ at all it is up to 1.4 times as wide as it need be, since clips are drawn
+    at both levels. With one voice this is the bootstrap over its clips, and the interval speaks for
+    that voice alone.
+
+    Args:
+        a, b: one finite score per clip of either system, the same clips in one order, any unit.
+        voices: the voice of each clip, any labels.
+        resamples: bootstrap samples drawn, with a generator of their own seeded by `seed`.
+
+    Returns:
+        (mean, low, high) as floats; low and high are NaN for a single clip.
+
+    Raises:
+        ValueError: lists of different lengths, no clips, or a score that is not finite.
+
+    Source: Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8,
+        strategy with replacement at both levels.
+    """
+    a, b = (np.asarray(each, dtype=np.float64) for each in (a, b))
+    voices = np.asarray(voices)
+    if not a.shape == b.shape == voices.shape or a.ndim != 1:
+        raise ValueError(
+            "paired_difference() needs one score of each system and one voice per clip, got "
+            f"{a.shape}, {b.shape} and {voices.shape}"
+        )
+    difference = a - b
+    if not difference.size or not np.isfinite(difference).all():
+        raise ValueError(f"paired_difference() needs finite scores, got {a!r} and {b!r}")
+    if difference.size == 1:
+        return float(difference[0]), math.nan, math.nan
+    names, owner = np.unique(voices, return_inverse=True)
+    by_voice = [difference[owner == index] for index in range(len(names))]
+    generator = np.random.default_rng(seed)
+    # About a million scores at once, so that memory does not grow with the test set: a voice is
+    # drawn once in a resample, on average.
+    block = max(1, 1_000_000 // max(len(names), *map(len, by_voice)))
+    means = [
+        _resampled_means(by_voice, min(block, resamples - start), generator)
+        for start in range(0, resamples, block)
+    ]
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    return float(difference.mean()), float(low), float(high)
+
+
+def _resampled_means(by_voice, resamples, generator):
+    """Means over all clips of two-level resamples, (resamples,)."""
+    sizes = np.array([len(each) for each in by_voice])
+    drawn = generator.integers(len(by_voice), size=(resamples, len(by_voice)))
+    sums = np.empty(drawn.shape)
+    for index, values in enumerate(by_voice):
+        chosen = drawn == index
+        clips = generator.integers(len(values), size=(np.count_nonzero(chosen), len(values)))
+        sums[chosen] = values[clips].sum(axis=1)
+    return sums.sum(axis=1) / sizes[drawn].sum(axis=1)
+
+
+def over_seeds(values: list[float]) -> tuple[float, list[float] | None]:
+    """Mean over seeds and its 95 % interval, by Student's t; no interval from one seed.
+
+    It speaks for other seeds with the same test clips, and takes the seeds' values for normal.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    mean, seeds = float(values.mean()), len(values)
+    if seeds < 2:
+        return mean, None
+    half = float(student.ppf(0.975, seeds - 1) * values.std(ddof=1) / seeds**0.5)
+    return mean, [mean - half, mean + half]

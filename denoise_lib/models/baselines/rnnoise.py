@@ -1,0 +1,91 @@
+"""RNNoise, a small recurrent network that others have trained on real-world noise."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from denoise_lib import RATE
+from denoise_lib.audio import resample
+from denoise_lib.errors import UserError
+
+OWN_RATE = 48000  # Hz, the only one it knows
+DELAY = 960  # samples at OWN_RATE (20 ms), measured by cross-correlation
+FULL_SCALE = 32768  # it works on floats in the range of 16-bit integers
+FLOATS = ctypes.POINTER(ctypes.c_float)
+
+
+@cache
+def _binding():
+    """The module of `pyrnnoise` that calls the C library.
+
+    Loaded by its file: the package's front end, which reads files, would load another reader of
+    files than the project's. Calling the C function itself keeps floats; pyrnnoise's wrapper of it
+    rounds to 16 bits.
+
+    Raises:
+        UserError: pyrnnoise is not installed.
+    """
+    package = importlib.util.find_spec("pyrnnoise")  # found without importing it
+    if package is None:
+        raise UserError("the baseline rnnoise needs the package pyrnnoise: pip install pyrnnoise")
+    path = Path(package.origin).with_name("rnnoise.py")
+    spec = importlib.util.spec_from_file_location("denoise_lib_rnnoise_binding", path)
+    binding = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(binding)
+    return binding
+
+
+class RNNoise(nn.Module):
+    """RNNoise at 48 kHz between two resamplings, its delay taken off.
+
+    It is recurrent and looks 20 ms ahead; a chunk of a long recording is run in on ``context``,
+    so it differs slightly from one pass. It was trained on other people's speech and noise;
+    whether that shares recordings with what it is scored on is not known here.
+
+    Shape:
+        (batch, time) -> (batch, time), time >= 1, at 16 kHz; computed on the CPU, without gradient.
+
+    Raises:
+        UserError: `pyrnnoise` is not installed.
+
+    References:
+        Valin, "A Hybrid DSP/Deep Learning Approach to Real-Time Full-Band Speech Enhancement", MMSP
+        2018 (arXiv 1709.08243); the library and its weights as packed by pyrnnoise.
+    """
+
+    name = "rnnoise"
+    stride = 160  # its frame of 10 ms
+    context = 2 * RATE
+
+    def __init__(self) -> None:
+        super().__init__()
+        _binding()
+
+    @torch.no_grad()
+    def forward(self, noisy: Tensor) -> Tensor:
+        wide = FULL_SCALE * resample(noisy.float().cpu(), RATE, OWN_RATE)
+        clean = torch.stack([torch.from_numpy(_denoise(clip.numpy())) for clip in wide])
+        return resample(clean / FULL_SCALE, OWN_RATE, RATE)[:, : noisy.shape[-1]].to(noisy)
+
+
+def _denoise(waveform: np.ndarray) -> np.ndarray:
+    """One clip at 48 kHz through a state of its own, (time,) -> (time,), without delay."""
+    binding = _binding()
+    size = binding.FRAME_SIZE
+    length = len(waveform) + DELAY
+    frames = np.pad(waveform, (0, DELAY + -length % size)).astype(np.float32).reshape(-1, size)
+    state = binding.create()
+    try:
+        for frame in frames:  # in place
+            samples = frame.ctypes.data_as(FLOATS)
+            binding.lib.rnnoise_process_frame(state, samples, samples)
+    finally:
+        binding.destroy(state)
+    return frames.reshape(-1)[DELAY:length]

@@ -1,0 +1,95 @@
+"""Checkpoints: safetensors files that rebuild their own model.
+
+Tensors are the model's state; the metadata holds, as JSON, the model's name and constructor
+arguments, the sample rate, library versions, and what the writer adds (seed, step, score, ...).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+
+import denoise_lib
+from denoise_lib.errors import UserError
+from denoise_lib.files import atomic
+from denoise_lib.models import BY_NAME
+from denoise_lib.paths import PRETRAINED
+
+
+def model_name(model: torch.nn.Module) -> str:
+    """The model's name in results and checkpoints ("dcunet", ...)."""
+    return next(name for name, kind in BY_NAME.items() if type(model) is kind)
+
+
+def save_model(path: Path, model: torch.nn.Module, **facts) -> None:
+    """Write a model to ``path`` (*.safetensors), whole or not at all.
+
+    Args:
+        facts: Plain values to keep beside the weights, such as seed, step and validation score.
+    """
+    record = {
+        "model": model_name(model),
+        "config": model.config,
+        "rate": denoise_lib.RATE,
+        "versions": {"denoise_lib": denoise_lib.__version__, "torch": torch.__version__},
+        **facts,
+    }
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with atomic(path) as temporary:
+        safetensors.torch.save_file(state, temporary, {"denoise_lib": json.dumps(record)})
+
+
+def read_record(path: Path) -> dict:
+    """What :func:`save_model` wrote beside the weights.
+
+    Raises:
+        UserError: The file is missing, or is no checkpoint of this library.
+    """
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return json.loads((file.metadata() or {})["denoise_lib"])
+    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path} is not a checkpoint of denoise_lib: {error}") from None
+
+
+def load_model(path: Path) -> torch.nn.Module:
+    """Rebuild the model that a checkpoint holds, in evaluation mode, on the CPU.
+
+    Raises:
+        UserError: The file is missing, or is no checkpoint of this library.
+    """
+    record = read_record(path)
+    model = BY_NAME[record["model"]](**record["config"])
+    model.load_state_dict(safetensors.torch.load_file(path))
+    return model.eval()
+
+
+def pretrained_names() -> list[str]:
+    """Names that :func:`load_pretrained` knows."""
+    return sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
+
+
+def load_pretrained(name: str) -> torch.nn.Module:
+    """A trained model: one that is shipped, or a checkpoint file of your own.
+
+    Args:
+        name: One of ``pretrained_names()``, or the path of a *.safetensors file.
+
+    Returns:
+        The model in evaluation mode, on the CPU.
+
+    Raises:
+        UserError: There is no such name or file.
+    """
+    if name in pretrained_names():
+        return load_model(PRETRAINED / f"{name}.safetensors")
+    if name.endswith(".safetensors"):
+        return load_model(Path(name))
+    raise UserError(
+        f"no pretrained model {name!r}: use one of {', '.join(pretrained_names())}, "
+        "or the path of a .safetensors checkpoint"
+    )

@@ -1,0 +1,191 @@
+"""The page: all runs of a profile as one self-contained report/index.html, and its results.json."""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import jinja2
+
+from denoise_lib import names
+from denoise_lib.data import default_corpora
+from denoise_lib.display import style
+from denoise_lib.display.player import ASSETS
+from denoise_lib.errors import UserError
+from denoise_lib.files import atomic, resource, write_json
+from denoise_lib.paths import ROOT, TEMPLATE, runs_folder
+from denoise_lib.report import chart, glance, provenance, sections
+from denoise_lib.report.listen_first import listen_first
+from denoise_lib.report.parameters import names as notebook_names
+
+BUDGET = 8_000_000  # bytes of a page that can be published
+def collect(profile, root=ROOT):
+    """Everything that results.json of the page holds, as DESIGN has it."""
+    root = Path(root)
+    return provenance.collect(runs_folder(profile, root), notebook_names(root / "notebooks"))
+
+
+def build(profile="quick", root=ROOT):
+    """Write report/results.json and report/index.html from the runs of a profile.
+
+    Args:
+        profile: whose runs, in report/build/<profile>.
+        root: folder of the clone.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        UserError: there is no run, or one cannot be shown.
+    """
+    root = Path(root)
+    results = collect(profile, root)
+    if not results["provenance"]["seconds"]:
+        raise UserError(
+            f"no notebook has been run with profile {profile!r}: `make report PROFILE={profile}`"
+        )
+    runs = runs_folder(profile, root)
+    made = [
+        sections.read_section(name, runs, root / "notebooks", _profile_values(root, profile, name))
+        for name in notebook_names(root / "notebooks")
+    ]
+    sections.flag_differences(made)
+    text = store_once(render(results, made, listen_first(runs, [section.name for section in made])))
+    write_json(root / "report" / "results.json", results)
+    path = root / "report" / "index.html"
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    size = path.stat().st_size
+    print(
+        f"{path}: {size / 1e6:.1f} MB"
+        + (f", more than the {BUDGET / 1e6:.0f} MB of a published page" * (size > BUDGET))
+    )
+    return path
+
+
+def _profile_values(root, profile, name):
+    path = root / "notebooks" / "profiles" / f"{profile}.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8")).get(name, {}) if path.exists() else {}
+
+
+def render(results, made, player):
+    """The page as HTML text, before sounds are stored once."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=names.number, label=names.label, score=names.score, short=sections.short
+    )
+    environment.filters.update(heading=names.heading, duration=duration)
+    # The original gave some of its numbers to one or two places: no more are shown.
+    environment.filters.update(as_given=lambda value: names.prose(str(value)))
+    by_name = {section.name: section for section in made}
+    text = json.dumps(results, indent=1, ensure_ascii=False)
+    return environment.get_template("page.html.j2").render(
+        results=results,
+        provenance=results["provenance"],
+        sections=made,
+        player=player,
+        table=glance.lines(results["results"]),
+        unseen=glance.lines(results["results"], "unseen_voice"),
+        glance=glance,
+        anchor=lambda row: by_name[glance.section(row)].anchor(row),
+        chart=chart.chart,
+        credits=credits_of(made),
+        labels=names,
+        style=style,
+        css=resource("denoise_lib.display", "player.css") + _template_files("page.css", "blind.css"),
+        script=resource("denoise_lib.display", "player.js") + _template_files("page.js", "table.js", "blind.js"),
+        downloads={
+            name: (kind, base64.b64encode(data.encode()).decode())
+            for name, kind, data in (
+                ("results.json", "application/json", text),
+                ("results.csv", "text/csv", results_csv(results["results"])),
+            )
+        },
+    )
+
+
+def _template_files(*names):
+    return "".join((TEMPLATE / name).read_text(encoding="utf-8") for name in names)
+
+
+def results_csv(rows):
+    """Rows of results.json as CSV with a header; the interval's ends are two columns."""
+    columns = ["experiment", "condition", "model", "split", "metric", "n", "noisy", "denoised"]
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([*columns, "ci95_low", "ci95_high"])
+    for row in rows:
+        writer.writerow([row[column] for column in columns] + list(row["ci95"] or (None, None)))
+    return out.getvalue()
+
+
+def credits_of(made):
+    """Who recorded what is heard: sentences on the default corpora that the runs have read."""
+    read = {
+        (key, section.run["parameters"].get(key))
+        for section in made
+        if section.run
+        for key in ("speech", "noise")
+    }
+    found = []
+    if ("speech", "default") in read:
+        voices = "; ".join(f"{each.prefix} {each.credit}" for each in default_corpora.SPEECH)
+        found.append(f"Voices, from the Asterisk core sounds: {voices}.")
+    if ("noise", "default") in read:
+        places = "; ".join(each.credit for each in default_corpora.STREET)
+        found.append(f"City recordings: {places}.")
+    if found:
+        found.append("What is played here was made from them and is under the same licences.")
+    return found
+
+
+def duration(seconds):
+    """Seconds as text: 75 -> "1 min 15 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+AUDIO = re.compile(r'<audio class="player-native"([^>]*?)data-sound="(\w+)" src="[^"]+"></audio>')
+PICTURE = re.compile(r'<img class="player-picture"([^>]*) src="(data:image/webp;base64,[^"]+)">')
+BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+NOTEBOOK_ASSETS = re.compile(f"{ASSETS[0]}.*?{ASSETS[1]}", re.DOTALL)
+
+
+def store_once(text):
+    """Take out what a page needs once only: style and script of the players, and what came before.
+
+    Where a sound occurs again its player names it by key, and the reader without scripts gets a
+    link to where it can be played. A picture that occurs again is named by key too; player.js fills
+    it in, and without scripts it is blank.
+    """
+    sounds, pictures = set(), set()
+
+    def sound(match):
+        attributes, key = match.groups()
+        if key in sounds:
+            return (
+                f'<a class="player-native" data-sound="{key}" href="#sound-{key}">'
+                "the same sound as above: play it there</a>"
+            )
+        sounds.add(key)
+        return match[0].replace("<audio", f'<audio id="sound-{key}"', 1)
+
+    def picture(match):
+        attributes, source = match.groups()
+        key = hashlib.sha256(source.encode()).hexdigest()[:16]
+        if key in pictures:
+            return f'<img class="player-picture"{attributes} data-same="{key}" src="{BLANK}">'
+        pictures.add(key)
+        return f'<img class="player-picture"{attributes} data-picture="{key}" src="{source}">'
+
+    return PICTURE.sub(picture, AUDIO.sub(sound, NOTEBOOK_ASSETS.sub("", text)))

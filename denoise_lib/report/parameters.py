@@ -1,0 +1,200 @@
+"""The parameters of a notebook: read from its tagged cell, set by a profile, overridden by hand."""
+
+import ast
+import io
+import tokenize
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from denoise_lib.errors import UserError
+
+GIVEN = ("profile", "out")  # set by the runner for every notebook, by nobody else
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A name of the parameters cell: its default, and the comment on its line."""
+
+    name: str
+    default: object
+    help: str
+
+
+def cell_parameters(notebook, name):
+    """Read the one cell tagged `parameters`.
+
+    The cell is never run: every line is `name = literal  # meaning, unit`.
+
+    Args:
+        notebook: nbformat node.
+        name: of the notebook, for messages.
+
+    Returns:
+        {name: Parameter} in the order of the cell.
+
+    Raises:
+        UserError: no such cell or several (papermill would then let the notebook's own values win
+            without a word), or a line that is not an assignment of a literal.
+    """
+    cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise UserError(f"{name}: {len(cells)} cells are tagged `parameters`; tag exactly one")
+    source = cells[0].source
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError as error:
+        raise UserError(f"{name}: the parameters cell is not Python: {error}") from None
+    comments = {
+        token.start[0]: token.string.lstrip("# ")
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+    found = {}
+    for statement in statements:
+        try:
+            (target,) = statement.targets
+            value = ast.literal_eval(statement.value)
+            found[target.id] = Parameter(target.id, value, comments.get(statement.end_lineno, ""))
+        except (AttributeError, ValueError):
+            raise UserError(
+                f"{name}: line {statement.lineno} of the parameters cell is not `name = literal`"
+            ) from None
+    return found
+
+
+def profile_values(folder, profile, known):
+    """Values that a profile sets, {notebook: {parameter: value}}.
+
+    Args:
+        folder: the notebooks' folder; profiles are folder/profiles/<profile>.toml.
+        known: {notebook: {name: Parameter}} of every notebook.
+
+    Raises:
+        UserError: no such profile, unreadable, or it names an unknown notebook or parameter or sets
+            a value of the wrong type.
+    """
+    path = Path(folder) / "profiles" / f"{profile}.toml"
+    existing = sorted(file.stem for file in path.parent.glob("*.toml"))
+    if profile not in existing:
+        raise UserError(f"there is no profile {profile!r}; choose one of {', '.join(existing)}")
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"profile {path.name} is not valid TOML: {error}") from None
+    checked = {}
+    for notebook, table in tables.items():
+        if notebook not in known or not isinstance(table, dict):
+            raise UserError(
+                f"profile {path.name} names an unknown notebook {notebook!r}; "
+                f"there are {', '.join(known)}"
+            )
+        where = f"profile {path.name}, {notebook}"
+        checked[notebook] = {
+            key: _fit(value, _known(known[notebook], key, where), where)
+            for key, value in table.items()
+        }
+    return checked
+
+
+def file_values(path):
+    """Read a papermill parameter file: YAML, `name: value` on each line.
+
+    Raises:
+        UserError: there is none, or it is something else.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise UserError(f"{path} is not a parameter file: it is not YAML") from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise UserError(f"{path} is not a parameter file: its lines are not `name: value`")
+    return values
+
+
+def given_values(texts, known, name):
+    """Parse `-p name value` as papermill does, as YAML, and check each against its default's type.
+
+    Args:
+        texts: {parameter: text}; from a file, values may have their type already.
+        known: {name: Parameter} of the notebook.
+        name: of the notebook.
+
+    Raises:
+        UserError: unknown parameter, or text of the wrong type.
+    """
+    values = {}
+    for key, text in texts.items():
+        if key in GIVEN:
+            raise UserError(
+                f"{name}: {key!r} is set by the runner (choose a profile with --profile)"
+            )
+        parameter = _known(known, key, name)
+        if not isinstance(text, str):
+            values[key] = _fit(text, parameter, name)
+            continue
+        if isinstance(parameter.default, str):
+            values[key] = text  # as typed: YAML would make a number of "16" and False of "no"
+            continue
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            value = text
+        values[key] = _fit(value, parameter, name)
+    return values
+
+
+def _known(known, key, where):
+    if key not in known:
+        names = ", ".join(name for name in known if name not in GIVEN)
+        raise UserError(f"{where}: unknown parameter {key!r}; there are {names}")
+    return known[key]
+
+
+def _fit(value, parameter, where):
+    """Return `value` as the type of the parameter's default, if it can be that."""
+    kind = type(parameter.default)
+    number = value
+    if isinstance(value, str) and kind in (int, float):
+        try:
+            number = float(value)  # YAML 1.1 takes 1e-3, without a dot, for text
+        except ValueError:
+            pass
+    if kind is type(None) or type(value) is kind:
+        return value
+    if kind is float and type(number) in (int, float):
+        return float(number)
+    if kind is int and type(number) is float and number.is_integer():
+        return int(number)
+    raise UserError(
+        f"{where}: {parameter.name} = {value!r} does not fit; its default is "
+        f"{parameter.default!r} ({kind.__name__})"
+    )
+
+
+def read_notebook(folder, name):
+    """Read folder/<name>.ipynb.
+
+    Raises:
+        UserError: there is none, or it is no notebook.
+    """
+    path = Path(folder) / f"{name}.ipynb"
+    if not path.exists():
+        raise UserError(f"there is no notebook {name!r}; there are {', '.join(names(folder))}")
+    try:
+        return nbformat.read(path, as_version=4)
+    except Exception as error:  # nbformat raises several unrelated kinds
+        raise UserError(f"{path.name} is not a notebook: {error}") from None
+
+
+def names(folder):
+    """Names of the numbered notebooks, which make up the report, in order."""
+    found = sorted(path.stem for path in Path(folder).glob("[0-9][0-9]_*.ipynb"))
+    if not found:
+        raise UserError(f"no numbered notebooks in {folder}; run this from a clone of the project")
+    return found

@@ -1,0 +1,227 @@
+"""Run the notebooks of the report: those that need it, in order, each wholly or not at all.
+
+A run is made in <notebook>.partial and takes the place of the previous one only when it is complete
+and checked; a failed or interrupted run leaves the previous one as it was, and can be gone on with.
+"""
+
+import datetime
+import os
+import shutil
+import time
+from pathlib import Path
+
+from denoise_lib.errors import UserError
+from denoise_lib.files import read_json, write_json
+from denoise_lib.paths import ROOT, runs_folder
+from denoise_lib.report import provenance
+from denoise_lib.report.execution import NotebookFailed, execute, peak_memory, refresh_prose
+from denoise_lib.report.parameters import (
+    cell_parameters,
+    given_values,
+    names,
+    profile_values,
+    read_notebook,
+)
+from denoise_lib.report.progress import RunProgress
+
+
+def report(profile="quick", root=ROOT):
+    """Run every numbered notebook whose results are missing or out of date, then build the page.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        UserError: no such profile, a wrong parameter, or a notebook that failed; notebooks before
+            it keep their finished runs.
+    """
+    study = Study(profile, root)
+    stale = study.stale()
+    for index, name in enumerate(stale):
+        study.run(name, waiting=stale[index + 1 :])
+    print(f"{len(study.names) - len(stale)} of {len(study.names)} notebooks were up to date already")
+    return study.build_page()
+
+
+def notebook(name, parameters=None, profile="quick", root=ROOT):
+    """Run one notebook again, with other parameters if given, then rebuild the page.
+
+    Runs that it needs are made first where they are missing; where they exist they are used as they
+    are, with whatever parameters they were made.
+
+    Args:
+        name: such as "04_dcunet".
+        parameters: {name: text or value}, texts read as papermill reads them; they go before the
+            profile's values.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        UserError: unknown notebook or parameter, a value of the wrong type, or a failed run.
+    """
+    study = Study(profile, root)
+    study.override(name, parameters or {})
+    todo = [other for other in study.upstream(name) if not study.record(other)] + [name]
+    for index, each in enumerate(todo):
+        study.run(each, waiting=todo[index + 1 :])
+    return study.build_page()
+
+
+class Study:
+    """The notebooks of one clone under one profile, and their runs.
+
+    Args:
+        profile: name of a file in notebooks/profiles.
+        root: folder of the clone.
+
+    Raises:
+        UserError: no such profile, or something is wrong with a notebook or the profile.
+    """
+
+    def __init__(self, profile, root=ROOT):
+        self.root, self.profile = Path(root), profile
+        self.folder = self.root / "notebooks"
+        self.build = runs_folder(profile, self.root)
+        self.names = names(self.folder)
+        self.notebooks = {name: read_notebook(self.folder, name) for name in self.names}
+        self.known = {name: cell_parameters(node, name) for name, node in self.notebooks.items()}
+        self.values = profile_values(self.folder, profile, self.known)
+        self.library = provenance.library_digest(self.root)
+        for index, name in enumerate(self.names):
+            for other in self.needs(name):
+                if other not in self.names[:index]:
+                    raise UserError(f"{name} needs {other!r}, which is no notebook before it")
+
+    def needs(self, name):
+        """Notebooks whose runs this one reads, from its metadata."""
+        return self.notebooks[name].metadata.get("denoise", {}).get("needs", [])
+
+    def upstream(self, name):
+        """Every notebook that `name` needs, directly or not, in order."""
+        found = set(self.needs(name)).union(*(self.upstream(other) for other in self.needs(name)))
+        return [other for other in self.names if other in found]
+
+    def override(self, name, texts):
+        """Set parameters of one notebook from {name: text or value}."""
+        if name not in self.known:
+            raise UserError(f"there is no notebook {name!r}; there are {', '.join(self.names)}")
+        self.values.setdefault(name, {}).update(given_values(texts, self.known[name], name))
+
+    def parameters(self, name):
+        """Effective values: the notebook's, then the profile's, then the reader's; never `out`."""
+        own = {key: parameter.default for key, parameter in self.known[name].items()}
+        values = {**own, **self.values.get(name, {}), "profile": self.profile}
+        values.pop("out", None)
+        return values
+
+    def record(self, name):
+        """run.json of the finished run, or {}."""
+        path = self.build / name / "run.json"
+        return read_json(path) if path.exists() else {}
+
+    def fingerprint(self, name, upstream):
+        """The fingerprint of a run of `name`, given those of the runs it needs."""
+        values = self.parameters(name)
+        needs = {other: upstream[other] for other in self.needs(name)}
+        return provenance.fingerprint(
+            self.notebooks[name], values, self.library, provenance.corpora_digests(values), needs
+        )
+
+    def stale(self):
+        """Notebooks to run, in order: their last run's fingerprint is not that of a run now."""
+        now = {}
+        for name in self.names:
+            now[name] = self.fingerprint(name, now)
+        return [name for name in self.names if self.record(name).get("fingerprint") != now[name]]
+
+    def run(self, name, waiting=()):
+        """Run one notebook, whose needs have been run, and put the run in its place.
+
+        Args:
+            waiting: notebooks to come after it, for the time left.
+
+        Raises:
+            UserError: the notebook failed; its executed part is kept as <name>.failed.ipynb.
+        """
+        values = self.parameters(name)
+        # Everything is recorded as it is before the run: edits meanwhile belong to the next one.
+        upstream = {other: self.record(other)["fingerprint"] for other in self.needs(name)}
+        record = {
+            "notebook": name,
+            "profile": self.profile,
+            "parameters": values,
+            "fingerprint": self.fingerprint(name, upstream),
+            "corpora": provenance.corpora_digests(values),
+            "needs": upstream,
+        }
+        record["commit"], record["dirty"] = provenance.commit(self.root)
+        partial, final = self.build / f"{name}.partial", self.build / name
+        _prepare(partial, record["fingerprint"])
+        target = partial / "executed.ipynb"
+        # Relative, since the executed notebook is published and need not tell of this machine.
+        out = Path(os.path.relpath(partial, self.folder)).as_posix()
+        start = time.monotonic()
+        try:
+            with RunProgress(
+                name, self.names, self.seconds(name), self.seconds(*waiting)
+            ) as progress:
+                executed = execute(
+                    self.folder / f"{name}.ipynb", target, name, {**values, "out": out}, progress
+                )
+            record |= {
+                "seconds": round(time.monotonic() - start, 1),
+                "finished": datetime.datetime.now().astimezone().isoformat("T", "seconds"),
+                "peak_memory_mib": peak_memory(executed),
+                "machine": provenance.machine(),
+                "versions": provenance.versions(),
+            }
+            write_json(partial / "run.json", record)
+            # The worst a crash between these two lines can do is to make this notebook run again.
+            shutil.rmtree(final, ignore_errors=True)
+            os.rename(partial, final)
+        except NotebookFailed as error:
+            failed = final / f"{name}.failed.ipynb"
+            failed.parent.mkdir(exist_ok=True)
+            os.replace(target, failed)
+            raise UserError(f"{name} failed: {error}; see {os.path.relpath(failed)}") from error
+
+    def seconds(self, *names):
+        """Seconds these notebooks took with the same parameters, here or where docs/ was made.
+
+        Returns:
+            Their sum, or None when one of them is unknown.
+        """
+        published = self.root / "docs" / "results.json"
+        past = read_json(published)["provenance"] if published.exists() else {}
+        total = 0
+        for name in names:
+            record, values = self.record(name), self.parameters(name)
+            if record.get("parameters") == values:
+                total += record["seconds"]
+            elif past.get("parameters", {}).get(name) == values:
+                total += past["seconds"][name]
+            else:
+                return None
+        return total
+
+    def build_page(self):
+        """Bring the prose of finished runs up to date and build the page; returns its path."""
+        from denoise_lib.report import page  # only here: nbconvert takes its time to load
+
+        for name in self.names:
+            if self.record(name):
+                refresh_prose(self.build / name / "executed.ipynb", self.notebooks[name])
+        return page.build(self.profile, root=self.root)
+
+
+def _prepare(partial, fingerprint):
+    """Make the folder of a run; what an interrupted run left is kept if this is the same run again.
+
+    Trainings then go on from their checkpoints, which gives what an uninterrupted one gives.
+    """
+    mark = partial / "fingerprint"
+    if not (mark.exists() and mark.read_text(encoding="utf-8") == fingerprint):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        mark.write_text(fingerprint, encoding="utf-8")

@@ -1,0 +1,258 @@
+"""One executed notebook as one section of the page."""
+
+import base64
+import mimetypes
+import re
+import shlex
+from collections import Counter
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import nbformat
+from latex2mathml.converter import convert
+from nbconvert.exporters import TemplateExporter
+from nbconvert.filters import Highlight2HTML, strip_ansi
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+from denoise_lib.errors import UserError
+from denoise_lib.files import read_json
+from denoise_lib.paths import TEMPLATE
+from denoise_lib.report.parameters import cell_parameters
+
+SHOWN = ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown")
+
+
+@dataclass
+class Section:
+    """A notebook on the page; `html` is empty when it has not been run."""
+
+    name: str
+    title: str
+    html: str = ""
+    contents: list = field(default_factory=list)  # (anchor, heading) below the title
+    parameters: list = field(default_factory=list)  # (Parameter, value, value of the profile)
+    run: dict = field(default_factory=dict)  # run.json
+    flags: list = field(default_factory=list)  # how it differs from the rest of the page
+    cells: list = field(default_factory=list)  # (anchor, source) of code cells that show something
+
+    @property
+    def number(self):
+        return str(int(self.name[:2]))
+
+    @property
+    def rerun(self):
+        """The command that makes this section again, with its parameters."""
+        command = f"make notebook NB={self.name}"
+        if self.run.get("profile", "quick") != "quick":
+            command += f" PROFILE={self.run['profile']}"
+        changed = [
+            (known.name, value) for known, value, expected in self.parameters if value != expected
+        ]
+        given = " ".join(f"-p {name} {shlex.quote(str(value))}" for name, value in changed)
+        return command + (f' P="{given}"' if given else "")
+
+    def anchor(self, row):
+        """Anchor of the output of the cell that made a row of results, or else of the section.
+
+        Rows are made by an experiment's `identity()`, `score()`, `denoise()` and `reference()`;
+        where a notebook holds several experiments, the cell names its own.
+        """
+        call = r"\.identity\(" if row["condition"] == "identity" else r"\.(score|denoise)\("
+        if row["condition"] != "identity" and row.get("model") in ("clean", "identity"):
+            call = r"\.reference\(|\.score\(Identity\(\)"
+        several = ":" in row["experiment"]
+        for anchor, source in self.cells:
+            if re.search(call, source) and (not several or row["experiment"] in source):
+                return anchor
+        return self.name
+
+
+def read_section(name, build, notebooks, profile):
+    """Read one run; a notebook without a run gives a section without html.
+
+    Args:
+        name: notebook, such as "04_dcunet".
+        build: folder of the profile's runs.
+        notebooks: folder of the notebooks' sources, for titles and pictures.
+        profile: {parameter: value} that the profile sets for this notebook.
+
+    Raises:
+        UserError: the run holds an error, a formula or a picture that cannot be shown.
+    """
+    folder = Path(build) / name
+    run = read_json(folder / "run.json") if (folder / "run.json").exists() else {}
+    path = folder / "executed.ipynb" if run else Path(notebooks) / f"{name}.ipynb"
+    node = nbformat.read(path, as_version=4)
+    title = _take_title(node, name)
+    if not run:
+        return Section(name, title)
+    if any(
+        output.output_type == "error" for cell in node.cells for output in cell.get("outputs", [])
+    ):
+        raise UserError(f"{path} holds an error; run the notebook again before building the page")
+    known = cell_parameters(node, name)
+    parameters = [
+        (parameter, run["parameters"][key], profile.get(key, parameter.default))
+        for key, parameter in known.items()
+        if key in run["parameters"] and key != "profile"
+    ]
+    cells = _number_cells(node, name)
+    renderer = Renderer(name, Path(notebooks))
+    exporter = SectionExporter(renderer)
+    body, _ = exporter.from_notebook_node(node, resources={"parameters": parameters})
+    return Section(name, title, body, renderer.headings, parameters, run, cells=cells)
+
+
+def flag_differences(sections):
+    """Note on each section how it differs from the rest.
+
+    A section differs by its commit, by parameters that are not the profile's, or by having been
+    made from another run of a notebook than the one that the page shows.
+    """
+    made = [section for section in sections if section.run]
+    commits = Counter(section.run["commit"] for section in made)
+    usual = commits.most_common(1)[0][0] if commits else None
+    now = {section.name: section.run["fingerprint"] for section in made}
+    for section in made:
+        commit = section.run["commit"]
+        if commit != usual:
+            section.flags.append(
+                f"made from commit {short(commit)}, most of this page from {short(usual)}"
+            )
+        for parameter, value, expected in section.parameters:
+            if value != expected:
+                section.flags.append(
+                    f"{parameter.name} = {value!r}, where the profile has {expected!r}"
+                )
+        for other, fingerprint in section.run.get("needs", {}).items():
+            if now.get(other, fingerprint) != fingerprint:
+                section.flags.append(f"made from an earlier run of {other} than the one shown here")
+
+
+def short(commit):
+    """The first letters of a commit, or words where there is none."""
+    return commit[:10] if commit else "no commit"
+
+
+def _take_title(node, name):
+    """Remove the notebook's first heading and return its text: the page sets it itself."""
+    for cell in node.cells:
+        found = (
+            re.match(r"\s*# +(.+?)\s*(\n|$)", cell.source) if cell.cell_type == "markdown" else None
+        )
+        if found:
+            cell.source = cell.source[found.end() :]
+            return re.sub(r"^\d+[.:]?\s+", "", found[1])
+    return name[3:].replace("_", " ").capitalize()
+
+
+def _number_cells(node, name):
+    """Give each code cell that shows something an anchor; returns [(anchor, source)]."""
+    cells = []
+    for index, cell in enumerate(node.cells):
+        if cell.cell_type == "code" and parts(cell)["shown"]:
+            cell.metadata["anchor"] = f"{name}-cell-{index}"
+            cells.append((cell.metadata["anchor"], cell.source))
+    return cells
+
+
+class SectionExporter(TemplateExporter):
+    """nbconvert with the template of this page: nothing in it comes from elsewhere."""
+
+    file_extension = ".html"
+    template_name = "section"
+
+    def __init__(self, renderer):
+        super().__init__(extra_template_basedirs=[str(TEMPLATE)])
+        self.register_filter("markdown", renderer.markdown)
+        self.register_filter("code", Highlight2HTML())
+        self.register_filter("parts", parts)
+
+
+def parts(cell):
+    """What a code cell shows, and what it logs.
+
+    Returns:
+        {"shown": [(mime type, data)], "log": text}; a text that is only a value's repr is logged.
+    """
+    shown, log = [], []
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            log.append(output.text)
+            continue
+        kind = next((kind for kind in SHOWN if kind in output.data), None)
+        if kind:
+            shown.append((kind, output.data[kind]))
+        elif "text/plain" in output.data:
+            log.append(output.data["text/plain"] + "\n")
+    return {"shown": shown, "log": _final_lines(strip_ansi("".join(log)))}
+
+
+def _final_lines(text):
+    """Keep what a terminal would still show of lines that were written over."""
+    return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n")).strip("\n")
+
+
+class Renderer(IPythonRenderer):
+    """Markdown to HTML: formulas as MathML, pictures inside, headings below the section's title."""
+
+    def __init__(self, name, folder):
+        super().__init__(escape=False, exclude_anchor_links=True)
+        self.name, self.folder, self.headings = name, folder, []
+
+    def markdown(self, text):
+        return MarkdownWithMath(renderer=self).render(text)
+
+    def heading(self, text, level, **_):
+        words = re.findall(r"[a-z0-9]+", re.sub("<[^>]+>", "", text).lower())
+        anchor = "-".join([self.name, *words])
+        taken = [known for known, _ in self.headings]
+        while anchor in taken:
+            anchor += "-again"
+        if level <= 2:
+            self.headings.append((anchor, re.sub("<[^>]+>", "", text)))
+        level = min(max(level, 2) + 1, 6)
+        return f'<h{level} id="{anchor}">{text}</h{level}>\n'
+
+    def link(self, text, url, title=None):
+        notebook = re.fullmatch(r"(?:\./)?(\d\d_\w+)\.ipynb", url)
+        if notebook:
+            return f'<a href="#{notebook[1]}">{text}</a>'
+        # A file of the repository is nowhere beside the page.
+        return super().link(text, url, title) if re.match(r"https?:|mailto:|#", url) else text
+
+    def image(self, text, url, title=None):
+        if url.startswith("attachment:") or url.startswith("data:"):
+            return super().image(text, url, title)
+        path = self.folder / url
+        kind = mimetypes.guess_type(path.name)[0]
+        if not path.is_file() or not kind:
+            raise UserError(
+                f"{self.name}: there is no picture {url}; pictures must be files of the repository"
+            )
+        source = base64.b64encode(path.read_bytes()).decode()
+        return f'<img class="diagram" alt="{escape(text)}" src="data:{kind};base64,{source}">'
+
+    def inline_math(self, body):
+        return self._formula(body, "inline")
+
+    def block_math(self, body):
+        return f'<span class="formula">{self._formula(body, "block")}</span>'
+
+    def latex_environment(self, name, body):
+        return self.block_math(rf"\begin{{{name}}}{body}\end{{{name}}}")
+
+    def _formula(self, body, display):
+        try:
+            result = convert(body.strip(), display=display)
+        except Exception as error:  # latex2mathml has a dozen of its own
+            raise UserError(
+                f"{self.name}: the formula {body.strip()!r} cannot be set: {error!r}"
+            ) from None
+        unknown = re.search(r">(\\\w+)<", result)
+        if unknown:
+            raise UserError(
+                f"{self.name}: the formula {body.strip()!r} uses {unknown[1]}, which cannot be set"
+            )
+        return result.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")

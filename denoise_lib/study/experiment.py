@@ -1,0 +1,449 @@
+"""What the notebooks have in common: train on a kind of damage, score both splits, keep examples."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import binary_average_precision
+
+from denoise_lib.damage.conditions import no_damage
+from denoise_lib.damage.corruption import CONDITIONS, Corruption, Positions
+from denoise_lib.damage.shifted import ChangedCorpus
+from denoise_lib.data.corpora import Clip, Corpus
+from denoise_lib.data.crops import (
+    CleanCrops,
+    Damage,
+    clip_generator,
+    drawn,
+    fixed_batch,
+    fixed_clip,
+    spread,
+)
+from denoise_lib.display.player import LONGEST_HEARD, compare
+from denoise_lib.errors import UserError
+from denoise_lib.metrics.evaluate import evaluate
+from denoise_lib.metrics.measures import METRICS, score
+from denoise_lib.models.baselines import Identity
+from denoise_lib.models.checkpoints import model_name
+from denoise_lib.models.inference import process
+from denoise_lib.paths import run_folder  # noqa: F401 - for the notebooks
+from denoise_lib.study.inversion import find, invert, misjudged
+from denoise_lib.study.run import Run
+from denoise_lib.training.loop import Loss, Schedule, train
+from denoise_lib.training.losses import wsdr_loss
+
+SPLITS = ("test", "unseen_voice")
+
+
+def needed_run(run: Run, notebook: str) -> Path:
+    """Folder of an earlier notebook's run under the same profile.
+
+    Raises:
+        UserError: That notebook has not been run.
+    """
+    folder = run.out.parent / notebook
+    if not (folder / "results.json").exists():
+        raise UserError(
+            f"{run.name} needs a run of {notebook}: make notebook NB={notebook} PROFILE={run.profile}"
+        )
+    return folder
+
+
+@dataclass
+class Experiment:
+    """One corpus, one seed, one output folder, for all trainings and scores of a notebook.
+
+    Args:
+        run: Where results go.
+        corpus: Speech.
+        seed: Fixes initial weights, crops, training damage, and the damage of each scored clip.
+        batch: Crops in a training batch.
+        crop: Length of a training crop, s.
+        precision: See :func:`denoise_lib.training.loop.train`.
+        workers: See :func:`denoise_lib.training.loop.train`.
+        validation_clips: Clips that choose the best weights.
+        test_clips: Most clips to score in a split; all when 0.
+        longest: Seconds of each scored clip's beginning to use; all of it when 0.
+        metrics: Measures to take.
+    """
+
+    run: Run
+    corpus: Corpus
+    seed: int = 0
+    batch: int = 8
+    crop: float = 1.0
+    precision: str = "32-true"
+    workers: int = 0
+    validation_clips: int = 24
+    test_clips: int = 0
+    longest: float = 10.0
+    metrics: list[str] | tuple[str, ...] = METRICS
+    histories: dict[str, list[dict]] = field(default_factory=dict)
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks run."""
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def train(
+        self,
+        model: torch.nn.Module,
+        damage: Damage,
+        schedule: Schedule,
+        label: str,
+        *,
+        loss: Loss = wsdr_loss,
+        margin: int = 0,
+        validation_damage: Damage | None = None,
+        clips: list[Clip] | None = None,
+    ) -> torch.nn.Module:
+        """Train on the training split and return the best weights; the history is kept by label.
+
+        Args:
+            label: Name of the checkpoint in the run's folder.
+            validation_damage: Damage of the validation clips, where it is not the training's.
+            clips: Train and validate on these clips instead (the identity check).
+        """
+        crops = CleanCrops(
+            self.corpus, clips or self.corpus.split("train"),
+            batch=self.batch, seconds=self.crop, seed=self.seed, steps=schedule.steps,
+        )  # fmt: skip
+        validation = fixed_batch(
+            self.corpus, clips or self.corpus.split("valid"), validation_damage or damage,
+            seed=self.seed, seconds=2.0, most=self.validation_clips,
+        )  # fmt: skip
+        model, self.histories[label] = train(
+            model, crops, damage, validation, schedule, self.run.out / f"{label}.safetensors",
+            loss=loss, margin=margin, label=label, precision=self.precision, workers=self.workers,
+        )  # fmt: skip
+        return model
+
+    def clips(self, split: str) -> list[Clip]:
+        """The clips of a split that are scored."""
+        return spread(self.corpus.split(split), self.test_clips)
+
+    def score(
+        self,
+        model: torch.nn.Module,
+        condition: str,
+        damage: Damage,
+        experiment: str | None = None,
+        *,
+        splits: tuple[str, ...] = SPLITS,
+        corpus: Corpus | ChangedCorpus | None = None,
+    ) -> dict[str, list[dict]]:
+        """Score a model on the test clips and the unseen voice; rows and clips go to the run.
+
+        Args:
+            splits: Which clips to score.
+            corpus: Where their waveforms come from, if not from the experiment's own.
+
+        Returns:
+            Per split, one dict per clip (see :func:`~denoise_lib.metrics.evaluate.evaluate`).
+        """
+        scores = {}
+        for split in splits:
+            if clips := self.clips(split):
+                scores[split] = evaluate(
+                    model, corpus or self.corpus, clips, damage, seed=self.seed,
+                    longest=self.longest or None, metrics=self.metrics, device=self.device,
+                )  # fmt: skip
+                self.run.add(
+                    scores[split], condition=condition, model=_name(model), split=split,
+                    experiment=experiment,
+                )  # fmt: skip
+        return scores
+
+    def reference(
+        self,
+        condition: str,
+        damage: Damage,
+        experiment: str | None = None,
+        *,
+        splits: tuple[str, ...] = SPLITS,
+    ) -> dict[str, list[dict]]:
+        """Add the rows that bound every table: the damaged clips as they are, and the clean ones.
+
+        The rows are of the models "identity" and "clean", the clean clip scored against itself,
+        which shows what a perfect network would get. SNR and SI-SDR have no value there.
+
+        Returns:
+            Per split, one dict per clip (see :func:`~denoise_lib.metrics.evaluate.evaluate`).
+        """
+        scores = {}
+        for split in splits:
+            if clips := self.clips(split):
+                scores[split] = evaluate(
+                    Identity(), self.corpus, clips, damage, seed=self.seed,
+                    longest=self.longest or None, metrics=self.metrics, reference=True,
+                )  # fmt: skip
+                clean = []
+                for each in scores[split]:
+                    reason = each["reason"] | each["clean_reason"]
+                    clean.append(each | {"denoised": each["clean"], "reason": reason})
+                for model, records in (("identity", scores[split]), ("clean", clean)):
+                    self.run.add(
+                        records, condition=condition, model=model, split=split,
+                        experiment=experiment,
+                    )  # fmt: skip
+        return scores
+
+    def inverted(
+        self, condition: str, wrong: float = 0.0, experiment: str | None = None, **parameters
+    ) -> dict:
+        """Score exact inversion from the positions, a share of them wrong; test clips alone.
+
+        Args:
+            condition: "zero", "raise" or "both".
+            wrong: Share of the positions that is misjudged, in [0, 1].
+            parameters: Of the damage, where they are not the fixed one's, such as ``hop``.
+
+        Returns:
+            The row of wSDR, of the model "inversion".
+        """
+        procedure, records = Corruption.for_condition(condition, **parameters), []
+        for clip in self.clips("test"):
+            clean, noisy, positions = self._damaged(clip, procedure)
+            known = misjudged(positions, wrong, clip_generator(f"wrong/{clip.name}", self.seed))
+            records.append(self._record(clip, invert(noisy, known, procedure), clean, noisy))
+        rows = self.run.add(
+            records, condition=condition, model="inversion", split="test", experiment=experiment
+        )
+        return next(row for row in rows if row["metric"] == "wsdr")
+
+    def found(
+        self, model: torch.nn.Module | None, condition: str, experiment: str
+    ) -> dict[str, dict[str, float]]:
+        """Find the positions from what a model takes away, see :func:`inversion.find`; test clips.
+
+        Without a model the clean clip stands for its output, under the name "clean".
+        Rows of the model "<name>" are its own scores, of "<name>, explained" those of what the
+        positions so found explain. Per kind of position there are average precision, precision and
+        recall (evidence of 0.5 and more counts as found), and the share of touched ones among the
+        candidates, which is the average precision of a guess; the clips' candidates are pooled.
+
+        Returns:
+            By kind, "zeroed" and "raised", the share and the three measures; without those kinds
+            that the condition does not have.
+        """
+        procedure = Corruption.for_condition(condition)
+        name = _name(model) if model else "clean"
+        plain, explained, kinds = [], [], {"zeroed": [], "raised": []}
+        for clip in self.clips("test"):
+            clean, noisy, positions = self._damaged(clip, procedure)
+            estimate = process(model, noisy[0].to(self.device)).cpu()[None] if model else clean
+            found = find(noisy, estimate, procedure)
+            plain.append(self._record(clip, estimate, clean, noisy))
+            explained.append(self._record(clip, found.waveform, clean, noisy))
+            for kind, seen in kinds.items():
+                where = getattr(found.candidates, kind)
+                seen.append((found.evidence[where], getattr(positions, kind)[where]))
+        for system, records in ((name, plain), (f"{name}, explained", explained)):
+            self.run.add(
+                records, condition=condition, model=system, split="test", experiment=experiment
+            )
+        measured = {}
+        for kind, seen in kinds.items():
+            evidence, truth = map(torch.cat, zip(*seen, strict=True))
+            if not len(truth):
+                continue
+            measured[kind] = _detection(evidence, truth)
+            for metric, value in measured[kind].items():
+                self.run.row(
+                    condition=condition, model=name, split="test", metric=f"{metric}, {kind}",
+                    denoised=value, n=len(plain), experiment=experiment,
+                )  # fmt: skip
+        return measured
+
+    def _damaged(self, clip: Clip, procedure: Corruption) -> tuple[Tensor, Tensor, Positions]:
+        """A clip, its own damage and the positions of that, as a batch of one."""
+        clean = self.clean(clip)[None]
+        positions = procedure.draw(procedure.stft(clean), clip_generator(clip.name, self.seed))
+        return clean, procedure(clean, clip_generator(clip.name, self.seed)), positions
+
+    def _record(self, clip: Clip, estimate: Tensor, clean: Tensor, noisy: Tensor) -> dict:
+        """Scores of a clip, a batch of one, as results keep them."""
+        before, after = (self.scores(each[0], clean[0], noisy[0]) for each in (noisy, estimate))
+        return {"clip": clip.name, "voice": clip.voice, "noisy": before, "denoised": after}
+
+    def denoise(
+        self,
+        network: Callable[[], torch.nn.Module],
+        schedule: Schedule,
+        *,
+        alone_steps: int,
+        name: str = "",
+        **options,
+    ) -> tuple[dict[str, torch.nn.Module], dict[str, dict[str, list[dict]]]]:
+        """Train and score a network for both changes, and from there one for each change alone.
+
+        What undoes both undoes each, only not as well as it might; a third of the steps from there
+        gives what all of them give from new weights.
+
+        Args:
+            network: Makes an untrained network; called under the experiment's seed.
+            schedule: For both changes.
+            alone_steps: Optimiser steps for zeroing alone, and for raising alone.
+            name: Of this experiment, where the notebook holds another; checkpoints are then
+                "<name>_<condition>", rows "<notebook>:<name>".
+            options: For :meth:`train`.
+
+        Returns:
+            Networks by condition, and scores by condition and split.
+        """
+        where = f"{self.run.name}:{name}" if name else None
+
+        def trained(condition, start, schedule):
+            return self.train(
+                start, Corruption.for_condition(condition), schedule,
+                f"{name}_{condition}".lstrip("_"), **options,
+            )  # fmt: skip
+
+        both = trained("both", self.seeded(network), schedule)
+        shorter = replace(schedule, steps=alone_steps)
+        models = {
+            each: both if each == "both" else trained(each, copy.deepcopy(both), shorter)
+            for each in CONDITIONS
+        }
+        scores = {
+            each: self.score(model, each, Corruption.for_condition(each), where)
+            for each, model in models.items()
+        }
+        return models, scores
+
+    def identity(
+        self,
+        network: Callable[[], torch.nn.Module],
+        schedule: Schedule,
+        clips: int,
+        *,
+        experiment: str | None = None,
+        label: str = "identity",
+        **options,
+    ) -> tuple[torch.nn.Module, dict]:
+        """Can the network copy its input? Train and score it on the same few undamaged clips.
+
+        Returns:
+            The trained network and its result row, see :meth:`copies`.
+        """
+        model = self.train(
+            self.seeded(network), no_damage, schedule, label, clips=self.drawn("train", clips),
+            **options,
+        )  # fmt: skip
+        return model, self.copies(model, clips, experiment)
+
+    def copies(self, model: torch.nn.Module, clips: int, experiment: str | None = None) -> dict:
+        """Score a network on a few undamaged training clips.
+
+        Returns:
+            The result row (mean wSDR, which without noise is minus the cosine between clip and
+            copy).
+        """
+        scores = evaluate(
+            model, self.corpus, self.drawn("train", clips), no_damage, seed=self.seed,
+            metrics=("wsdr",), device=self.device,
+        )  # fmt: skip
+        rows = self.run.add(
+            scores, condition="identity", model=_name(model), split="train", experiment=experiment
+        )
+        return rows[0]
+
+    def seeded(self, network: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+        """A new network whose initial weights depend on the seed and on nothing before."""
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            return network()
+
+    def drawn(self, split: str, count: int) -> list[Clip]:
+        """Clips of a length to listen to, drawn by the seed, not by ear."""
+        return drawn(self.corpus, split, count, self.seed)
+
+    def clip(self, name: str) -> Clip:
+        """A clip by its name."""
+        return next(clip for clip in self.corpus.clips if clip.name == name)
+
+    def clean(self, clip: Clip) -> Tensor:
+        """A clip as it is scored: the nominal level, at most ``longest`` seconds; (time,)."""
+        return fixed_clip(self.corpus, clip, no_damage, self.seed, self.longest or None)[1]
+
+    def scores(self, estimate: Tensor, clean: Tensor, noisy: Tensor) -> dict[str, float | None]:
+        """This experiment's measures of one clip."""
+        return score(estimate, clean, noisy, tuple(self.metrics))[0]
+
+    def player(
+        self,
+        clip: Clip,
+        condition: str,
+        models: dict[str, torch.nn.Module],
+        *,
+        title: str,
+        listen_for: str,
+        damage: Damage | None = None,
+        key: str | None = None,
+    ):
+        """A comparison player of clean, noisy and each model's output; the clip is kept.
+
+        Args:
+            condition: "zero", "raise", "both", "identity", or another with its ``damage``.
+            models: By the name on the button.
+            key: Name to keep the clip under; made of condition and clip when left out.
+        """
+        if damage is None:
+            damage = no_damage if condition == "identity" else Corruption.for_condition(condition)
+        noisy, clean = fixed_clip(self.corpus, clip, damage, self.seed, self.longest or None)
+        versions = {"clean": clean, "noisy": noisy}
+        for name, model in models.items():
+            versions[name] = process(model, noisy.to(self.device)).cpu()
+        scores = {name: self.scores(each, clean, noisy) for name, each in versions.items()}
+        if condition != "identity":  # nothing to compare with other networks' outputs
+            self.run.example(
+                key or f"{condition}-{clip.name.replace('/', '-')}",
+                clip=clip.name, condition=condition, split=clip.split, voice=clip.voice,
+                versions=versions, scores=scores,
+            )  # fmt: skip
+        return compare(
+            versions, self.corpus.rate, title=title, listen_for=listen_for, scores=scores,
+            seconds=LONGEST_HEARD,
+        )  # fmt: skip
+
+    @staticmethod
+    def values(scores: list[dict], side: str, metric: str = "wsdr") -> list[float | None]:
+        """One measure of every clip; ``side`` is "noisy" or "denoised"."""
+        return [each[side][metric] for each in scores]
+
+    def by_condition(self, scores: dict[str, dict[str, list[dict]]], name: str) -> dict:
+        """wSDR of the test clips, noisy and denoised, by condition: what figures draw."""
+        return {
+            condition: {
+                "noisy": self.values(by_split["test"], "noisy"),
+                name: self.values(by_split["test"], "denoised"),
+            }
+            for condition, by_split in scores.items()
+        }
+
+
+def _detection(evidence: Tensor, truth: Tensor) -> dict[str, float]:
+    """How well evidence, found from 0.5 on, tells what is true; both (n,)."""
+    said = evidence >= 0.5
+    hits = float((truth & said).sum())
+    return {
+        "share": float(truth.float().mean()),
+        "average precision": float(binary_average_precision(evidence, truth.int())),
+        "precision": hits / max(1, int(said.sum())),
+        "recall": hits / max(1, int(truth.sum())),
+    }
+
+
+def _name(model: torch.nn.Module) -> str:
+    """The name in results: the identity and the baselines bring their own."""
+    return getattr(model, "name", None) or model_name(model)
+
+
+def worst(scores: list[dict], metric: str = "wsdr") -> dict:
+    """The clip whose denoised wSDR is highest, which is the worst."""
+    return max(scores, key=lambda each: each["denoised"][metric])

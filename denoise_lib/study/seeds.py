@@ -1,0 +1,63 @@
+"""The same experiment from several seeds: is a difference larger than what chance makes?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from torch import nn
+
+from denoise_lib.damage.corruption import Corruption
+from denoise_lib.metrics.intervals import over_seeds
+from denoise_lib.study.experiment import Experiment
+from denoise_lib.study.run import Run
+from denoise_lib.training.loop import Loss, Schedule
+
+Variants = dict[str, tuple[Callable[[], nn.Module], Loss]]  # name -> network, loss
+
+
+def train_seeds(
+    lab: Experiment, variants: Variants, condition: str, schedule: Schedule, seeds: list[int]
+) -> None:
+    """Train every variant from every seed and score it on the test clips.
+
+    A seed fixes initial weights, crops and training damage, the same for all variants; the test
+    clips' damage is that of the experiment's own seed. Rows go to "<notebook>:seed <seed>".
+
+    Args:
+        variants: What to train, by the name in results.
+        condition: "zero", "raise" or "both".
+    """
+    damage = Corruption.for_condition(condition)
+    for seed in seeds:
+        learner = replace(lab, seed=seed)
+        for name, (network, loss) in variants.items():
+            words = "_".join(name.replace(",", "").split())
+            model = learner.train(
+                learner.seeded(network), damage, schedule, f"{condition}_{words}_{seed}", loss=loss
+            )
+            model.name = name
+            lab.score(model, condition, damage, f"{lab.run.name}:seed {seed}", splits=("test",))
+
+
+def compare_seeds(
+    run: Run, a: str, b: str, condition: str, seeds: list[int], metric: str = "wsdr"
+) -> dict:
+    """Add how two variants of :func:`train_seeds` differ: each seed on its own, then over seeds.
+
+    Returns:
+        The row over seeds, of the model "<a> minus <b>" and the metric "difference of <metric>".
+    """
+    means = [
+        run.compare(
+            (f"{run.name}:seed {seed}", a), (f"{run.name}:seed {seed}", b), condition=condition,
+            metric=metric, experiment=f"{run.name}:seed {seed}",
+        )["mean"]
+        for seed in seeds
+    ]  # fmt: skip
+    mean, ci95 = over_seeds(means)
+    return run.row(
+        condition=f"{condition}, over seeds", model=f"{a} minus {b}", split="test",
+        metric=f"difference of {metric}", denoised=mean, ci95=ci95, n=len(seeds),
+        experiment=f"{run.name}:seeds",
+    )  # fmt: skip

@@ -1,0 +1,72 @@
+"""Rows of results in words: the clauses of a notebook's verdicts."""
+
+from __future__ import annotations
+
+import math
+
+from denoise_lib.names import CONDITIONS as CONDITION_NAMES
+from denoise_lib.names import METRICS, label, number, shown_decimals
+
+
+def describe(row: dict, what: str) -> str:
+    """Verdict clause of a result row: before, after, interval and number of clips."""
+    interval = f" [{number(row['ci95'][0])}, {number(row['ci95'][1])}]" if row["ci95"] else ""
+    return (
+        f"{what}: {CONDITION_NAMES.get(row['condition'], row['condition'])} goes from wSDR "
+        f"{number(row['noisy'])} to {number(row['denoised'])}{interval} on {row['n']} test clips"
+    )
+
+
+def describe_difference(row: dict) -> str:
+    """Verdict clause of a difference between two systems: how much, interval, what it shows."""
+    name, unit, decimals, better = METRICS[row["metric"]]
+    what = f"{label(row['a'])} minus {label(row['b'])}"
+    where = CONDITION_NAMES.get(row["condition"], row["condition"])
+    if row["mean"] is None:
+        return f"{what}: no clip of {where} has a {name} of both"
+    low, high = row["ci95"] or (-math.inf, math.inf)
+    if apart := low > 0 or high < 0:
+        decimals = shown_decimals(decimals, (row["mean"], low, high))
+    written = " ".join(filter(None, [name, number(row["mean"], decimals), unit]))
+    counts = {"clip": row["n"], "voice": row["voices"]}
+    number_of = "on " + " of ".join(f"{n} {each}{'s' * (n != 1)}" for each, n in counts.items())
+    if row["ci95"] is None:
+        return f"{what}: {written} for {where} {number_of}"
+    shown = "no difference is shown"
+    if apart:
+        shown = "better" if (low > 0) == (better == "higher") else "worse"
+    return (
+        f"{what}: {written} [{number(low, decimals)}, {number(high, decimals)}] for {where} "
+        f"{number_of}, {shown}"
+    )
+
+
+def describe_seeds(row: dict) -> str:
+    """Verdict clause of a row of :func:`compare_seeds`: how much, interval, what it shows."""
+    metric = row["metric"].removeprefix("difference of ")
+    name, unit, decimals, better = METRICS[metric]
+    decimals += 1  # differences are small
+    written = f"{label(row['model'])}: {name} {number(row['denoised'], decimals)}"
+    written += f" {unit}" if unit else ""
+    if row["ci95"] is None:
+        return f"{written} from {row['n']} seed"
+    low, high = row["ci95"]
+    shown = "no difference is shown"
+    if low > 0 or high < 0:
+        shown = "better" if (low > 0) == (better == "higher") else "worse"
+    return (
+        f"{written} [{number(low, decimals)}, {number(high, decimals)}] over {row['n']} seeds, "
+        f"{shown}"
+    )
+
+
+def sorted_out(differences: list[dict]) -> str:
+    """Verdict clauses of the lines that :meth:`Run.compare` gave: which are worse than the first,
+    which better, and of which neither is shown by these clips."""
+    found = {"worse": [], "better": [], "no difference is shown": []}
+    for row in sorted(differences, key=lambda row: -row["mean"]):
+        low, high = row["ci95"] or (-1.0, 1.0)
+        side = "worse" if low > 0 else "better" if high < 0 else "no difference is shown"
+        by = "" if side.startswith("no") else f" by {number(abs(row['mean']), 4)}"
+        found[side].append(f"{label(row['a'])}{by}")
+    return "; ".join(f"{side}: {', '.join(names)}" for side, names in found.items() if names)

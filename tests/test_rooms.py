@@ -1,0 +1,54 @@
+"""A room imports only rooms below it: the plan of docs/HOUSE.md, held against the syntax trees."""
+
+import ast
+from pathlib import Path
+
+import denoise_lib
+
+LIBRARY = Path(denoise_lib.__file__).parent
+HALL = {"", "audio", "errors", "files", "names", "paths", "progress"}  # everybody may use it
+ROOMS = {  # what each may import beside itself and the hall; a room stands above all that it names
+    "data": set(),
+    "display": set(),
+    "damage": {"data"},
+    "models": {"damage", "data"},
+    "metrics": {"models", "damage", "data"},
+    "training": {"metrics.wsdr", "models", "damage", "data"},
+    "study": {"training", "metrics", "models", "damage", "data", "display"},
+    "report": {"data", "display"},
+    "listening_room": {"metrics", "models", "damage", "data", "display", "report.parameters"},
+    "commands": {"training", "metrics", "models", "damage", "data"},
+    "cli": {"commands", "report", "data"},
+    "checkpoints": {"models"},  # the other name of models.checkpoints
+    "environment": set(),
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Modules of the library that a file names in its imports, without "denoise_lib."."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import in line {node.lineno}"
+            modules = [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
+        else:
+            modules = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+        found |= {each.partition(".")[2] for each in modules if each.split(".")[0] == "denoise_lib"}
+    files = {each for each in found if (LIBRARY / each.replace(".", "/")).with_suffix(".py").exists()}
+    return files | {each for each in found if (LIBRARY / each.replace(".", "/") / "__init__.py").exists()}
+
+
+def outside(library: Path, rooms: dict[str, set[str]] = ROOMS) -> list[str]:
+    """Imports that break the rule, "file -> module"."""
+    broken = []
+    for path in sorted(library.rglob("*.py")):
+        room = path.relative_to(library).with_suffix("").parts[0].replace("__init__", "")
+        allowed = {room} | HALL | (rooms[room] if room not in HALL else set())
+        for module in imports(path):
+            if not any(module == each or module.startswith(f"{each}.") for each in allowed if each):
+                broken += [f"{path.relative_to(library)} -> {module}"] if module else []
+    return broken
+
+
+def test_a_room_imports_only_rooms_below_it():
+    assert outside(LIBRARY) == []

@@ -1,0 +1,246 @@
+"""Summary rows, intervals, per-clip scores and examples of a run."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from denoise_lib.metrics.intervals import interval
+from denoise_lib.report.provenance import collect
+from denoise_lib.study.run import Run
+
+
+def clip(name, noisy, denoised, reason=None, metric="wsdr"):
+    return {
+        "clip": name,
+        "voice": "en",
+        "noisy": {metric: noisy},
+        "denoised": {metric: denoised},
+        "reason": {metric: reason} if reason else {},
+    }
+
+
+def add(run, scores, **kwargs):
+    return run.add(scores, **{"condition": "both", "model": "dcunet", "split": "test", **kwargs})
+
+
+def test_interval_agrees_with_the_normal_interval():
+    values = np.random.default_rng(3).normal(-0.9, 0.05, size=400)
+    mean, low, high = interval(values)
+    half = 1.96 * values.std() / math.sqrt(values.size)
+    assert mean == pytest.approx(values.mean())
+    # The ends of 10,000 resamples wander by about a hundredth of the interval's width.
+    assert low == pytest.approx(mean - half, abs=0.05 * half)
+    assert high == pytest.approx(mean + half, abs=0.05 * half)
+
+
+def test_interval_is_the_same_for_the_same_scores_and_leaves_the_global_generator_alone():
+    np.random.seed(1)
+    state = np.random.get_state()[1].copy()
+    assert interval([0.1, 0.5, 0.2]) == interval([0.1, 0.5, 0.2])
+    assert (np.random.get_state()[1] == state).all()
+
+
+def test_interval_in_blocks_covers_every_resample():
+    values = np.random.default_rng(0).normal(size=3000)  # 333 resamples fit in one block
+    mean, low, high = interval(values, resamples=1000)
+    assert low < mean < high
+
+
+def test_interval_of_one_value_tells_no_spread():
+    mean, low, high = interval([0.25])
+    assert mean == 0.25 and math.isnan(low) and math.isnan(high)
+
+
+@pytest.mark.parametrize("values", [[], [1.0, math.nan], [[1.0], [2.0]]])
+def test_interval_refuses_what_has_no_mean(values):
+    with pytest.raises(ValueError, match="finite scores"):
+        interval(values)
+
+
+def test_summary_is_the_mean_over_clips_with_an_interval(tmp_path):
+    run = Run("04_dcunet", tmp_path)
+    (row,) = add(run, [clip("a", -0.8, -0.9), clip("b", -0.6, -0.7)])
+    assert (row["noisy"], row["denoised"]) == (pytest.approx(-0.7), pytest.approx(-0.8))
+    assert row["ci95"][0] <= row["denoised"] <= row["ci95"][1]
+    assert (row["experiment"], row["n"], row["total"]) == ("04_dcunet", 2, 2)
+    assert run.value("both", "dcunet") == row
+
+
+def test_missing_score_is_left_out_on_both_sides_and_counted(tmp_path):
+    run = Run("04_dcunet", tmp_path)
+    (row,) = add(
+        run,
+        [
+            clip("a", 2.0, 3.0),
+            clip("b", 4.0, None, "NoUtterancesError"),
+            clip("c", None, 5.0, "NoUtterancesError"),
+        ],
+    )
+    assert (row["n"], row["total"]) == (1, 3)
+    assert (row["noisy"], row["denoised"], row["ci95"]) == (2.0, 3.0, None)
+
+
+def test_metric_that_no_clip_has_gives_an_empty_row(tmp_path):
+    (row,) = add(Run("04_dcunet", tmp_path), [clip("a", None, None, "too short")])
+    assert (row["n"], row["total"], row["denoised"]) == (0, 1, None)
+
+
+def test_why_no_clip_has_a_score_is_in_the_row(tmp_path):
+    run = Run("04_dcunet", tmp_path)
+    perfect = [clip("a", 8.0, None, "infinite", "snr"), clip("b", 9.0, None, "infinite", "snr")]
+    assert add(run, perfect)[0]["reason"] == "infinite"
+    for others in ([clip("c", 9.0, None, "too short", "snr")], [clip("c", 9.0, 12.0, None, "snr")]):
+        assert "reason" not in add(run, perfect + others)[0]  # not the same for all; not missing
+
+
+def test_score_that_is_not_finite_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="wsdr of a is nan"):
+        add(Run("04_dcunet", tmp_path), [clip("a", -0.8, math.nan)])
+
+
+def test_no_scores_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no scores for dcunet, both, test"):
+        add(Run("04_dcunet", tmp_path), [])
+
+
+def test_value_wants_exactly_one_row(tmp_path):
+    run = Run("05_street_noise", tmp_path)
+    for experiment in ("05_street_noise:before", "05_street_noise:retrained"):
+        add(run, [clip("a", -0.4, -0.5)], condition="street", experiment=experiment)
+    with pytest.raises(KeyError, match="2 rows"):
+        run.value("street", "dcunet")
+    with pytest.raises(KeyError, match="0 rows"):
+        run.value("both", "dcunet")
+    assert run.value("street", "dcunet", experiment="05_street_noise:before")["denoised"] == -0.5
+
+
+def test_finish_writes_rows_and_every_clip(tmp_path, capsys):
+    run = Run("04_dcunet", tmp_path, profile="smoke", parameters={"steps": 4})
+    add(run, [clip("a", -0.8, -0.9), clip("b", -0.6, None, "silence")])
+    run.row(condition="none", model="dcunet", split="test", metric="wsdr", denoised=-0.999)
+    run.compare("dcunet", "noisy", condition="both")
+    assert not list(tmp_path.iterdir())
+    run.finish()
+    assert capsys.readouterr().out.splitlines()[-1] == "run complete: 04_dcunet"
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert written["rows"] == run.rows and written["differences"] == run.differences
+    assert run.differences[0]["mean"] == pytest.approx(-0.1)
+    assert written["parameters"] == {"steps": 4}
+    rows = list(csv.DictReader((tmp_path / "clips.csv").open(newline="")))
+    assert [(row["clip"], row["noisy"], row["denoised"], row["reason"]) for row in rows] == [
+        ("a", "-0.8", "-0.9", ""),
+        ("b", "-0.6", "", "silence"),
+    ]
+
+
+def test_example_keeps_levels_and_names_its_files(tmp_path):
+    time = torch.arange(16000) / 16000
+    clean = 0.1 * torch.sin(2 * torch.pi * 440 * time)
+    run = Run("04_dcunet", tmp_path)
+    run.example(
+        "both-test-1",
+        clip="en/a",
+        condition="both",
+        split="test",
+        voice="en",
+        gain_db=6.0,
+        versions={"clean": clean, "DCUnet, retrained": clean / 2},
+        scores={"DCUnet, retrained": {"wsdr": -0.9}},
+    )
+    entry = json.loads((tmp_path / "examples" / "both-test-1.json").read_text())
+    assert [version["name"] for version in entry["versions"]] == ["clean", "DCUnet, retrained"]
+    assert [version["scores"] for version in entry["versions"]] == [{}, {"wsdr": -0.9}]
+    peaks = []
+    for version in entry["versions"]:
+        samples, rate = soundfile.read(tmp_path / "examples" / version["file"])
+        assert (len(samples), rate) == (16000, entry["rate"])
+        peaks.append(abs(samples).max())
+    assert peaks[0] == pytest.approx(0.1 * 10 ** (6 / 20), abs=1e-3)
+    assert peaks[1] == pytest.approx(peaks[0] / 2, abs=1e-3)
+
+
+def test_example_that_is_too_loud_is_brought_down_as_a_whole(tmp_path):
+    clean = torch.full((160,), 0.5)
+    Run("04_dcunet", tmp_path).example(
+        "a",
+        clip="a",
+        condition="both",
+        split="test",
+        voice="en",
+        versions={"clean": clean, "noisy": 4 * clean},
+    )
+    entry = json.loads((tmp_path / "examples" / "a.json").read_text())
+    levels = [
+        soundfile.read(tmp_path / "examples" / version["file"])[0].max()
+        for version in entry["versions"]
+    ]
+    assert levels[1] < 1 and levels[1] == pytest.approx(4 * levels[0], rel=1e-3)
+    assert levels[0] == pytest.approx(0.5 * 10 ** (entry["gain_db"] / 20), rel=1e-3)
+
+
+def test_example_key_stays_in_the_folder(tmp_path):
+    Run("04_dcunet", tmp_path / "out").example(
+        "../a clip",
+        clip="../a clip",
+        condition="both",
+        split="test",
+        voice="en",
+        versions={"clean": torch.zeros(160)},
+    )
+    assert [path.name for path in tmp_path.rglob("*.json")] == ["-a-clip.json"]
+    assert (tmp_path / "out" / "examples" / "-a-clip.json").exists()
+
+
+def record(name, commit="a" * 40, dirty=False, seed=0):
+    return {
+        "notebook": name,
+        "profile": "quick",
+        "parameters": {"seed": seed, "steps": 3},
+        "fingerprint": "f",
+        "commit": commit,
+        "dirty": dirty,
+        "seconds": 10.0,
+        "peak_memory_mib": 500,
+        "finished": f"2024-01-0{name[1]}T00:00:00+00:00",
+        "machine": {"cores": 2},
+        "versions": {"torch": "2"},
+        "corpora": {"speech": "d"},
+    }
+
+
+def write(build, name, rows=(), differences=None, **kwargs):
+    folder = build / name
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(record(name, **kwargs)))
+    results = {"experiment": name, "rows": list(rows)}
+    if differences is not None:  # runs of earlier versions have none
+        results["differences"] = differences
+    (folder / "results.json").write_text(json.dumps(results))
+
+
+def test_collect_merges_the_finished_runs_in_order(tmp_path):
+    build = tmp_path / "quick"
+    write(build, "02_b", [{"model": "b"}], [{"a": "b", "b": "a"}])
+    write(build, "01_a", [{"model": "a"}])
+    (build / "03_c").mkdir()  # failed: no run.json
+    merged = collect(build, ["01_a", "02_b", "03_c"])
+    assert merged["profile"] == "quick"
+    assert [row["model"] for row in merged["results"]] == ["a", "b"]
+    assert merged["differences"] == [{"a": "b", "b": "a"}]
+    past = merged["provenance"]
+    assert (past["commit"], past["dirty"], past["seed"]) == ("a" * 40, False, 0)
+    assert past["seconds"] == {"01_a": 10.0, "02_b": 10.0}
+    assert past["finished"].startswith("2024-01-02")
+
+
+def test_collect_tells_runs_of_different_commits_apart(tmp_path):
+    write(tmp_path / "quick", "01_a")
+    write(tmp_path / "quick", "02_b", commit="b" * 40, dirty=True)
+    past = collect(tmp_path / "quick", ["01_a", "02_b"])["provenance"]
+    assert past["commit"] is None and past["dirty"]
+    assert past["commits"] == {"01_a": "a" * 40, "02_b": "b" * 40}

@@ -1,0 +1,93 @@
+"""Scores kept on disk: taken once for the same samples, and only for those."""
+
+import pytest
+import torch
+from small_corpus import small_corpus
+
+from denoise_lib import Corruption
+from denoise_lib.metrics import evaluate, score_cache
+from denoise_lib.metrics.score_cache import known
+from denoise_lib.models.baselines import Identity
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("DENOISE_DATA", str(tmp_path))
+    return tmp_path / "scores"
+
+
+def counted():
+    """A score and the list of its calls."""
+    calls = []
+
+    def score(waveform, metrics):
+        calls.append(metrics)
+        return {name: float(waveform.sum()) for name in metrics}, {}
+
+    return score, calls
+
+
+def test_it_is_taken_once_for_the_same_samples(folder):
+    score, calls = counted()
+    clip = torch.randn(100)
+    first = known(score, (clip,), ("sum",))
+    assert first == ({"sum": float(clip.sum())}, {})
+    score_cache._memory.cache_clear()  # as in another process
+    assert known(score, (clip.clone(),), ("sum",)) == first
+    assert len(calls) == 1 and list(folder.rglob("*.pkl"))
+
+
+@pytest.mark.parametrize("change", ["a sample", "the measures", "the code", "a package"])
+def test_it_is_taken_anew_when_something_changes(monkeypatch, change):
+    score, calls = counted()
+    clip = torch.randn(100)
+    known(score, (clip,), ("sum",))
+    measures = ("sum",)
+    if change == "a sample":
+        clip = clip.clone()
+        clip[50] = torch.nextafter(clip[50], torch.tensor(9.0))
+    elif change == "the measures":
+        measures = ("sum", "mean")
+    elif change == "the code":
+        monkeypatch.setattr(score_cache, "SOURCES", ("measures.py",))
+    else:
+        monkeypatch.setattr(score_cache, "version", lambda name: "0")
+    score_cache._made_with.cache_clear()
+    known(score, (clip,), measures)
+    score_cache._made_with.cache_clear()
+    assert len(calls) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DENOISE_DATA", str(tmp_path / "file"))
+    score, calls = counted()
+    for _ in range(2):
+        assert known(score, (torch.ones(3),), ("sum",)) == ({"sum": 3.0}, {})
+    assert len(calls) == 2
+
+
+def test_a_network_s_output_is_always_scored(monkeypatch):
+    corpus = small_corpus()
+    clips = corpus.split("test")[:2]
+    taken = []
+
+    def score(estimate, clean, noisy, metrics):
+        taken.append("noisy" if torch.equal(estimate, noisy) else "denoised")
+        return {metric: float(estimate.sum()) for metric in metrics}, {}
+
+    class Louder(Identity):
+        def forward(self, noisy):
+            return 1.1 * noisy
+
+    class Here:  # in this process, where calls can be counted
+        map = staticmethod(lambda function, jobs, chunksize: map(function, jobs))
+
+    monkeypatch.setattr(evaluate, "score", score)
+    monkeypatch.setattr(evaluate, "_workers", Here)
+    rows = [
+        evaluate.evaluate(Louder(), corpus, clips, Corruption(), seed=0, metrics=("stoi",))
+        for _ in range(2)
+    ]
+    assert rows[0] == rows[1]
+    assert sorted(taken) == 4 * ["denoised"] + 2 * ["noisy"]

@@ -1,0 +1,79 @@
+"""Street noise: the SNR is what it says, stretches are stretches of the recordings."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from denoise_lib import StreetMix, wsdr
+from denoise_lib.damage.street import Stretches
+from denoise_lib.data.crops import clip_generator
+
+
+def noise(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@given(snr_db=st.floats(-10, 20), time=st.integers(1, 5000))
+@settings(max_examples=30, deadline=None)
+def test_snr_is_exact_per_clip(snr_db, time):
+    speech = 0.05 * noise(3, time, seed=1)
+    mix = StreetMix([noise(777), 0.01 * noise(9000, seed=3)], snr_db)
+    noisy = mix(speech, clip_generator("a"))
+    assert noisy.shape == speech.shape
+    powers = speech.square().mean(-1) / (noisy - speech).square().mean(-1)
+    torch.testing.assert_close(10 * powers.log10(), torch.full((3,), snr_db), atol=0.01, rtol=0)
+
+
+def test_the_added_noise_is_a_stretch_of_a_recording():
+    ramp = torch.arange(1.0, 1001.0)
+    mix = StreetMix([ramp], 0.0)
+    speech = torch.ones(1, 300)
+    stretches = mix.draw(1, clip_generator("ramp"))
+    added = (mix.apply(speech, stretches) - speech)[0]
+    start = int(stretches.start[0])
+    expected = ramp[(start + torch.arange(300)) % 1000]
+    torch.testing.assert_close(added / added.norm(), expected / expected.norm())
+
+
+def test_every_recording_is_heard_and_starts_are_spread():
+    mix = StreetMix([noise(500), noise(50), noise(5000)])
+    recording, start = mix.draw(3000, clip_generator("spread"))
+    counts = torch.bincount(recording, minlength=3)
+    assert (counts > 900).all() and (counts < 1100).all()
+    assert (start < mix.lengths[recording]).all()
+    assert start[recording == 2].float().mean() == pytest.approx(2500, rel=0.1)
+
+
+def test_default_level_is_that_of_the_original_study():
+    speech = 0.05 * noise(8, 32000, seed=1)
+    noisy = StreetMix([noise(40000, seed=2)])(speech, clip_generator("level"))
+    assert float(wsdr(noisy, speech, noisy).mean()) == pytest.approx(-0.40, abs=0.01)
+
+
+def test_a_clip_does_not_depend_on_its_batch():
+    speech = 0.05 * noise(2, 4000)
+    mix = StreetMix([noise(7000, seed=5), noise(300, seed=6)])
+    together = mix(speech, [clip_generator("a"), clip_generator("b")])
+    torch.testing.assert_close(together[1], mix(speech[1], clip_generator("b")))
+
+
+def test_silent_recording_or_speech_stays_finite():
+    assert torch.isfinite(StreetMix([torch.zeros(100)])(0.05 * noise(2, 400))).all()
+    assert torch.isfinite(StreetMix([noise(100)])(torch.zeros(2, 400))).all()
+
+
+@pytest.mark.parametrize("recordings", [[], [torch.zeros(0)]])
+def test_nothing_to_mix_is_refused(recordings):
+    with pytest.raises(ValueError, match="recording"):
+        StreetMix(recordings)
+
+
+def test_a_stretch_at_another_speed_is_interpolated_and_starts_over():
+    mix = StreetMix([noise(50), torch.arange(100.0)])
+    stretches = Stretches(torch.tensor([1, 1]), torch.tensor([10, 95]))
+    slow, fast = mix.stretch(stretches, 8, torch.tensor([[0.5], [1.25]]))
+    torch.testing.assert_close(slow, 10 + 0.5 * torch.arange(8.0))
+    # 95, 96.25, 97.5, 98.75, then 100 is 0 again; between 99 and 0 the line goes down.
+    torch.testing.assert_close(fast[:6], torch.tensor([95, 96.25, 97.5, 98.75, 0.0, 1.25]))
+    torch.testing.assert_close(mix.stretch(stretches, 8, 1.0), mix.stretch(stretches, 8))
