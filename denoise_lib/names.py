@@ -1,32 +1,46 @@
 """Names, colours and number formats, the same in figures, players and tables."""
 
 import re
+from typing import NamedTuple
 
-# One colour, one meaning, on the whole page: what is heard, and below, by which damage. Each has a
-# contrast of at least 3:1 against the light page and against the dark one.
-COLOURS = {
-    "clean": "#4f8a2f",
-    "noisy": "#82868f",
-    "autoencoder": "#b97a00",
-    "wavenet": "#9b63d6",
-    "dcunet": "#2279c8",
-    "unet": "#0a8ea8",
-    "tuned unet": "#7d8f00",
-    "street": "#cc5540",
-}
 OTHER_COLOUR = "#8a7f72"
-DAMAGE_COLOURS = {"zero": "#c2418f", "raise": "#16877a"}
 
-NAMES = {
-    "wavenet": "WaveNet",
-    "dcunet": "DCUnet",
-    "unet": "U-Net",
-    "germain": "Germain et al.",
-    "gain": "half the volume",
-    "spectral_gating": "spectral gating",
-    "log_mmse": "log-MMSE",
-    "rnnoise": "RNNoise",
+
+class Name(NamedTuple):
+    """How something is written on the page, and the colour that stands for it everywhere.
+
+    Each colour has a contrast of at least 3:1 against the light page and against the dark one.
+    """
+
+    written: str
+    colour: str = OTHER_COLOUR
+
+
+# The networks that can be trained, by the names of their classes.
+MODELS = {
+    "autoencoder": Name("autoencoder", "#b97a00"),
+    "wavenet": Name("WaveNet", "#9b63d6"),
+    "dcunet": Name("DCUnet", "#2279c8"),
+    "unet": Name("U-Net", "#0a8ea8"),
+    "germain": Name("Germain et al."),
+    "informed": Name("informed DCUnet"),
 }
+# What else is heard or stands in a table beside them.
+VERSIONS = {
+    "clean": Name("clean", "#4f8a2f"),
+    "noisy": Name("noisy", "#82868f"),
+    "tuned unet": Name("tuned U-Net", "#7d8f00"),
+    "street": Name("street", "#cc5540"),
+    "gain": Name("half the volume"),
+    "spectral_gating": Name("spectral gating"),
+    "log_mmse": Name("log-MMSE"),
+    "rnnoise": Name("RNNoise"),
+    "zero": Name("zero", "#c2418f"),
+    "raise": Name("raise", "#16877a"),
+}
+KNOWN = MODELS | VERSIONS
+# A name inside another text, as a whole word; of two that begin alike, the longer one.
+WORDS = re.compile(rf"(?<!\w)({'|'.join(sorted(KNOWN, key=len, reverse=True))})(?!\w)", re.IGNORECASE)
 
 CONDITIONS = {
     "both": "zeroing and raising",
@@ -53,21 +67,15 @@ METRICS = {
 }
 
 
-def colour(name):
+def colour(name: str) -> str:
     """Colour of a version, by the last known name in it ("street, dcunet" is a dcunet)."""
-    found = [
-        (match.end(), len(known), tone)
-        for known, tone in (COLOURS | DAMAGE_COLOURS).items()
-        for match in re.finditer(rf"\b{known}\b", name.lower())
-    ]
-    return max(found)[-1] if found else OTHER_COLOUR  # of two that end alike, the longer one
+    tones = [KNOWN[found.lower()].colour for found in WORDS.findall(name)]
+    return next((tone for tone in reversed(tones) if tone != OTHER_COLOUR), OTHER_COLOUR)
 
 
-def label(name):
+def label(name: str) -> str:
     """Name as it is written on the page: "dcunet, retrained" -> "DCUnet, retrained"."""
-    for plain, written in NAMES.items():
-        name = name.replace(plain, written)
-    return name
+    return WORDS.sub(lambda found: KNOWN[found[1].lower()].written, name)
 
 
 def number(value, decimals=3):

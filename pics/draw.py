@@ -17,11 +17,11 @@ sys.path.insert(0, str(FOLDER.parent))
 from denoise_lib import RATE, Corruption  # noqa: E402
 from denoise_lib.models import DCUnet, DenoisingWaveNet  # noqa: E402
 from denoise_lib.models.dcunet import LAYERS  # noqa: E402
-from denoise_lib.names import COLOURS  # noqa: E402
+from denoise_lib.names import colour as tone  # noqa: E402
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 INK, QUIET, LINE, CARD, FILL = "#1d2126", "#5c6370", "#c9ccd2", "#fbfbfa", "#eef0f3"
-ZERO, RAISE, ACCENT = COLOURS["street"], COLOURS["dcunet"], COLOURS["wavenet"]
+ZERO, RAISE, ACCENT = tone("street"), tone("dcunet"), tone("wavenet")
 GREYS = ["#f2f2f0", "#d8d8d6", "#b4b4b3", "#8a8a8a", "#5e5e5f", "#333436"]
 
 
@@ -153,10 +153,10 @@ def noise_pipeline():
     svg = Svg(width, 316, "The fixed damage: speech, STFT, zero, raise, inverse STFT")
     x = [left + index * (size + gap) for index in range(5)]
     middle = top + size / 2
-    svg.waveform(x[0], middle, size, size * 0.7, clean.numpy(), COLOURS["clean"])
+    svg.waveform(x[0], middle, size, size * 0.7, clean.numpy(), tone("clean"))
     for place, grid in zip(x[1:4], (level, first, second), strict=True):
         svg.cells(place, top, (4, 2), grid, [*GREYS, ZERO, RAISE])
-    svg.waveform(x[4], middle, size, size * 0.7, noisy.numpy(), COLOURS["noisy"])
+    svg.waveform(x[4], middle, size, size * 0.7, noisy.numpy(), tone("noisy"))
     for place, name in zip(x, ["STFT", "zero", "raise", "iSTFT"], strict=False):
         svg.arrow((place + size + 7, middle), (place + size + gap - 6, middle))
         svg.text(place + size + gap / 2, middle - 9, name, 11.5, QUIET)
@@ -338,7 +338,7 @@ def dcunet():
         (width - 76, "iSTFT", clean, "clean", "estimate"),
     ]:
         svg.box(x - 44, line - 24, 88, 48, [name, f"{model.n_fft} / {model.hop}"])
-        svg.waveform(x - 48, 140, 96, 56, samples.numpy(), COLOURS[colour])
+        svg.waveform(x - 48, 140, 96, 56, samples.numpy(), tone(colour))
         svg.text(x, 188, what, 12, QUIET)
     svg.arrow((76, 106), (76, line + 27))
     svg.arrow((width - 76, line + 24), (width - 76, 105))

@@ -16,6 +16,7 @@ from denoise_lib.data.crops import fixed_batch
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.evaluate import evaluate
 from denoise_lib.metrics.measures import score
+from denoise_lib.models.base import find
 from denoise_lib.models.baselines import (
     BASELINES,
     Gain,
@@ -31,7 +32,7 @@ from denoise_lib.models.inference import process
 from denoise_lib.study import neighbours
 from denoise_lib.study.neighbours import best_neighbourhood
 
-MADE = {name: kind() for name, kind in BASELINES.items()}
+MADE = {name: find(name)() for name in BASELINES}
 
 
 def white(*shape, seed=0):
@@ -306,7 +307,7 @@ def test_the_best_is_the_best_of_the_grid(speech, small_grid):
     for setting in itertools.product(axes, (1,), averages, (1.0, 2.0), sides, (0.0, 0.5)):
         slow[setting] = float(wsdr(Neighbourhood(*setting)(noisy), clean, noisy).mean())
     best = min(slow, key=slow.get)
-    assert tuple(found.config.values()) == best
+    assert tuple(found.config[each] for each in neighbours.SETTINGS) == best
     assert value == pytest.approx(slow[best], abs=1e-5)
     # Zeroed coefficients are filled from their neighbours: better than doing nothing.
     assert value < float(wsdr(noisy, clean, noisy).mean()) - 0.01

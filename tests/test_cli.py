@@ -11,7 +11,7 @@ from denoise_lib import cli
 from denoise_lib.commands import evaluate, train
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.measures import ALL_METRICS, METRICS
-from denoise_lib.models import BY_NAME
+from denoise_lib.names import MODELS
 from denoise_lib.report import page, publish, runner
 
 
@@ -147,7 +147,7 @@ def test_a_mixture_of_conditions_arrives(capsys, monkeypatch, vary):
 
 def test_help_of_train_names_every_network(capsys):
     _, out, _ = run(capsys, "train", "--help")
-    assert all(name in out for name in BY_NAME)
+    assert all(name in out for name in MODELS)
     assert "--vary" in out and "varied" in out
 
 

@@ -23,12 +23,12 @@ from denoise_lib.damage.shifted import ChangedCorpus, room
 from denoise_lib.data.crops import clip_generator, fixed_clip, spread
 from denoise_lib.errors import UserError
 from denoise_lib.models import ConvAutoencoder, UNet
+from denoise_lib.models.base import find
 from denoise_lib.models.baselines import BASELINES, Identity, LogMMSE
 from denoise_lib.models.checkpoints import load_pretrained, read_record, save_model
 from denoise_lib.paths import run_folder
-from denoise_lib.study import experiment
+from denoise_lib.study import experiment, inversion
 from denoise_lib.study.experiment import Experiment, needed_run
-from denoise_lib.study.inversion import find
 from denoise_lib.study.run import Run
 from denoise_lib.study.strength import strength_for_level
 from denoise_lib.study.verdicts import describe_difference
@@ -152,7 +152,7 @@ def test_positions_found_behind_a_network_and_behind_the_clean_clip(lab):
     hits = found = touched = 0
     for clip in lab.clips("test"):
         noisy, clean = (each[None] for each in fixed_clip(lab.corpus, clip, Corruption(), 0, 1.5))
-        there = find(noisy, noisy, Corruption())
+        there = inversion.find(noisy, noisy, Corruption())
         truth = Corruption().draw(Corruption().stft(clean), clip_generator(clip.name, 0)).raised
         said = (there.evidence >= 0.5) & there.candidates.raised
         hits += int((said & truth).sum())
@@ -190,7 +190,7 @@ def test_a_difference_says_what_it_shows():
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_baselines_are_scored_under_their_own_names(lab, name):
-    lab.score(BASELINES[name](), "both", Corruption())
+    lab.score(find(name)(), "both", Corruption())
     lab.run.finish()
     assert lab.run.value("both", name)["n"] == 3
 

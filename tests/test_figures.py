@@ -198,8 +198,9 @@ def contrast(one, other):
 
 @pytest.mark.parametrize("paper", [PAPER, DARK[PAPER]])
 def test_colours_stand_out(paper):
-    tones = [*names.COLOURS.values(), *names.DAMAGE_COLOURS.values(), names.OTHER_COLOUR]
-    assert len(set(tones)) == len(tones)
+    own = [each.colour for each in names.KNOWN.values() if each.colour != names.OTHER_COLOUR]
+    assert len(set(own)) == len(own) > 8
+    tones = [*own, names.OTHER_COLOUR]
     # WCAG 2.2, 1.4.11: graphics need 3:1.
     assert all(contrast(tone, paper) >= 3 for tone in tones), tones
 
@@ -212,8 +213,14 @@ def test_colours_stand_out(paper):
     ],
 )
 def test_a_version_has_the_colour_of_what_it_is(name, same):
-    assert names.colour(name) == names.COLOURS[same]
+    assert names.colour(name) == names.KNOWN[same].colour
     assert names.colour("something else") == names.OTHER_COLOUR
+
+
+def test_names_are_written_by_whole_words():
+    assert names.label("again, unet-varied") == "again, U-Net-varied"
+    assert names.label("street, dcunet, gain") == "street, DCUnet, half the volume"
+    assert names.label("tuned unet") == "tuned U-Net" and names.label("units") == "units"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """The networks: shapes, receptive fields, the papers' sizes, and complex layers against torch."""
 
+import copy
 import itertools
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+import denoise_lib
 from denoise_lib import Corruption
+from denoise_lib.errors import UserError
 from denoise_lib.models import (
-    BY_NAME,
     ConvAutoencoder,
     DCUnet,
     DenoisingWaveNet,
@@ -20,10 +24,13 @@ from denoise_lib.models import (
     InformedDCUnet,
     UNet,
 )
+from denoise_lib.models.base import ROOMS, Denoiser, find
+from denoise_lib.models.baselines import BASELINES
 from denoise_lib.models.complex_layers import ComplexBatchNorm2d, ComplexConv2d
 from denoise_lib.models.germain import AdaptiveNorm
 from denoise_lib.models.inference import process
 from denoise_lib.models.unet import FLOOR, REACH, Neighbours
+from denoise_lib.names import MODELS
 
 TINY_LAYERS = [(2, (7, 5), (2, 2)), (3, (5, 3), (2, 2)), (3, (5, 3), (2, 1))]
 
@@ -60,7 +67,49 @@ def noise(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+def test_a_denoiser_keeps_its_arguments_and_is_found_by_its_name():
+    class Scaled(DCUnet):
+        name = "scaled"
+
+        def __init__(self, factor: float = 2.0, *, sizes: tuple = (1, 2), **arguments):
+            super().__init__(layers=[(2, (3, 3), (2, 2))], **arguments)
+
+    class Fixed(Scaled):
+        name = "fixed"
+
+        def __init__(self, depth: int):
+            super().__init__(3.0, hop=64)
+
+    given = {"factor": 3.0, "sizes": [1, 2], "mask": "residual"}
+    config = Scaled(3.0, mask="residual").config
+    assert given.items() <= config.items() and config["hop"] == 160
+    assert Fixed(4).config == {"depth": 4}, "what it fixes by itself is no argument"
+    assert copy.deepcopy(Fixed(4)).config == {"depth": 4}
+    with pytest.raises(TypeError, match="width"):
+        Fixed(4, width=1)
+    assert InformedDCUnet(multiples=(2.0,), hop=80).config == DCUnet(hop=80).config | {
+        "mfcc": 0, "multiples": [2.0], "layers": "dcunet16",
+    }  # fmt: skip
+
+
+def test_every_network_of_the_room_is_named_and_every_name_is_one():
+    rooms = [each.replace(".", "/") for each in ROOMS]
+    library = Path(denoise_lib.__file__).parent.parent
+    files = {path.stem for room in rooms for path in (library / room).glob("*.py")}
+    found = set()
+    for name in files - {"__init__"}:
+        with suppress(UserError):
+            assert find(name).name == name and issubclass(find(name), Denoiser)
+            found.add(name)
+    assert found == {*MODELS, *BASELINES, "gain", "identity", "chain"}
+    for name in ("checkpoints", "../unet", "nothing", ""):
+        with pytest.raises(UserError, match="no network or tool"):
+            find(name)
+    with pytest.raises(UserError, match="unet has no preset 'huge': use one of small, large"):
+        UNet.from_preset("huge")
+
+
+@pytest.mark.parametrize("name", MODELS)
 @given(batch=st.integers(1, 3), time=st.integers(1, 700))
 @settings(max_examples=25, deadline=None)
 def test_output_has_the_shape_of_the_input(name, batch, time):
@@ -70,7 +119,7 @@ def test_output_has_the_shape_of_the_input(name, batch, time):
     assert out.shape == (batch, time) and torch.isfinite(out).all()
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("mask", ["polar", "residual"])
 def test_a_gradient_reaches_every_parameter(name, mask):
     model = tiny(name, mask=mask) if name == "dcunet" else tiny(name)
@@ -87,7 +136,7 @@ def test_a_gradient_reaches_every_parameter(name, mask):
     assert not [n for n in silent if not n.endswith("bias")], silent
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", MODELS)
 def test_evaluation_changes_nothing_and_clips_do_not_mix(name):
     model = tiny(name).eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -100,7 +149,7 @@ def test_evaluation_changes_nothing_and_clips_do_not_mix(name):
     torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", MODELS)
 def test_nothing_beyond_the_context_reaches_a_sample(name):
     """Measured with a gradient: from one output sample back to the input."""
     model = tiny(name).eval().double()
@@ -113,7 +162,7 @@ def test_nothing_beyond_the_context_reaches_a_sample(name):
         assert int(reached.max()) <= middle + model.context
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("time", [1, 999, 5000])
 def test_chunks_give_what_one_pass_gives(name, time):
     model = tiny(name).eval()
@@ -230,7 +279,7 @@ def test_polar_mask_is_bounded_and_keeps_the_phase():
     assert float(turned.abs().max()) < 1e-3
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", MODELS)
 def test_mixed_precision_trains(name):
     model = tiny(name)
     with torch.autocast("cpu", dtype=torch.bfloat16):

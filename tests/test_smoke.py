@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from page_checks import check_page, chromium, opened
 
-from denoise_lib.damage import shifted
+from denoise_lib.damage import conditions
 from denoise_lib.metrics.measures import ALL_METRICS
 from denoise_lib.models.baselines import BASELINES
 
@@ -110,7 +110,7 @@ def test_results_hold_every_condition_model_and_split(built):
                 assert ("both", model, split, metric) in found
                 assert ("street", model, split, metric) in found
     away = {row["condition"] for row in rows if row["experiment"] == "08_shipped:away"}
-    assert away == set(shifted.CONDITIONS)
+    assert away == set(conditions.CONDITIONS)
     for model in ("identity", "clean", "unet", "tuned unet"):
         for condition in ("both", "street"):
             assert (condition, model, "test", "dnsmos") in found

@@ -9,8 +9,10 @@ from small_corpus import small_corpus
 from denoise_lib import Corruption
 from denoise_lib.data.crops import CleanCrops, fixed_batch
 from denoise_lib.errors import UserError
-from denoise_lib.models import BY_NAME, ConvAutoencoder, DCUnet, UNet
+from denoise_lib.models import ConvAutoencoder, DCUnet, UNet
+from denoise_lib.models.base import find
 from denoise_lib.models.checkpoints import load_model, load_pretrained, read_record, save_model
+from denoise_lib.names import MODELS
 from denoise_lib.training.loop import Schedule, train, validate
 from denoise_lib.training.losses import wsdr_loss
 
@@ -167,7 +169,7 @@ def test_batch_norms_can_keep_their_statistics(tmp_path, make, fixed):
     assert all(changed)
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", MODELS)
 def test_checkpoints_rebuild_their_model(tmp_path, name):
     torch.manual_seed(1)
     small = {
@@ -178,7 +180,7 @@ def test_checkpoints_rebuild_their_model(tmp_path, name):
         "informed": {"layers": LAYERS, "mfcc": 2, "multiples": [0.5, 3.0]},
         "unet": {"layers": "tiny", "n_fft": 64, "hop": 16, "fine_bins": 12, "fine_channels": 4},
     }
-    model = BY_NAME[name](**small[name]).eval()
+    model = find(name)(**small[name]).eval()
     save_model(tmp_path / "net.safetensors", model, seed=3)
     loaded = load_pretrained(str(tmp_path / "net.safetensors"))
     x = 0.05 * torch.randn(2, 1000)

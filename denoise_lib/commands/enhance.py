@@ -6,7 +6,7 @@ from pathlib import Path
 
 from denoise_lib import audio
 from denoise_lib.errors import UserError
-from denoise_lib.models.baselines import denoiser
+from denoise_lib.models.checkpoints import denoiser
 from denoise_lib.models.inference import device, enhance
 
 WRITABLE = (".wav", ".flac")

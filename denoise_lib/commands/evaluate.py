@@ -16,7 +16,8 @@ from denoise_lib.files import atomic
 from denoise_lib.metrics.evaluate import evaluate
 from denoise_lib.metrics.intervals import interval
 from denoise_lib.metrics.measures import ALL_METRICS, METRICS
-from denoise_lib.models.baselines import Gain, denoiser
+from denoise_lib.models.baselines import Gain
+from denoise_lib.models.checkpoints import denoiser
 from denoise_lib.models.inference import device
 from denoise_lib.names import heading
 from denoise_lib.names import score as written

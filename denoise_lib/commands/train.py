@@ -10,11 +10,12 @@ from denoise_lib.damage.conditions import damage_for
 from denoise_lib.data.corpora import open_speech
 from denoise_lib.data.crops import CleanCrops, fixed_batch
 from denoise_lib.errors import UserError
-from denoise_lib.models import BY_NAME
-from denoise_lib.models.checkpoints import load_pretrained, model_name, read_record
+from denoise_lib.models.base import Denoiser, find
+from denoise_lib.models.checkpoints import load_pretrained, read_record
 from denoise_lib.models.widen import grown
+from denoise_lib.names import MODELS
 from denoise_lib.training.loop import Schedule, train
-from denoise_lib.training.losses import energy_conserving_loss, wsdr_loss
+from denoise_lib.training.losses import LOSSES
 
 
 def train_model(
@@ -64,7 +65,6 @@ def train_model(
     for split, found in clips.items():
         if not found:
             raise UserError(f"{speech}: no clip falls into the split {split!r}; use more clips")
-    wavenet = model_name(network) == "wavenet"
     train(
         network,
         CleanCrops(
@@ -78,9 +78,8 @@ def train_model(
         ),
         schedule,
         out,
-        # The WaveNet is trained as its paper does: its own loss, on the target field.
-        loss=energy_conserving_loss if wavenet else wsdr_loss,
-        margin=network.context if wavenet else 0,
+        loss=LOSSES[network.loss],
+        margin=network.margin,
         label=condition,
         precision=precision,
         workers=workers,
@@ -90,10 +89,10 @@ def train_model(
     print(f"{out}: step {record['step']} of {schedule.steps}, validation wSDR {record['valid']:.4f}")
 
 
-def _started(start: str, model: str | None, preset: str | None) -> torch.nn.Module:
+def _started(start: str, model: str | None, preset: str | None) -> Denoiser:
     """A trained network; with a preset, a larger one that goes on from it."""
     network = load_pretrained(start)
-    if model not in (None, name := model_name(network)):
+    if model not in (None, name := network.name):
         raise UserError(f"{start} is a {name}, not a {model}: leave out --model, or --start")
     if preset is None:
         return network
@@ -105,12 +104,8 @@ def _started(start: str, model: str | None, preset: str | None) -> torch.nn.Modu
         raise UserError(f"{start} cannot start a unet of preset {preset}: {error}") from None
 
 
-def _new_network(model: str, preset: str | None) -> torch.nn.Module:
-    if model not in BY_NAME:
-        raise UserError(f"no model {model!r}: use {', '.join(BY_NAME)}")
-    presets = getattr(BY_NAME[model], "PRESETS", {})
-    if preset is None:
-        return BY_NAME[model]()
-    if preset not in presets:
-        raise UserError(f"{model} has no preset {preset!r}: use one of {', '.join(presets) or 'none'}")
-    return BY_NAME[model].from_preset(preset)
+def _new_network(model: str, preset: str | None) -> Denoiser:
+    if model not in MODELS:
+        raise UserError(f"no model {model!r}: use {', '.join(MODELS)}")
+    kind = find(model)
+    return kind() if preset is None else kind.from_preset(preset)

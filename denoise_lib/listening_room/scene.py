@@ -21,6 +21,7 @@ from denoise_lib.data.corpora import Clip, Corpus, open_noise, open_speech
 from denoise_lib.data.crops import clip_generator
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.measures import score
+from denoise_lib.models.base import Denoiser
 from denoise_lib.models.checkpoints import load_pretrained, pretrained_names, read_record
 from denoise_lib.models.inference import process
 from denoise_lib.paths import ROOT
@@ -270,8 +271,8 @@ class Scene:
         path = Path(self.models[model])
         return model, path.stat().st_mtime_ns if path.exists() else None
 
-    def _network(self, model: str) -> torch.nn.Module:
-        def make() -> torch.nn.Module:
+    def _network(self, model: str) -> Denoiser:
+        def make() -> Denoiser:
             try:
                 return load_pretrained(str(self.models[model]))
             except (KeyError, RuntimeError, TypeError) as error:

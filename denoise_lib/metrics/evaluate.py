@@ -15,11 +15,12 @@ from denoise_lib.data.corpora import Clip, Corpus
 from denoise_lib.data.crops import Damage, fixed_clip
 from denoise_lib.metrics.measures import METRICS, SLOW, score
 from denoise_lib.metrics.score_cache import known
+from denoise_lib.models.base import Denoiser
 from denoise_lib.models.inference import process
 
 
 def evaluate(
-    model: torch.nn.Module,
+    model: Denoiser,
     corpus: Corpus,
     clips: list[Clip],
     damage: Damage,

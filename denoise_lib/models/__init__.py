@@ -1,32 +1,19 @@
-"""The networks: waveform (batch, time) in, waveform of the same shape out, for any length.
+"""The networks and the usual tools: waveform (batch, time) in, waveform of the same shape out.
 
-Every model carries ``config`` (its constructor's arguments, stored in checkpoints), ``context``
-(samples on either side that an output sample can depend on) and ``stride`` (a shift of the input
-by that many samples shifts the output alike); the last two serve to process long files in chunks.
+What each carries is said in :class:`denoise_lib.models.base.Denoiser`. The classes below are loaded
+on first use, so that reading a checkpoint of one network loads no other.
 """
 
-from denoise_lib.models.autoencoder import ConvAutoencoder
-from denoise_lib.models.dcunet import DCUnet
-from denoise_lib.models.germain import DilatedContextNet
-from denoise_lib.models.informed import InformedDCUnet
-from denoise_lib.models.unet import UNet
-from denoise_lib.models.wavenet import DenoisingWaveNet
+import lazy_loader
 
-BY_NAME = {
-    "autoencoder": ConvAutoencoder,
-    "wavenet": DenoisingWaveNet,
-    "dcunet": DCUnet,
-    "unet": UNet,
-    "germain": DilatedContextNet,
-    "informed": InformedDCUnet,
-}
-
-__all__ = [
-    "BY_NAME",
-    "ConvAutoencoder",
-    "DCUnet",
-    "DenoisingWaveNet",
-    "DilatedContextNet",
-    "InformedDCUnet",
-    "UNet",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "autoencoder": ["ConvAutoencoder"],
+        "dcunet": ["DCUnet"],
+        "germain": ["DilatedContextNet"],
+        "informed": ["InformedDCUnet"],
+        "unet": ["UNet"],
+        "wavenet": ["DenoisingWaveNet"],
+    },
+)

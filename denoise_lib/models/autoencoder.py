@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from denoise_lib.models.base import Denoiser
 
-class ConvAutoencoder(nn.Module):
+
+class ConvAutoencoder(Denoiser):
     """Conv1d(1, channels, kernel, stride) -> tanh -> ConvTranspose1d back to a waveform.
 
     With the defaults it holds 32 values for every 32 samples: as many as it reads.
@@ -22,6 +24,8 @@ class ConvAutoencoder(nn.Module):
         (batch, time) -> (batch, time), time >= 1.
     """
 
+    name = "autoencoder"
+
     def __init__(
         self, channels: int = 32, kernel: int = 2048, stride: int = 32, tanh: bool = True
     ) -> None:
@@ -31,7 +35,6 @@ class ConvAutoencoder(nn.Module):
                 f"ConvAutoencoder: kernel and stride must be even, kernel >= stride; "
                 f"got {kernel} and {stride}"
             )
-        self.config = {"channels": channels, "kernel": kernel, "stride": stride, "tanh": tanh}
         padding = kernel // 2 - 1
         self.encoder = nn.Conv1d(1, channels, kernel, stride, padding)
         # n frames come back as (n - 1) * stride - 2 * padding + kernel = n * stride - stride + 2

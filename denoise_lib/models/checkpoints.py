@@ -16,23 +16,19 @@ import torch
 import denoise_lib
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic
-from denoise_lib.models import BY_NAME
+from denoise_lib.models.base import Denoiser, find
+from denoise_lib.models.baselines import BASELINES
 from denoise_lib.paths import PRETRAINED
 
 
-def model_name(model: torch.nn.Module) -> str:
-    """The model's name in results and checkpoints ("dcunet", ...)."""
-    return next(name for name, kind in BY_NAME.items() if type(model) is kind)
-
-
-def save_model(path: Path, model: torch.nn.Module, **facts) -> None:
+def save_model(path: Path, model: Denoiser, **facts) -> None:
     """Write a model to ``path`` (*.safetensors), whole or not at all.
 
     Args:
         facts: Plain values to keep beside the weights, such as seed, step and validation score.
     """
     record = {
-        "model": model_name(model),
+        "model": model.name,
         "config": model.config,
         "rate": denoise_lib.RATE,
         "versions": {"denoise_lib": denoise_lib.__version__, "torch": torch.__version__},
@@ -56,14 +52,14 @@ def read_record(path: Path) -> dict:
         raise UserError(f"{path} is not a checkpoint of denoise_lib: {error}") from None
 
 
-def load_model(path: Path) -> torch.nn.Module:
+def load_model(path: Path) -> Denoiser:
     """Rebuild the model that a checkpoint holds, in evaluation mode, on the CPU.
 
     Raises:
         UserError: The file is missing, or is no checkpoint of this library.
     """
     record = read_record(path)
-    model = BY_NAME[record["model"]](**record["config"])
+    model = find(record["model"])(**record["config"])
     model.load_state_dict(safetensors.torch.load_file(path))
     return model.eval()
 
@@ -73,7 +69,7 @@ def pretrained_names() -> list[str]:
     return sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
 
 
-def load_pretrained(name: str) -> torch.nn.Module:
+def load_pretrained(name: str) -> Denoiser:
     """A trained model: one that is shipped, or a checkpoint file of your own.
 
     Args:
@@ -93,3 +89,19 @@ def load_pretrained(name: str) -> torch.nn.Module:
         f"no pretrained model {name!r}: use one of {', '.join(pretrained_names())}, "
         "or the path of a .safetensors checkpoint"
     )
+
+
+def denoiser(name: str) -> Denoiser:
+    """A baseline by its name, or what :func:`load_pretrained` finds.
+
+    Raises:
+        UserError: There is no such name or file.
+    """
+    if name in BASELINES:
+        return find(name)()
+    try:
+        return load_pretrained(name)
+    except UserError as error:
+        if name.endswith(".safetensors"):
+            raise
+        raise UserError(f"{error}; or a baseline: {', '.join(BASELINES)}") from None

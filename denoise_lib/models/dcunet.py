@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from denoise_lib.models.base import Denoiser
 from denoise_lib.models.complex_layers import ComplexBatchNorm2d, ComplexConv2d, complex_leaky_relu
 
 # Encoder layers: (complex channels, kernel (freq, frames), stride (freq, frames)).
@@ -51,7 +52,7 @@ LAYERS = {
 }
 
 
-class DCUnet(nn.Module):
+class DCUnet(Denoiser):
     """STFT -> complex U-Net -> mask -> iSTFT.
 
     Args:
@@ -71,6 +72,8 @@ class DCUnet(nn.Module):
         Choi et al., "Phase-aware Speech Enhancement with Deep Complex U-Net", ICLR 2019, sec. 3.
         Differs from it in the frame, which follows the damage (640/160 at 16 kHz; there 1024/256).
     """
+
+    name = "dcunet"
 
     PRESETS = {
         "10": {"layers": "dcunet10"},
@@ -92,10 +95,6 @@ class DCUnet(nn.Module):
         table = LAYERS[layers] if isinstance(layers, str) else layers
         if mask not in ("polar", "residual"):
             raise ValueError(f'DCUnet: mask must be "polar" or "residual", got "{mask}"')
-        self.config = {
-            "layers": layers, "n_fft": n_fft, "hop": hop, "mask": mask, "compression": compression,
-            "tied": tied,
-        }  # fmt: skip
         self.n_fft, self.hop, self.mask, self.compression = n_fft, hop, mask, compression
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         widths = [1] + [channels for channels, _, _ in table]
@@ -114,11 +113,6 @@ class DCUnet(nn.Module):
                 self.decoder_norms.insert(0, ComplexBatchNorm2d(widths[level]))
         if mask != "polar":
             nn.init.zeros_(self.decoder[-1].weight)
-
-    @classmethod
-    def from_preset(cls, name: str, **changes) -> DCUnet:
-        """Build one of ``PRESETS``, with some arguments changed."""
-        return cls(**{**cls.PRESETS[name], **changes})
 
     @property
     def stride(self) -> int:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from denoise_lib.models.base import Denoiser
+
 SLOPE = 0.2  # of the leaky ReLU below zero
 
 
@@ -25,7 +27,7 @@ class AdaptiveNorm(nn.Module):
         return self.plain * x + self.normed * self.norm(x)  # (batch, channels, time)
 
 
-class DilatedContextNet(nn.Module):
+class DilatedContextNet(Denoiser):
     """3x1 convolutions with dilations 1, 2, 4, ..., one more without, and a 1x1 to the waveform.
 
     Each 3x1 convolution is followed by :class:`AdaptiveNorm` and a leaky ReLU, the last 1x1 by
@@ -46,14 +48,14 @@ class DilatedContextNet(nn.Module):
         layers, and in the loss, which is the one that all networks here are trained with.
     """
 
+    name = "germain"
+
     PRESETS = {
         # The paper's: 64 channels, dilations 1..4096, 0.16 M parameters, 2 ** 14 + 1 samples seen.
         "paper": {"channels": 64, "levels": 13},
         # Sees as much, at a tenth of the time.
         "light": {"channels": 16, "levels": 13},
     }
-
-    stride = 1  # every sample is treated alike
 
     def __init__(self, channels: int = 64, levels: int = 13) -> None:
         super().__init__()
@@ -62,7 +64,6 @@ class DilatedContextNet(nn.Module):
                 "DilatedContextNet: channels and levels must be 1 or more, "
                 f"got {channels} and {levels}"
             )
-        self.config = {"channels": channels, "levels": levels}
         widths = [1] + levels * [channels]
         dilations = [2**level for level in range(levels)] + [1]
         self.layers = nn.ModuleList(
@@ -74,11 +75,6 @@ class DilatedContextNet(nn.Module):
         for layer in self.layers:
             nn.init.kaiming_normal_(layer.weight, SLOPE)
             nn.init.zeros_(layer.bias)
-
-    @classmethod
-    def from_preset(cls, name: str) -> DilatedContextNet:
-        """Build one of ``PRESETS``."""
-        return cls(**cls.PRESETS[name])
 
     @property
     def receptive_field(self) -> int:

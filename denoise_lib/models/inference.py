@@ -8,13 +8,14 @@ from torch.nn import functional as F
 
 from denoise_lib import RATE
 from denoise_lib.audio import as_mono, to_level
+from denoise_lib.models.base import Denoiser
 from denoise_lib.models.checkpoints import load_pretrained
 
 NEAR = 640  # samples, 40 ms: a frame of the networks
 
 
 @torch.inference_mode()
-def process(model: torch.nn.Module, noisy: Tensor, chunk_seconds: float = 10.0) -> Tensor:
+def process(model: Denoiser, noisy: Tensor, chunk_seconds: float = 10.0) -> Tensor:
     """Run a model over one waveform, (time,) -> (time,), chunk by chunk.
 
     Each chunk is read with ``model.context`` samples on either side and the context's output is
@@ -42,7 +43,7 @@ def process(model: torch.nn.Module, noisy: Tensor, chunk_seconds: float = 10.0) 
 
 def enhance(
     waveform,
-    model: str | torch.nn.Module = "dcunet-stft",
+    model: str | Denoiser = "dcunet-stft",
     *,
     rate: int = RATE,
     chunk_seconds: float = 10.0,

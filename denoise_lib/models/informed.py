@@ -40,6 +40,8 @@ class InformedDCUnet(DCUnet):
         multiples of each bin's frequency as channels.
     """
 
+    name = "informed"
+
     def __init__(
         self, mfcc: int = 0, multiples: list[float] | tuple = (1.0,), **arguments
     ) -> None:
@@ -50,7 +52,6 @@ class InformedDCUnet(DCUnet):
                 f"got {mfcc}"
             )
         super().__init__(**arguments)
-        self.config |= {"mfcc": mfcc, "multiples": list(multiples)}
         self.mfcc = mfcc
         first, bins = self.encoder[0], self.n_fft // 2 + 1
         channels, kernel = first.weight.shape[1], first.weight.shape[-2:]

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from denoise_lib.models.base import Denoiser
+
 # Encoder layers over all bins: (channels, kernel (freq, frames), stride (freq, frames)).
 LAYERS = {
     "small": [
@@ -34,7 +36,7 @@ NARROW = not torch.cuda.is_available() and torch.backends.cpu.get_cpu_capability
 LAYOUT = torch.contiguous_format if NARROW else torch.channels_last
 
 
-class UNet(nn.Module):
+class UNet(Denoiser):
     """STFT -> real-valued U-Net -> factor and term -> iSTFT.
 
     The clean spectrum is estimated as ``Y + F * Y + T``: the factor F repairs what is left of a
@@ -69,6 +71,8 @@ class UNet(nn.Module):
         coefficient's own phase are this project's.
     """
 
+    name = "unet"
+
     PRESETS = {
         "small": {},
         "large": {"layers": "large", "fine_channels": 96},
@@ -101,11 +105,6 @@ class UNet(nn.Module):
             raise ValueError(f"UNet: offset must be in [0, {hop}), got {offset}")
         if not writes or set(writes) - {"factor", "term"}:
             raise ValueError(f'UNet: writes must be of "factor" and "term", got {list(writes)}')
-        self.config = {
-            "layers": layers, "n_fft": n_fft, "hop": hop, "fine_bins": fine_bins,
-            "fine_channels": fine_channels, "fine_blocks": fine_blocks, "own_phase": own_phase,
-            "offset": offset, "writes": list(writes),
-        }  # fmt: skip
         self.n_fft, self.hop, self.fine_bins = n_fft, hop, fine_bins
         self.offset, self.writes = offset, set(writes)
         self.strides = [tuple(stride) for _, _, stride in table]
@@ -133,11 +132,6 @@ class UNet(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
         self.to(memory_format=LAYOUT)
-
-    @classmethod
-    def from_preset(cls, name: str, **changes) -> UNet:
-        """Build one of ``PRESETS``, with some arguments changed."""
-        return cls(**{**cls.PRESETS[name], **changes})
 
     @property
     def stride(self) -> int:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from denoise_lib.models.base import Denoiser
+
 
 class GatedLayer(nn.Module):
     """Dilated 3x1 convolution, tanh x sigmoid gate, 1x1 convolution to residual and skip."""
@@ -23,7 +25,7 @@ class GatedLayer(nn.Module):
         return x[..., self.dilation : -self.dilation] + residual, skip
 
 
-class DenoisingWaveNet(nn.Module):
+class DenoisingWaveNet(Denoiser):
     """Predicts a whole target field at once from the samples around it.
 
     No convolution pads: the waveform is padded once with ``context`` zeros at both ends, so a
@@ -43,6 +45,9 @@ class DenoisingWaveNet(nn.Module):
         sec. 3. Differs from it in that no speaker is given to the network.
     """
 
+    name = "wavenet"
+    loss = "energy_conserving"  # the paper's
+
     PRESETS = {
         # The paper's: 3 stacks of dilations 1..512, 128 channels, 6.3 M parameters.
         "paper": {"channels": 128, "stacks": 3, "depth": 10, "final": (2048, 256)},
@@ -58,9 +63,6 @@ class DenoisingWaveNet(nn.Module):
         final: tuple[int, int] = (2048, 256),
     ) -> None:
         super().__init__()
-        self.config = {
-            "channels": channels, "stacks": stacks, "depth": depth, "final": list(final),
-        }  # fmt: skip
         self.input = nn.Conv1d(1, channels, 3)
         self.layers = nn.ModuleList(
             GatedLayer(channels, 2**level) for _ in range(stacks) for level in range(depth)
@@ -73,11 +75,6 @@ class DenoisingWaveNet(nn.Module):
             nn.ReLU(),
             nn.Conv1d(final[1], 1, 1),
         )
-
-    @classmethod
-    def from_preset(cls, name: str) -> DenoisingWaveNet:
-        """Build one of ``PRESETS``."""
-        return cls(**cls.PRESETS[name])
 
     @property
     def stack_receptive_field(self) -> int:
@@ -94,7 +91,10 @@ class DenoisingWaveNet(nn.Module):
         """Samples on either side that an output sample can depend on."""
         return self.receptive_field // 2
 
-    stride = 1  # every sample is treated alike
+    @property
+    def margin(self) -> int:
+        """Only samples whose whole context lies inside the crop are scored: the target field."""
+        return self.context
 
     def forward(self, noisy: Tensor) -> Tensor:
         return self.target_field(F.pad(noisy, (self.context, self.context)))

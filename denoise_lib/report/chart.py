@@ -2,7 +2,7 @@
 
 import math
 
-from denoise_lib.names import COLOURS, colour
+from denoise_lib.names import colour
 from denoise_lib.report.glance import LIMIT, NETWORKS
 
 FAR, NEAR = 1.05, 0.004  # distances from the limit at the two ends of the axis
@@ -40,7 +40,7 @@ def place(score):
 def _row(line, y):
     marks = [f'<text class="name" x="0" y="{y + 4}">{line.name}</text>']
     marks.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y}" y2="{y}"/>')
-    marks.append(f'<circle cx="{place(line.noisy)}" cy="{y}" r="4.5" fill="{COLOURS["noisy"]}"/>')
+    marks.append(_dot(line.noisy, colour("noisy"), y))
     for model in NETWORKS:
         if model in line.rows:
             marks += _network(line.rows[model], colour(model), y)
@@ -54,4 +54,8 @@ def _network(row, tone, y):
     if row["ci95"]:
         low, high = map(place, row["ci95"])
         marks.append(f'<line x1="{low}" x2="{high}" y1="{y}" y2="{y}" stroke="{tone}"/>')
-    return [*marks, f'<circle cx="{place(row["denoised"])}" cy="{y}" r="4.5" fill="{tone}"/>']
+    return [*marks, _dot(row["denoised"], tone, y)]
+
+
+def _dot(score, tone, y):
+    return f'<circle cx="{place(score)}" cy="{y}" r="4.5" fill="{tone}"/>'

@@ -28,14 +28,14 @@ from denoise_lib.display.player import LONGEST_HEARD, compare
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.evaluate import evaluate
 from denoise_lib.metrics.measures import METRICS, score
+from denoise_lib.models.base import Denoiser
 from denoise_lib.models.baselines import Identity
-from denoise_lib.models.checkpoints import model_name
 from denoise_lib.models.inference import process
 from denoise_lib.paths import run_folder  # noqa: F401 - for the notebooks
 from denoise_lib.study.inversion import find, invert, misjudged
 from denoise_lib.study.run import Run
-from denoise_lib.training.loop import Loss, Schedule, train
-from denoise_lib.training.losses import wsdr_loss
+from denoise_lib.training.loop import Schedule, train
+from denoise_lib.training.losses import LOSSES, Loss
 
 SPLITS = ("test", "unseen_voice")
 
@@ -92,20 +92,21 @@ class Experiment:
 
     def train(
         self,
-        model: torch.nn.Module,
+        model: Denoiser,
         damage: Damage,
         schedule: Schedule,
         label: str,
         *,
-        loss: Loss = wsdr_loss,
-        margin: int = 0,
+        loss: Loss | None = None,
+        margin: int | None = None,
         validation_damage: Damage | None = None,
         clips: list[Clip] | None = None,
-    ) -> torch.nn.Module:
+    ) -> Denoiser:
         """Train on the training split and return the best weights; the history is kept by label.
 
         Args:
             label: Name of the checkpoint in the run's folder.
+            loss, margin: The network's own when left out.
             validation_damage: Damage of the validation clips, where it is not the training's.
             clips: Train and validate on these clips instead (the identity check).
         """
@@ -119,7 +120,8 @@ class Experiment:
         )  # fmt: skip
         model, self.histories[label] = train(
             model, crops, damage, validation, schedule, self.run.out / f"{label}.safetensors",
-            loss=loss, margin=margin, label=label, precision=self.precision, workers=self.workers,
+            loss=loss or LOSSES[model.loss], margin=model.margin if margin is None else margin,
+            label=label, precision=self.precision, workers=self.workers,
         )  # fmt: skip
         return model
 
@@ -129,7 +131,7 @@ class Experiment:
 
     def score(
         self,
-        model: torch.nn.Module,
+        model: Denoiser,
         condition: str,
         damage: Damage,
         experiment: str | None = None,
@@ -154,7 +156,7 @@ class Experiment:
                     longest=self.longest or None, metrics=self.metrics, device=self.device,
                 )  # fmt: skip
                 self.run.add(
-                    scores[split], condition=condition, model=_name(model), split=split,
+                    scores[split], condition=condition, model=model.name, split=split,
                     experiment=experiment,
                 )  # fmt: skip
         return scores
@@ -217,7 +219,7 @@ class Experiment:
         return next(row for row in rows if row["metric"] == "wsdr")
 
     def found(
-        self, model: torch.nn.Module | None, condition: str, experiment: str
+        self, model: Denoiser | None, condition: str, experiment: str
     ) -> dict[str, dict[str, float]]:
         """Find the positions from what a model takes away, see :func:`inversion.find`; test clips.
 
@@ -232,7 +234,7 @@ class Experiment:
             that the condition does not have.
         """
         procedure = Corruption.for_condition(condition)
-        name = _name(model) if model else "clean"
+        name = model.name if model else "clean"
         plain, explained, kinds = [], [], {"zeroed": [], "raised": []}
         for clip in self.clips("test"):
             clean, noisy, positions = self._damaged(clip, procedure)
@@ -273,13 +275,13 @@ class Experiment:
 
     def denoise(
         self,
-        network: Callable[[], torch.nn.Module],
+        network: Callable[[], Denoiser],
         schedule: Schedule,
         *,
         alone_steps: int,
         name: str = "",
         **options,
-    ) -> tuple[dict[str, torch.nn.Module], dict[str, dict[str, list[dict]]]]:
+    ) -> tuple[dict[str, Denoiser], dict[str, dict[str, list[dict]]]]:
         """Train and score a network for both changes, and from there one for each change alone.
 
         What undoes both undoes each, only not as well as it might; a third of the steps from there
@@ -318,14 +320,14 @@ class Experiment:
 
     def identity(
         self,
-        network: Callable[[], torch.nn.Module],
+        network: Callable[[], Denoiser],
         schedule: Schedule,
         clips: int,
         *,
         experiment: str | None = None,
         label: str = "identity",
         **options,
-    ) -> tuple[torch.nn.Module, dict]:
+    ) -> tuple[Denoiser, dict]:
         """Can the network copy its input? Train and score it on the same few undamaged clips.
 
         Returns:
@@ -337,7 +339,7 @@ class Experiment:
         )  # fmt: skip
         return model, self.copies(model, clips, experiment)
 
-    def copies(self, model: torch.nn.Module, clips: int, experiment: str | None = None) -> dict:
+    def copies(self, model: Denoiser, clips: int, experiment: str | None = None) -> dict:
         """Score a network on a few undamaged training clips.
 
         Returns:
@@ -349,11 +351,11 @@ class Experiment:
             metrics=("wsdr",), device=self.device,
         )  # fmt: skip
         rows = self.run.add(
-            scores, condition="identity", model=_name(model), split="train", experiment=experiment
+            scores, condition="identity", model=model.name, split="train", experiment=experiment
         )
         return rows[0]
 
-    def seeded(self, network: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    def seeded(self, network: Callable[[], Denoiser]) -> Denoiser:
         """A new network whose initial weights depend on the seed and on nothing before."""
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
@@ -379,7 +381,7 @@ class Experiment:
         self,
         clip: Clip,
         condition: str,
-        models: dict[str, torch.nn.Module],
+        models: dict[str, Denoiser],
         *,
         title: str,
         listen_for: str,
@@ -437,11 +439,6 @@ def _detection(evidence: Tensor, truth: Tensor) -> dict[str, float]:
         "precision": hits / max(1, int(said.sum())),
         "recall": hits / max(1, int(truth.sum())),
     }
-
-
-def _name(model: torch.nn.Module) -> str:
-    """The name in results: the identity and the baselines bring their own."""
-    return getattr(model, "name", None) or model_name(model)
 
 
 def worst(scores: list[dict], metric: str = "wsdr") -> dict:

@@ -14,6 +14,7 @@ from denoise_lib import RATE
 from denoise_lib.damage.corruption import Corruption, Positions
 from denoise_lib.data.corpora import Clip
 from denoise_lib.data.crops import clip_generator
+from denoise_lib.models.base import Denoiser
 from denoise_lib.models.inference import process
 from denoise_lib.study.experiment import Experiment
 
@@ -95,7 +96,7 @@ class Response(NamedTuple):
 
 @torch.inference_mode()
 def single_hole(
-    model: torch.nn.Module, clips: list[Tensor], procedure: Corruption, holes: int, reach: int,
+    model: Denoiser, clips: list[Tensor], procedure: Corruption, holes: int, reach: int,
     seed: int,
 ) -> Response:  # fmt: skip
     """What a network adds when one large coefficient of clean speech is set to zero.
@@ -186,7 +187,7 @@ def error_by_harmonic(
 
 
 def measure(
-    lab: Experiment, models: dict[str, torch.nn.Module], clips: list[Clip], reach: int, highest: int
+    lab: Experiment, models: dict[str, Denoiser], clips: list[Clip], reach: int, highest: int
 ) -> tuple[dict[tuple[str, str], Patch], dict[str, Tensor]]:
     """Masks around coefficients of each kind, and errors by harmonic at the zeroed ones.
 

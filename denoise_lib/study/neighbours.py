@@ -115,6 +115,7 @@ REACHES = (1, 2, 4)
 THRESHOLDS = (1.0, 1.5, 2.0, 4.0, 8.0)
 
 
+SETTINGS = ("axis", "reach", "average", "threshold", "side", "blend")  # that are scanned
 BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,11 +18,11 @@ from denoise_lib.data.crops import CleanCrops, Damage, damaged_batches
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, read_json, write_json
 from denoise_lib.metrics.wsdr import wsdr
-from denoise_lib.models.checkpoints import load_model, model_name, read_record, save_model
+from denoise_lib.models.base import Denoiser
+from denoise_lib.models.checkpoints import load_model, read_record, save_model
 from denoise_lib.models.complex_layers import ComplexBatchNorm2d
-from denoise_lib.training.losses import wsdr_loss
+from denoise_lib.training.losses import Loss, wsdr_loss
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # (estimate, clean, noisy) -> scalar
 NORMS = (torch.nn.modules.batchnorm._BatchNorm, ComplexBatchNorm2d)
 MOST_BROKEN_STEPS = 10  # steps in a row with a loss or gradient that is not finite
 
@@ -55,7 +54,7 @@ class Schedule:
 
 
 def train(
-    model: torch.nn.Module,
+    model: Denoiser,
     crops: CleanCrops,
     damage: Damage,
     validation: tuple[Tensor, Tensor],
@@ -68,7 +67,7 @@ def train(
     precision: str = "32-true",
     workers: int = 0,
     fixed_norms: bool = False,
-) -> tuple[torch.nn.Module, list[dict]]:
+) -> tuple[Denoiser, list[dict]]:
     """Train a model and keep its best weights.
 
     Files beside ``checkpoint`` (``NAME.safetensors``): ``NAME.history.json`` and, while training is
@@ -183,7 +182,7 @@ def _step(fabric, network, optimizer, loss, noisy, clean, margin, schedule) -> f
 
 
 @torch.inference_mode()
-def validate(model: torch.nn.Module, noisy: Tensor, clean: Tensor, at_once: int = 8) -> float:
+def validate(model: Denoiser, noisy: Tensor, clean: Tensor, at_once: int = 8) -> float:
     """Mean wSDR over clips, (batch, time), in evaluation mode; the mode is restored after."""
     was_training = model.training
     model.eval()
@@ -198,7 +197,7 @@ def validate(model: torch.nn.Module, noisy: Tensor, clean: Tensor, at_once: int 
 def _plan(model, crops, damage, schedule, loss, margin, precision, fixed_norms) -> dict:
     """Everything that fixes the result, as plain values."""
     plan = {
-        "model": model_name(model),
+        "model": model.name,
         "config": model.config,
         "start": _digest(model),
         "corpus": [crops.corpus.name, crops.corpus.digest],
@@ -225,7 +224,7 @@ def _named(function) -> str | list | None:
     return getattr(function, "__name__", None)
 
 
-def _digest(model: torch.nn.Module) -> str:
+def _digest(model: Denoiser) -> str:
     """Fingerprint of a model's weights before training."""
     total = hashlib.sha256()
     for name, tensor in model.state_dict().items():
@@ -243,7 +242,7 @@ def _history_path(checkpoint: Path) -> Path:
     return checkpoint.with_suffix(".history.json")
 
 
-def _finished(checkpoint: Path, plan: dict) -> tuple[torch.nn.Module, list[dict]] | None:
+def _finished(checkpoint: Path, plan: dict) -> tuple[Denoiser, list[dict]] | None:
     """Model and history of a finished training with this very plan, if there is one."""
     if not (checkpoint.exists() and _history_path(checkpoint).exists()):
         return None

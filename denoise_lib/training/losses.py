@@ -1,12 +1,16 @@
-"""wSDR, as measure and as loss, and other losses to compare with."""
+"""What networks are trained with: wSDR, and other losses to compare with."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from torch import Tensor
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 from denoise_lib.damage.corruption import Corruption
 from denoise_lib.metrics.wsdr import SILENCE, wsdr
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # (estimate, clean, noisy) -> scalar
 
 
 def wsdr_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
@@ -53,3 +57,13 @@ def touched_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
     changed, wrong = procedure.stft(noisy - clean).abs(), procedure.stft(estimate - clean)
     size = (wrong.real.square() + wrong.imag.square() + SILENCE).sqrt()  # finite slope at 0
     return (changed * size).sum() / changed.square().sum().clamp_min(SILENCE)
+
+
+# By the names that networks and commands use.
+LOSSES: dict[str, Loss] = {
+    "wsdr": wsdr_loss,
+    "energy_conserving": energy_conserving_loss,
+    "si_sdr": si_sdr_loss,
+    "absolute_and_wsdr": absolute_and_wsdr_loss,
+    "touched": touched_loss,
+}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
+
+from denoise_lib.models.base import Denoiser
 
 
-class Gain(nn.Module):
+class Gain(Denoiser):
     """The noisy waveform times a factor: a control, not a denoiser.
 
     wSDR's second term compares directions, and the noise that a scaled copy implies,
@@ -26,13 +28,11 @@ class Gain(nn.Module):
     """
 
     name = "gain"
-    stride, context = 1, 0
 
     def __init__(self, factor: float = 0.5) -> None:
         super().__init__()
         if not factor > 0 or factor == 1:
             raise ValueError(f"Gain: factor must be above 0 and not 1, got {factor}")
-        self.config = {"factor": factor}
 
     def forward(self, noisy: Tensor) -> Tensor:
         return self.config["factor"] * noisy

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from denoise_lib import RATE
+from denoise_lib.models.base import Denoiser
 
 SMALLEST_POWER = 1e-12  # of a coefficient; speech at the nominal level has about 1
 
@@ -107,7 +108,7 @@ def _over_bins(power: Tensor) -> Tensor:
     return 0.25 * padded[:, :-2] + 0.5 * power + 0.25 * padded[:, 2:]
 
 
-class LogMMSE(nn.Module):
+class LogMMSE(Denoiser):
     """Every STFT coefficient times a gain from its two signal-to-noise ratios; phase kept.
 
     ``posterior = P / noise``, ``prior = 0.98 A^2 / noise + 0.02 max(posterior - 1, 0)`` with A the
@@ -141,7 +142,6 @@ class LogMMSE(nn.Module):
         super().__init__()
         if gain not in GAINS:
             raise ValueError(f"LogMMSE: gain must be one of {', '.join(GAINS)}, got {gain!r}")
-        self.config = {"gain": gain, "floor_db": floor_db}
         self.gain = GAINS[gain]
         self.floor = 10 ** (floor_db / 10)
 

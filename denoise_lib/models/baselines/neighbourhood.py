@@ -7,10 +7,11 @@ line with its neighbours was probably touched, and their average is a guess at w
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from denoise_lib.damage.corruption import Corruption
+from denoise_lib.models.base import Denoiser
 
 AXES = ("time", "frequency", "both")
 AVERAGES = ("mean", "median")
@@ -47,7 +48,7 @@ def out_of_line(magnitude: Tensor, around: Tensor, threshold: float, side: str) 
     return {"low": low, "high": high, "both": low | high}[side]
 
 
-class Neighbourhood(nn.Module):
+class Neighbourhood(Denoiser):
     """Brings magnitudes that are out of line towards the average of their neighbours; phase kept.
 
     The defaults are what :func:`best_neighbourhood` chose for the default damage, zeroing and
@@ -96,10 +97,6 @@ class Neighbourhood(nn.Module):
                 "Neighbourhood: reach and threshold must be 1 or more and blend in [0, 1], "
                 f"got {reach}, {threshold} and {blend}"
             )
-        self.config = {
-            "axis": axis, "reach": reach, "average": average,
-            "threshold": threshold, "side": side, "blend": blend,
-        }  # fmt: skip
         self.procedure = procedure or Corruption()
 
     @property

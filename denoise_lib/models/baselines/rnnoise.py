@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from denoise_lib import RATE
 from denoise_lib.audio import resample
 from denoise_lib.errors import UserError
+from denoise_lib.models.base import Denoiser
 
 OWN_RATE = 48000  # Hz, the only one it knows
 DELAY = 960  # samples at OWN_RATE (20 ms), measured by cross-correlation
@@ -42,7 +43,7 @@ def _binding():
     return binding
 
 
-class RNNoise(nn.Module):
+class RNNoise(Denoiser):
     """RNNoise at 48 kHz between two resamplings, its delay taken off.
 
     It is recurrent and looks 20 ms ahead; a chunk of a long recording is run in on ``context``,

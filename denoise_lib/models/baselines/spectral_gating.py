@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from denoise_lib import RATE
+from denoise_lib.models.base import Denoiser
 
 DITHER = 1e-7  # -140 dB re full scale
 
 
-class SpectralGating(nn.Module):
+class SpectralGating(Denoiser):
     """``noisereduce.reduce_noise(y, sr=16000)`` with its default settings.
 
     Those are the non-stationary gate: a coefficient of the STFT (1024-sample Hann window, hop 256)
