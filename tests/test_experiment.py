@@ -139,8 +139,8 @@ def test_inversion_is_scored_on_each_clip_s_own_damage(lab):
 
 
 def test_positions_found_behind_a_network_and_behind_the_clean_clip(lab):
-    measured = lab.found(Identity(), "both", "02_autoencoder:found")
-    perfect = lab.found(None, "both", "02_autoencoder:found")
+    measured = lab.found(Identity(), "both", "02_autoencoder:found", "identity")
+    perfect = lab.found(None, "both", "02_autoencoder:found", "clean")
     assert set(measured) == set(perfect) == {"zeroed", "raised"}
     for kind, measures in perfect.items():
         assert measures["average precision"] > measured[kind]["average precision"], kind
@@ -164,7 +164,7 @@ def test_positions_found_behind_a_network_and_behind_the_clean_clip(lab):
     assert explained["denoised"] < -0.99 and explained["noisy"] == pytest.approx(
         lab.run.value("both", "identity")["denoised"]
     )
-    assert set(lab.found(None, "zero", "02_autoencoder:zero")) == {"zeroed"}
+    assert set(lab.found(None, "zero", "02_autoencoder:zero", "clean")) == {"zeroed"}
 
 
 def test_a_difference_says_what_it_shows():

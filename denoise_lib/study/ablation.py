@@ -91,8 +91,7 @@ def ablation(
         model = learner.train(
             learner.seeded(variant.make), damage, schedule, key, loss=variant.loss
         )
-        model.name = name
-        lab.score(model, "both", damage, experiment, splits=("valid",))
+        lab.score(model, "both", damage, experiment, name=name, splits=("valid",))
         rows = [
             lab.run.value("both", name, metric, split="valid", experiment=experiment)
             for metric in lab.metrics

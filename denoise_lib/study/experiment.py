@@ -136,12 +136,14 @@ class Experiment:
         damage: Damage,
         experiment: str | None = None,
         *,
+        name: str | None = None,
         splits: tuple[str, ...] = SPLITS,
         corpus: Corpus | ChangedCorpus | None = None,
     ) -> dict[str, list[dict]]:
         """Score a model on the test clips and the unseen voice; rows and clips go to the run.
 
         Args:
+            name: Whose rows these are; the model's own name when left out.
             splits: Which clips to score.
             corpus: Where their waveforms come from, if not from the experiment's own.
 
@@ -156,7 +158,7 @@ class Experiment:
                     longest=self.longest or None, metrics=self.metrics, device=self.device,
                 )  # fmt: skip
                 self.run.add(
-                    scores[split], condition=condition, model=model.name, split=split,
+                    scores[split], condition=condition, model=name or model.name, split=split,
                     experiment=experiment,
                 )  # fmt: skip
         return scores
@@ -219,12 +221,11 @@ class Experiment:
         return next(row for row in rows if row["metric"] == "wsdr")
 
     def found(
-        self, model: Denoiser | None, condition: str, experiment: str
+        self, model: Denoiser | None, condition: str, experiment: str, name: str
     ) -> dict[str, dict[str, float]]:
         """Find the positions from what a model takes away, see :func:`inversion.find`; test clips.
 
-        Without a model the clean clip stands for its output, under the name "clean".
-        Rows of the model "<name>" are its own scores, of "<name>, explained" those of what the
+        Without a model the clean clip stands for its output. Rows of the model "<name>" are its own scores, of "<name>, explained" those of what the
         positions so found explain. Per kind of position there are average precision, precision and
         recall (evidence of 0.5 and more counts as found), and the share of touched ones among the
         candidates, which is the average precision of a guess; the clips' candidates are pooled.
@@ -234,7 +235,6 @@ class Experiment:
             that the condition does not have.
         """
         procedure = Corruption.for_condition(condition)
-        name = model.name if model else "clean"
         plain, explained, kinds = [], [], {"zeroed": [], "raised": []}
         for clip in self.clips("test"):
             clean, noisy, positions = self._damaged(clip, procedure)

@@ -36,8 +36,8 @@ def train_seeds(
             model = learner.train(
                 learner.seeded(network), damage, schedule, f"{condition}_{words}_{seed}", loss=loss
             )
-            model.name = name
-            lab.score(model, condition, damage, f"{lab.run.name}:seed {seed}", splits=("test",))
+            where = f"{lab.run.name}:seed {seed}"
+            lab.score(model, condition, damage, where, name=name, splits=("test",))
 
 
 def compare_seeds(
