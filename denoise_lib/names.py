@@ -1,6 +1,9 @@
-"""Names, colours and number formats, the same in figures, players and tables."""
+"""How everything is written: names, colours, units and numbers, the same wherever they stand."""
+
+from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 OTHER_COLOUR = "#8a7f72"
@@ -14,6 +17,23 @@ class Name(NamedTuple):
 
     written: str
     colour: str = OTHER_COLOUR
+
+
+class Condition(NamedTuple):
+    """How a condition is written, its colour, and what to listen for in it."""
+
+    written: str
+    colour: str = OTHER_COLOUR
+    listen_for: str = "what the damage adds, and what a network leaves of it"
+
+
+class Metric(NamedTuple):
+    """How a measure is written: its heading, unit and decimals, and which way is better."""
+
+    heading: str
+    unit: str = ""
+    decimals: int = 3
+    better: str = ""
 
 
 # The networks that can be trained, by the names of their classes.
@@ -30,55 +50,91 @@ VERSIONS = {
     "clean": Name("clean", "#4f8a2f"),
     "noisy": Name("noisy", "#82868f"),
     "tuned unet": Name("tuned U-Net", "#7d8f00"),
-    "street": Name("street", "#cc5540"),
     "gain": Name("half the volume"),
     "spectral_gating": Name("spectral gating"),
     "log_mmse": Name("log-MMSE"),
     "rnnoise": Name("RNNoise"),
-    "zero": Name("zero", "#c2418f"),
-    "raise": Name("raise", "#16877a"),
 }
-KNOWN = MODELS | VERSIONS
-# A name inside another text, as a whole word; of two that begin alike, the longer one.
-WORDS = re.compile(rf"(?<!\w)({'|'.join(sorted(KNOWN, key=len, reverse=True))})(?!\w)", re.IGNORECASE)
-
+# Every damage that a network is trained or scored on; damage/conditions.py makes each of them.
 CONDITIONS = {
-    "both": "zeroing and raising",
-    "zero": "zeroing alone",
-    "raise": "raising alone",
-    "street": "street noise",
-}
+    "both": Condition(
+        "zeroing and raising",
+        listen_for="the roughness in loud vowels, the buzz in the pauses, and what each network leaves",
+    ),
+    "zero": Condition(
+        "zeroing alone", "#c2418f",
+        "the roughness in loud vowels, where strong coefficients are missing",
+    ),
+    "raise": Condition(
+        "raising alone", "#16877a",
+        "the buzz in the pauses, and whether the quiet sounds of speech go with it",
+    ),
+    "street": Condition(
+        "street noise", "#cc5540",
+        "what is left of the street, and what the voice has lost with it",
+    ),
+    "varied": Condition("the procedure with drawn parameters"),
+    "varied_street": Condition("streets made from recorded ones"),
+    "home": Condition("home"),
+    "frames of 30 ms": Condition("frames of 30 ms"),
+    "frames of 60 ms, Hann": Condition("frames of 60 ms, Hann"),
+    "made at 48 kHz": Condition("made at 48 kHz"),
+    "speech 6 dB softer": Condition("speech 6 dB softer"),
+    "speech 6 dB louder": Condition("speech 6 dB louder"),
+    "telephone band": Condition("telephone band"),
+    "in a room": Condition("in a room"),
+    "read, another studio": Condition("read, another studio"),
+}  # fmt: skip
 
-SPLITS = {
+SPLITS: dict[str, str] = {
     "test": "test clips, training voices",
     "unseen_voice": "a voice never heard in training",
     "valid": "validation clips",
 }
 
-# metric -> (heading, unit, decimals, which way is better)
 METRICS = {
-    "wsdr": ("wSDR", "", 3, "lower"),
-    "snr": ("SNR", "dB", 1, "higher"),
-    "si_sdr": ("SI-SDR", "dB", 1, "higher"),
-    "lsd": ("LSD", "dB", 1, "lower"),
-    "pesq": ("PESQ", "", 2, "higher"),
-    "stoi": ("STOI", "", 3, "higher"),
-    "dnsmos": ("DNSMOS", "", 2, "higher"),
+    "wsdr": Metric("wSDR", "", 3, "lower"),
+    "snr": Metric("SNR", "dB", 1, "higher"),
+    "si_sdr": Metric("SI-SDR", "dB", 1, "higher"),
+    "lsd": Metric("LSD", "dB", 1, "lower"),
+    "pesq": Metric("PESQ", "", 2, "higher"),
+    "stoi": Metric("STOI", "", 3, "higher"),
+    "dnsmos": Metric("DNSMOS", "", 2, "higher"),
 }
+
+
+def _words(known: Iterable[str]) -> re.Pattern[str]:
+    """Finds these names in a text, as whole words; of two that begin alike, the longer one."""
+    longest_first = sorted(known, key=len, reverse=True)
+    return re.compile(rf"(?<!\w)({'|'.join(map(re.escape, longest_first))})(?!\w)", re.IGNORECASE)
+
+
+_WRITTEN = MODELS | VERSIONS
+_COLOURED = {
+    key: each.colour
+    for key, each in (_WRITTEN | CONDITIONS).items()
+    if each.colour != OTHER_COLOUR
+}
+_WRITTEN_WORDS, _COLOURED_WORDS = _words(_WRITTEN), _words(_COLOURED)
 
 
 def colour(name: str) -> str:
     """Colour of a version, by the last known name in it ("street, dcunet" is a dcunet)."""
-    tones = [KNOWN[found.lower()].colour for found in WORDS.findall(name)]
-    return next((tone for tone in reversed(tones) if tone != OTHER_COLOUR), OTHER_COLOUR)
+    found = _COLOURED_WORDS.findall(name)
+    return _COLOURED[found[-1].lower()] if found else OTHER_COLOUR
 
 
 def label(name: str) -> str:
     """Name as it is written on the page: "dcunet, retrained" -> "DCUnet, retrained"."""
-    return WORDS.sub(lambda found: KNOWN[found[1].lower()].written, name)
+    return _WRITTEN_WORDS.sub(lambda found: _WRITTEN[found[1].lower()].written, name)
 
 
-def number(value, decimals=3):
+def condition(key: str) -> str:
+    """A condition as it is written on the page; one that is not listed is written as it is."""
+    return CONDITIONS[key].written if key in CONDITIONS else key
+
+
+def number(value: float | None, decimals: int = 3) -> str:
     """A number with a real minus sign; a missing one is an en dash."""
     if value is None or value != value:
         return "\N{EN DASH}"
@@ -88,7 +144,7 @@ def number(value, decimals=3):
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def shown_decimals(decimals, values, most=2):
+def shown_decimals(decimals: int, values: Iterable[float], most: int = 2) -> int:
     """Decimals with which no value reads as zero that is not, as far as ``most`` more go."""
     for more in range(most):
         if all(float(f"{each:.{decimals + more}f}") for each in values if each):
@@ -96,19 +152,18 @@ def shown_decimals(decimals, values, most=2):
     return decimals + most
 
 
-def prose(text):
+def prose(text: str) -> str:
     """Text as it is set on the page: a hyphen that stands for minus becomes one ("-0.94")."""
     return re.sub(r"(?<![\w.-])-(?=[\d.])", "\N{MINUS SIGN}", text)
 
 
-def score(metric, value):
+def score(metric: str, value: float | None) -> str:
     """A score with the decimals and the unit of its metric: ("si_sdr", 14.21) -> "14.2 dB"."""
-    _, unit, decimals, _ = METRICS.get(metric, (metric, "", 3, ""))
-    return number(value, decimals) + (
-        f"\N{NO-BREAK SPACE}{unit}" if unit and value is not None else ""
-    )
+    known = METRICS.get(metric, Metric(metric))
+    unit = f"\N{NO-BREAK SPACE}{known.unit}" if known.unit and value is not None else ""
+    return number(value, known.decimals) + unit
 
 
-def heading(metric):
+def heading(metric: str) -> str:
     """Name of a metric in a table."""
-    return METRICS.get(metric, (metric, "", 3, ""))[0]
+    return METRICS.get(metric, Metric(metric)).heading

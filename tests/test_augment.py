@@ -19,7 +19,7 @@ from denoise_lib.damage.augment import (
     VariedStreet,
     vary_speech,
 )
-from denoise_lib.damage.corruption import CONDITIONS
+from denoise_lib.damage.corruption import FIXED
 from denoise_lib.data.crops import clip_generator
 
 
@@ -66,7 +66,7 @@ def test_clips_keep_their_places(batch, time, seed):
 
 
 def test_mixture_of_the_real_damages():
-    damages = [Corruption.for_condition(each) for each in CONDITIONS]
+    damages = [Corruption.for_condition(each) for each in FIXED]
     mixture = OneOf([*damages, StreetMix([noise(9000, seed=5)]), VariedCorruption()])
     clips = noise(12, 4000)
     out = mixture(clips, clip_generator("d"))

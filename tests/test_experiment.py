@@ -14,7 +14,7 @@ import soundfile
 import torch
 from small_corpus import small_corpus
 
-from denoise_lib import RATE, Corruption, StreetMix, wsdr
+from denoise_lib import RATE, Corruption, StreetMix, names, wsdr
 from denoise_lib.audio import to_level
 from denoise_lib.commands import enhance, evaluate, train
 from denoise_lib.damage import conditions
@@ -406,10 +406,16 @@ def test_wrong_names_are_refused_in_one_line(tmp_path, arguments, says):
 
 
 def test_conditions_of_the_command_line():
-    assert conditions.damage_for("zero", "test", "default", 0).raised == 0
+    assert conditions.damage_for("zero", conditions.Noise("default", "test", 0)).raised == 0
     with pytest.raises(UserError, match="'snow'"):
-        conditions.damage_for("snow", "test", "default", 0)
+        conditions.damage_for("snow", conditions.Noise("default", "test", 0))
     assert experiment.no_damage(torch.ones(3)).tolist() == [1, 1, 1]
+
+
+def test_every_condition_has_a_name_and_every_name_is_made():
+    assert list(conditions.CONDITIONS) == list(names.CONDITIONS)
+    assert {"home", "in a room"} <= set(conditions.OUT_OF_DOMAIN)
+    assert set(conditions.TRAINED) == {"both", "zero", "raise", "street", "varied", "varied_street"}
 
 
 def test_mixed_conditions_of_the_command_line(monkeypatch):
@@ -417,7 +423,7 @@ def test_mixed_conditions_of_the_command_line(monkeypatch):
     monkeypatch.setattr(
         conditions, "open_noise", lambda source: opened.append(source) or small_corpus()
     )
-    mixture = conditions.damage_for("both, both,zero,raise,street,varied", "train", "somewhere", 3.0)
+    mixture = conditions.damage_for("both, both,zero,raise,street,varied", conditions.Noise("somewhere", "train", 3.0))
     assert opened == ["somewhere"]
     kinds = [type(each) for each in mixture.damages]
     assert kinds == [Corruption] * 4 + [StreetMix, VariedCorruption]
@@ -425,14 +431,14 @@ def test_mixed_conditions_of_the_command_line(monkeypatch):
         Corruption.for_condition(each).parameters for each in ("both", "both", "zero", "raise")
     ]
     assert mixture.weights == [1.0] * 6 and mixture.damages[4].snr_db == 3.0
-    assert isinstance(conditions.damage_for("varied", "test", "x", 0), VariedCorruption)
-    streets = conditions.damage_for("varied_street", "train", "elsewhere", 3.0)
+    assert isinstance(conditions.damage_for("varied", conditions.Noise("x", "test", 0)), VariedCorruption)
+    streets = conditions.damage_for("varied_street", conditions.Noise("elsewhere", "train", 3.0))
     assert isinstance(streets, VariedStreet) and streets.street.snr_db == 3.0
     assert opened == ["somewhere", "elsewhere"]
     for wrong, named in (("both,snow", "'snow'"), ("both,", "''"), ("snow", "'snow'")):
-        says = f"no condition {named}: use zero, raise, both, street, varied, varied_street"
+        says = f"no condition {named}: use both, zero, raise, street, varied, varied_street"
         with pytest.raises(UserError, match=says):
-            conditions.damage_for(wrong, "train", "x", 0)
+            conditions.damage_for(wrong, conditions.Noise("x", "train", 0))
 
 
 @pytest.mark.parametrize("share", [None, 0.5])
@@ -440,7 +446,7 @@ def test_train_command_with_varied_damage_and_speech(tmp_path, monkeypatch, caps
     monkeypatch.setattr(train, "open_speech", lambda source: small_corpus())
     asked, damage_for = [], conditions.damage_for
     monkeypatch.setattr(
-        train, "damage_for", lambda *given: asked.append(given[:2]) or damage_for(*given)
+        train, "damage_for", lambda *given: asked.append((given[0], given[1].split)) or damage_for(*given)
     )
     out = tmp_path / "unet.safetensors"
     train.train_model(

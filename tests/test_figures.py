@@ -198,7 +198,8 @@ def contrast(one, other):
 
 @pytest.mark.parametrize("paper", [PAPER, DARK[PAPER]])
 def test_colours_stand_out(paper):
-    own = [each.colour for each in names.KNOWN.values() if each.colour != names.OTHER_COLOUR]
+    known = {**names.MODELS, **names.VERSIONS, **names.CONDITIONS}
+    own = [each.colour for each in known.values() if each.colour != names.OTHER_COLOUR]
     assert len(set(own)) == len(own) > 8
     tones = [*own, names.OTHER_COLOUR]
     # WCAG 2.2, 1.4.11: graphics need 3:1.
@@ -213,7 +214,7 @@ def test_colours_stand_out(paper):
     ],
 )
 def test_a_version_has_the_colour_of_what_it_is(name, same):
-    assert names.colour(name) == names.KNOWN[same].colour
+    assert names.colour(name) == {**names.MODELS, **names.VERSIONS}[same].colour
     assert names.colour("something else") == names.OTHER_COLOUR
 
 

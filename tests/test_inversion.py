@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denoise_lib import Corruption, audio, wsdr
-from denoise_lib.damage.corruption import CONDITIONS
+from denoise_lib.damage.corruption import FIXED
 from denoise_lib.data.crops import clip_generator
 from denoise_lib.study.inversion import find, invert, misjudged
 
@@ -32,7 +32,7 @@ def speech():
     return audio.to_level(audio.load(path, quiet=True))[None, :32000]
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", FIXED)
 def test_the_oracle_is_perfect_on_speech(speech, condition):
     procedure = Corruption.for_condition(condition)
     noisy, positions = damage(speech, procedure)
@@ -124,7 +124,7 @@ def test_the_more_is_misjudged_the_worse(speech):
 
 
 @pytest.mark.parametrize("window", ["rect", "hann"])
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", FIXED)
 def test_find_solves_the_least_squares_that_it_says(window, condition):
     """The whole problem as dense matrices, one column for each coefficient's t, by NumPy."""
     procedure = Corruption.for_condition(condition, window=window, **SMALL)
@@ -161,7 +161,7 @@ def test_find_solves_the_least_squares_that_it_says(window, condition):
     )
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", FIXED)
 def test_a_perfect_estimate_explains_itself_and_tells_the_raised_ones(speech, condition):
     procedure = Corruption.for_condition(condition)
     noisy, positions = damage(speech, procedure)

@@ -11,7 +11,7 @@ from small_corpus import small_corpus
 
 from denoise_lib import RATE, Corruption, StreetMix, wsdr
 from denoise_lib.audio import to_level
-from denoise_lib.damage.corruption import CONDITIONS
+from denoise_lib.damage.corruption import FIXED
 from denoise_lib.data.crops import clip_generator, fixed_clip
 from denoise_lib.errors import UserError
 from denoise_lib.listening_room import scene
@@ -57,7 +57,7 @@ def wav(samples, rate=RATE):
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", FIXED)
 @pytest.mark.parametrize("seed", [0, 7])
 def test_damage_is_that_of_the_notebooks(room, condition, seed):
     setting = Setting(CLIP, condition, zero=0.4, value=2.0, n_fft=512, hop=128, seed=seed)

@@ -6,8 +6,7 @@ import csv
 from collections import Counter
 from pathlib import Path
 
-from denoise_lib.damage.conditions import CONDITIONS as AWAY
-from denoise_lib.damage.conditions import UnknownCondition, damage_for
+from denoise_lib.damage.conditions import OUT_OF_DOMAIN, TRAINED, Noise, damage_for
 from denoise_lib.damage.shifted import ChangedCorpus
 from denoise_lib.data.corpora import Corpus, open_speech
 from denoise_lib.data.crops import Damage, spread
@@ -52,7 +51,7 @@ def evaluate_model(
         UserError: An unknown name, or a split without clips.
     """
     network = Gain() if model == Gain.name else denoiser(model)
-    corpus, heard, damage = _setting(condition, split, speech, noise, snr_db)
+    corpus, heard, damage = _setting(condition, speech, Noise(noise, split, snr_db))
     try:
         clips = spread(corpus.split(split), most)
     except ValueError as error:
@@ -81,18 +80,22 @@ def evaluate_model(
 
 
 def _setting(
-    condition: str, split: str, speech: str, noise: str, snr_db: float
+    condition: str, speech: str, noise: Noise
 ) -> tuple[Corpus, Corpus | ChangedCorpus, Damage]:
     """Where the clips are listed, where they are heard, and their damage."""
-    away = AWAY.get(condition)
-    if not away:
-        corpus = open_speech(speech)
-        try:
-            return corpus, corpus, damage_for(condition, split, noise, snr_db)
-        except UnknownCondition as error:
-            raise UserError(f"{error}; or away from home: {'; '.join(AWAY)}") from None
-    corpus = away.speech() if away.speech else open_speech(speech)
-    return corpus, ChangedCorpus(corpus, away.change) if away.change else corpus, away.damage
+    away = OUT_OF_DOMAIN.get(condition)
+    if away:
+        corpus = away.speech() if away.speech else open_speech(speech)
+        heard = ChangedCorpus(corpus, away.change) if away.change else corpus
+        return corpus, heard, away.make(noise)
+    try:
+        damage = damage_for(condition, noise)
+    except UserError as error:
+        if condition in TRAINED:
+            raise
+        raise UserError(f"{error}; or away from home: {'; '.join(OUT_OF_DOMAIN)}") from None
+    corpus = open_speech(speech)
+    return corpus, corpus, damage
 
 
 def _summary(metric: str, values: list[float], reasons: list[dict]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from denoise_lib.damage.augment import vary_speech
-from denoise_lib.damage.conditions import damage_for
+from denoise_lib.damage.conditions import Noise, damage_for
 from denoise_lib.data.corpora import open_speech
 from denoise_lib.data.crops import CleanCrops, fixed_batch
 from denoise_lib.errors import UserError
@@ -71,9 +71,9 @@ def train_model(
             corpus, clips["train"], batch=batch, seconds=crop, seed=seed, steps=schedule.steps,
             vary=variety if vary else None,
         ),
-        damage_for(condition, "train", noise, snr_db),
+        damage_for(condition, Noise(noise, "train", snr_db)),
         fixed_batch(
-            corpus, clips["valid"], damage_for(validate or condition, "valid", noise, snr_db),
+            corpus, clips["valid"], damage_for(validate or condition, Noise(noise, "valid", snr_db)),
             seed=seed, seconds=2.0, most=24,
         ),
         schedule,

@@ -1,87 +1,120 @@
-"""Every condition by its name: which damage it is, of which speech."""
+"""Every condition by its name: which damage it is, of which speech.
+
+A network trained on the fixed damage has seen none of those that are away from home. One trained
+with :mod:`denoise_lib.damage.augment` has heard levels and rooms like these, and frames as long as
+those at 48 kHz, but none of these conditions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+import torch
 from torch import Tensor
 
 from denoise_lib.damage.augment import OneOf, VariedCorruption, VariedStreet
-from denoise_lib.damage.corruption import CONDITIONS as FIXED
 from denoise_lib.damage.corruption import Corruption
 from denoise_lib.damage.shifted import MadeAtRate, room, telephone
-from denoise_lib.damage.street import StreetMix
+from denoise_lib.damage.street import STREET_SNR_DB, StreetMix
 from denoise_lib.data.corpora import Corpus, open_noise, open_read_speech
 from denoise_lib.data.crops import Damage
 from denoise_lib.errors import UserError
 
-STREET, VARIED, VARIED_STREET = "street", "varied", "varied_street"
 
-
-class UnknownCondition(UserError):
-    """No condition of a training has this name."""
-
-
-def damage_for(condition: str, split: str, noise: str, snr_db: float) -> Damage:
-    """The damage of a condition; street noise takes its recordings from the split.
+@dataclass(frozen=True)
+class Noise:
+    """Where the recordings come from in conditions that have any.
 
     Args:
-        condition: "zero", "raise", "both", "street", "varied" (the procedure with drawn
-            parameters), "varied_street" (streets made from the recordings), or several of these
-            with commas between: one of them for each clip.
-
-    Raises:
-        UserError: Unknown condition, or no noise recordings.
+        source: "default" or a folder, see :func:`~denoise_lib.data.corpora.open_noise`.
+        split: Whose recordings, so that no test clip is mixed with noise heard in training.
+        snr_db: Speech to noise, dB.
     """
-    if "," in condition:
-        each_alone = [each.strip() for each in condition.split(",")]
-        return OneOf([damage_for(each, split, noise, snr_db) for each in each_alone])
-    if condition in FIXED:
-        return Corruption.for_condition(condition)
-    if condition == VARIED:
-        return VariedCorruption()
-    if condition not in (STREET, VARIED_STREET):
-        known = ", ".join((*FIXED, STREET, VARIED, VARIED_STREET))
-        raise UnknownCondition(f"no condition {condition!r}: use {known}")
-    recordings = open_noise(noise)
-    own = recordings.split("test" if split == "unseen_voice" else split)
-    if not own:
-        raise UserError(f"{noise}: no noise recording for the split {split!r}")
-    mix = StreetMix if condition == STREET else VariedStreet
-    return mix([recordings.waveform(each) for each in own], snr_db)
 
+    source: str = "default"
+    split: str = "test"
+    snr_db: float = STREET_SNR_DB
 
-def no_damage(waveform: Tensor, generator=None) -> Tensor:
-    """The identity check's damage: none."""
-    return waveform
+    def mix(self, kind: type) -> Damage:
+        """A mix such as ``StreetMix``, of these recordings.
+
+        Raises:
+            UserError: The split has no recording.
+        """
+        recordings = open_noise(self.source)
+        own = recordings.split("test" if self.split == "unseen_voice" else self.split)
+        if not own:
+            raise UserError(f"{self.source}: no noise recording for the split {self.split!r}")
+        return kind([recordings.waveform(each) for each in own], self.snr_db)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A way to differ from the home condition, which is the fixed damage on the default corpus.
+    """A damage, and of which speech where that is not the corpus's as it is.
 
     Args:
-        damage: In place of the fixed procedure.
+        make: Makes the damage.
+        away: Whether it differs from the home condition, the fixed damage on the default corpus,
+            in a way that no training may have heard.
         change: Of each clean waveform, (time,) -> (time,), before it is brought to its level.
         speech: Opens the corpus whose test clips are scored, in place of the default one.
     """
 
-    damage: Damage = Corruption()
+    make: Callable[[Noise], Damage]
+    away: bool = False
     change: Callable[[Tensor], Tensor] | None = None
     speech: Callable[[], Corpus] | None = None
 
 
+def _fixed(condition: str, noise: Noise) -> Damage:
+    return Corruption.for_condition(condition)
+
+
+def _away(damage: Damage = Corruption(), **options: Callable) -> Condition:  # noqa: B008 - frozen
+    return Condition(lambda noise: damage, away=True, **options)
+
+
+# The same keys as in names.CONDITIONS.
 CONDITIONS = {
-    "home": Condition(),
-    "frames of 30 ms": Condition(Corruption(n_fft=480, hop=120)),
-    "frames of 60 ms, Hann": Condition(Corruption(n_fft=960, hop=240, window="hann")),
+    **{each: Condition(partial(_fixed, each)) for each in ("both", "zero", "raise")},
+    "street": Condition(lambda noise: noise.mix(StreetMix)),
+    "varied": Condition(lambda noise: VariedCorruption()),
+    "varied_street": Condition(lambda noise: noise.mix(VariedStreet)),
+    "home": _away(),
+    "frames of 30 ms": _away(Corruption(n_fft=480, hop=120)),
+    "frames of 60 ms, Hann": _away(Corruption(n_fft=960, hop=240, window="hann")),
     # The original study's frame: 2048/512 at 48 kHz.
-    "made at 48 kHz": Condition(MadeAtRate(Corruption(n_fft=2048, hop=512), 48_000)),
+    "made at 48 kHz": _away(MadeAtRate(Corruption(n_fft=2048, hop=512), 48_000)),
     # The damage is absolute and linear but for its level: a raise of 2 is speech 6 dB softer.
-    "speech 6 dB softer": Condition(Corruption(value=2.0)),
-    "speech 6 dB louder": Condition(Corruption(value=0.5)),
-    "telephone band": Condition(change=telephone),
-    "in a room": Condition(change=room),
-    "read, another studio": Condition(speech=open_read_speech),
+    "speech 6 dB softer": _away(Corruption(value=2.0)),
+    "speech 6 dB louder": _away(Corruption(value=0.5)),
+    "telephone band": _away(change=telephone),
+    "in a room": _away(change=room),
+    "read, another studio": _away(speech=open_read_speech),
 }
+TRAINED = tuple(name for name, each in CONDITIONS.items() if not each.away)
+OUT_OF_DOMAIN = {name: each for name, each in CONDITIONS.items() if each.away}
+
+
+def damage_for(condition: str, noise: Noise) -> Damage:
+    """The damage of a condition that a network may be trained on.
+
+    Args:
+        condition: One of ``TRAINED``, or several with commas between: one of them for each clip.
+        noise: Recordings, for conditions that need some.
+
+    Raises:
+        UserError: There is no such condition, or no noise recording.
+    """
+    if "," in condition:
+        return OneOf([damage_for(each.strip(), noise) for each in condition.split(",")])
+    if condition not in TRAINED:
+        raise UserError(f"no condition {condition!r}: use {', '.join(TRAINED)}")
+    return CONDITIONS[condition].make(noise)
+
+
+def no_damage(waveform: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """The identity check's damage: none."""
+    return waveform

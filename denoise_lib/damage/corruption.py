@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-CONDITIONS = ("zero", "raise", "both")
+FIXED = ("zero", "raise", "both")  # conditions of the fixed procedure
 
 
 class Positions(NamedTuple):
@@ -66,8 +66,8 @@ class Corruption:
     @classmethod
     def for_condition(cls, condition: str, **parameters) -> Corruption:
         """The procedure with one change switched off: "zero" alone, "raise" alone, or "both"."""
-        if condition not in CONDITIONS:
-            raise ValueError(f"condition must be one of {', '.join(CONDITIONS)}, got {condition!r}")
+        if condition not in FIXED:
+            raise ValueError(f"condition must be one of {', '.join(FIXED)}, got {condition!r}")
         procedure = cls(**parameters)
         if condition == "zero":
             return replace(procedure, raised=0.0)

@@ -1,8 +1,4 @@
-"""Conditions away from home: other frames, rates and levels, rooms, another studio.
-
-A training on the fixed damage has seen none of them. One with :mod:`denoise_lib.damage.augment` has heard
-levels and rooms like these, and frames as long as those at 48 kHz, but none of these conditions.
-"""
+"""Speech and damage that are not those of home: another rate, a telephone's band, a room."""
 
 from __future__ import annotations
 

@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 
-from denoise_lib.damage.corruption import CONDITIONS
+from denoise_lib.damage.corruption import FIXED
 from denoise_lib.listening_room.scene import DRAWN, NONE, STREET, Scene, Setting
-from denoise_lib.names import CONDITIONS as CONDITION_NAMES
-from denoise_lib.names import label
+from denoise_lib.names import condition, label
 
 
 def wide() -> widgets.Layout:
@@ -92,7 +91,7 @@ class DamageControls:
     def _show_kind(self, _=None) -> None:
         kind = self.kind.value
         for widget in self.fixed.values():
-            shown(widget, kind in CONDITIONS)
+            shown(widget, kind in FIXED)
         for widget in self.street.values():
             shown(widget, kind == STREET)
         for widget in (self.seed, self.draw, self.defaults):
@@ -130,7 +129,7 @@ class ModelControls:
         return tuple(name for name, box in self.boxes.items() if box.value)
 
 
-_DAMAGES = {NONE: "none", **CONDITION_NAMES}
+_DAMAGES = {NONE: "none"} | {each: condition(each) for each in (*FIXED, STREET)}
 _FIRST = ("dcunet-stft", "quick both dcunet")  # ticked at the start, the first of them that is there
 
 

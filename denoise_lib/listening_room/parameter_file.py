@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from denoise_lib.damage.corruption import CONDITIONS
+from denoise_lib.damage.corruption import FIXED as CHANGES
 from denoise_lib.data.crops import drawn
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic
@@ -90,7 +90,7 @@ def recipe(scene: Scene, setting: Setting, folder: Path = ROOT / "notebooks") ->
     notebook = notebook_of(setting.damage)
     if notebook is None:
         raise UserError("nothing is damaged: choose a damage, then save its parameters")
-    if setting.damage in CONDITIONS:
+    if setting.damage in CHANGES:
         setting.corruption  # noqa: B018 - raises where the notebook would
     known = cell_parameters(read_notebook(folder, notebook), notebook)
     values = {

@@ -22,8 +22,7 @@ from denoise_lib.listening_room import parameter_file
 from denoise_lib.listening_room.controls import DamageControls, ModelControls
 from denoise_lib.listening_room.scene import NONE, STREET, Scene, Setting
 from denoise_lib.listening_room.sound import SoundControls, script
-from denoise_lib.names import CONDITIONS as CONDITION_NAMES
-from denoise_lib.names import heading, label, score
+from denoise_lib.names import condition, heading, label, score
 from denoise_lib.paths import ROOT
 
 STILL = 0.08  # s that controls must rest before anything is computed
@@ -219,4 +218,4 @@ def table(rows: dict[str, dict], metrics: list[str]) -> str:
 def _title(setting: Setting) -> str:
     if setting.damage == NONE:
         return f"{setting.sound}, undamaged"
-    return f"{setting.sound}, {CONDITION_NAMES[setting.damage]}"
+    return f"{setting.sound}, {condition(setting.damage)}"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from denoise_lib import RATE, audio
-from denoise_lib.damage.corruption import CONDITIONS, Corruption
+from denoise_lib.damage.corruption import FIXED, Corruption
 from denoise_lib.damage.street import STREET_SNR_DB, StreetMix
 from denoise_lib.data.corpora import Clip, Corpus, open_noise, open_speech
 from denoise_lib.data.crops import clip_generator
@@ -29,7 +29,7 @@ from denoise_lib.paths import ROOT
 LONGEST = 8.0  # s of a sound's beginning that are used, as in the notebooks
 SHORTEST = 0.1  # s; less is no sound to listen to
 NONE, STREET = "none", "street"
-DAMAGES = (NONE, *CONDITIONS, STREET)
+DAMAGES = (NONE, *FIXED, STREET)
 DRAWN = "drawn by the seed"  # one of the test recordings, as 05_street_noise does it
 
 

@@ -5,7 +5,8 @@ Every number of ours comes from results.json.
 
 from dataclasses import dataclass
 
-from denoise_lib.names import CONDITIONS, label, number
+from denoise_lib.names import condition as written
+from denoise_lib.names import label, number
 
 # The original study's wSDR: (condition, what our experiments' names end in): (noisy, best, by).
 # Source: the table of the original study's report, on VCTK at 48 kHz, 4.8k training clips, 483 test
@@ -39,7 +40,7 @@ class Line:
 
     @property
     def name(self):
-        return CONDITIONS[self.condition] + STAGES[self.stage]
+        return written(self.condition) + STAGES[self.stage]
 
     @property
     def limit(self):

@@ -6,13 +6,6 @@ from denoise_lib import names
 from denoise_lib.display import player
 from denoise_lib.files import read_json
 
-LISTEN_FOR = {
-    "both": "the roughness in loud vowels, the buzz in the pauses, and what each network leaves",
-    "zero": "the roughness in loud vowels, where strong coefficients are missing",
-    "raise": "the buzz in the pauses, and whether the quiet sounds of speech go with it",
-    "street": "what is left of the street, and what the voice has lost with it",
-}
-
 
 def listen_first(runs, notebooks):
     """The player at the head of the page: one clip with the outputs of several runs.
@@ -51,8 +44,8 @@ def listen_first(runs, notebooks):
     return player.compare(
         versions,
         example["rate"],
-        title=f"{example['clip']}, {names.CONDITIONS[condition]}",
-        listen_for=LISTEN_FOR[condition],
+        title=f"{example['clip']}, {names.condition(condition)}",
+        listen_for=names.CONDITIONS[condition].listen_for,
         scores=scores,
         seconds=player.LONGEST_HEARD,  # as in the sections, so that the sounds are the same
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_average_precision
 
 from denoise_lib.damage.conditions import no_damage
-from denoise_lib.damage.corruption import CONDITIONS, Corruption, Positions
+from denoise_lib.damage.corruption import FIXED, Corruption, Positions
 from denoise_lib.damage.shifted import ChangedCorpus
 from denoise_lib.data.corpora import Clip, Corpus
 from denoise_lib.data.crops import (
@@ -310,7 +310,7 @@ class Experiment:
         shorter = replace(schedule, steps=alone_steps)
         models = {
             each: both if each == "both" else trained(each, copy.deepcopy(both), shorter)
-            for each in CONDITIONS
+            for each in FIXED
         }
         scores = {
             each: self.score(model, each, Corruption.for_condition(each), where)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 
-from denoise_lib.names import CONDITIONS as CONDITION_NAMES
-from denoise_lib.names import METRICS, label, number, shown_decimals
+from denoise_lib.names import METRICS, condition, label, number, shown_decimals
 
 
 def describe(row: dict, what: str) -> str:
     """Verdict clause of a result row: before, after, interval and number of clips."""
     interval = f" [{number(row['ci95'][0])}, {number(row['ci95'][1])}]" if row["ci95"] else ""
     return (
-        f"{what}: {CONDITION_NAMES.get(row['condition'], row['condition'])} goes from wSDR "
+        f"{what}: {condition(row['condition'])} goes from wSDR "
         f"{number(row['noisy'])} to {number(row['denoised'])}{interval} on {row['n']} test clips"
     )
 
@@ -21,7 +20,7 @@ def describe_difference(row: dict) -> str:
     """Verdict clause of a difference between two systems: how much, interval, what it shows."""
     name, unit, decimals, better = METRICS[row["metric"]]
     what = f"{label(row['a'])} minus {label(row['b'])}"
-    where = CONDITION_NAMES.get(row["condition"], row["condition"])
+    where = condition(row["condition"])
     if row["mean"] is None:
         return f"{what}: no clip of {where} has a {name} of both"
     low, high = row["ci95"] or (-math.inf, math.inf)
