@@ -1,5 +1,6 @@
 """Scores against independent implementations, on speech; a missing score has a reason."""
 
+
 import numpy as np
 import pesq as pesq_package
 import pystoi
@@ -206,3 +207,8 @@ def test_scored_clips_are_those_that_are_heard():
     noisy, clean = fixed_clip(corpus, clip, Corruption(), 0)
     scored = evaluate(Identity(), corpus, [clip], Corruption(), seed=0, metrics=("si_sdr",))
     assert scored[0]["noisy"]["si_sdr"] == pytest.approx(score(noisy, clean, noisy, ("si_sdr",))[0]["si_sdr"])
+
+
+def test_every_measure_is_named_and_every_name_is_taken():
+    assert list(names.METRICS) == list(ALL_METRICS)
+    assert METRICS == ("wsdr", "si_sdr", "pesq", "stoi")

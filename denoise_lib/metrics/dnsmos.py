@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 from torch import Tensor
 
 from denoise_lib import RATE
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 SECONDS = 9.01  # that the network looks at
 WINDOW = round(SECONDS * RATE)
@@ -65,7 +68,9 @@ def _starts(samples: int) -> list[int]:
 
 
 @cache
-def _network() -> onnxruntime.InferenceSession:
+def _network() -> InferenceSession:
+    import onnxruntime  # only here: it is large, and only this measure needs it
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # clips go side by side
     network = files("speechmos") / "dnsmos_models" / "sig_bak_ovr.onnx"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from denoise_lib.data.corpora import Clip, Corpus
 from denoise_lib.data.crops import Damage, fixed_clip
-from denoise_lib.metrics.measures import METRICS, SLOW, score
+from denoise_lib.metrics.measures import METRICS, any_slow, score
 from denoise_lib.metrics.score_cache import known
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.inference import process
@@ -66,7 +66,7 @@ def evaluate(
 
 def _score_all(jobs: list[tuple], metrics: tuple[str, ...]) -> list[dict]:
     """(values, reasons) of each clip's versions, by name; slow measures in one process per core."""
-    if not SLOW & set(metrics):
+    if not any_slow(metrics):
         return [_score_versions(job) for job in jobs]
     jobs = [
         ({name: each.numpy() for name, each in versions.items()}, *map(Tensor.numpy, pair), chosen)
@@ -83,7 +83,7 @@ def _score_versions(job):
         waveform = torch.as_tensor(waveform)
         if name != "noisy" and torch.equal(waveform, noisy):
             scores[name] = scores["noisy"]  # nothing was changed: no measure is taken twice
-        elif name != "denoised" and SLOW & set(metrics):
+        elif name != "denoised" and any_slow(metrics):
             scores[name] = known(score, (waveform, clean, noisy), metrics)
         else:
             scores[name] = score(waveform, clean, noisy, metrics)

@@ -1,6 +1,10 @@
-"""Scores of denoised speech, clip by clip: wSDR, SNR, SI-SDR, LSD, PESQ-WB, STOI, DNSMOS."""
+"""Scores of denoised speech, clip by clip: one table of measures, and what takes them."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,55 +19,9 @@ from denoise_lib import RATE
 from denoise_lib.metrics.dnsmos import dnsmos
 from denoise_lib.metrics.wsdr import wsdr
 
-METRICS = ("wsdr", "si_sdr", "pesq", "stoi")
-ALL_METRICS = ("wsdr", "snr", "si_sdr", "lsd", "pesq", "stoi", "dnsmos")
-SLOW = {"pesq", "stoi", "dnsmos"}  # taken in one process per core
 PERFECT = "infinite: a perfect copy"
 LSD_FRAME, LSD_HOP = 512, 128  # samples: 32 ms and 8 ms
 LSD_RANGE = 60.0  # dB below the clean clip's largest magnitude; what is lower counts as that
-
-
-def score(
-    estimate: Tensor, clean: Tensor, noisy: Tensor, metrics: tuple[str, ...] = METRICS
-) -> tuple[dict[str, float | None], dict[str, str]]:
-    """All scores of one clip.
-
-    ========  ==========================================  ==============
-    wsdr      :func:`denoise_lib.wsdr`                    -1 .. 1, lower is better
-    snr       |clean|^2 over |clean - estimate|^2, dB     higher is better
-    si_sdr    scale-invariant SDR, dB                     higher is better
-    lsd       :func:`log_spectral_distance`, dB           0 and more, lower is better
-    pesq      PESQ wide-band (ITU-T P.862.2), MOS-LQO     1.04 .. 4.64, higher is better
-    stoi      short-time objective intelligibility        0 .. 1, higher is better
-    dnsmos    :func:`denoise_lib.metrics.dnsmos.dnsmos` (OVRL)    about 1 .. 5, higher is better
-    ========  ==========================================  ==============
-
-    Shape:
-        All waveforms (time,) at 16 kHz.
-
-    Returns:
-        Values by name, None where a measure is not defined for the clip or not finite, and the
-        reasons for those.
-
-    Raises:
-        ValueError: Unknown measure.
-    """
-    values: dict[str, float | None] = {}
-    reasons: dict[str, str] = {}
-    for metric in metrics:
-        if reason := _undefined(metric, estimate, clean):
-            values[metric], reasons[metric] = None, reason
-            continue
-        try:
-            value = float(_measure(metric, estimate, clean, noisy))
-        except Exception as error:  # PESQ's own exceptions derive from Exception directly
-            if metric not in ("pesq", "stoi"):
-                raise
-            value, reasons[metric] = float("nan"), f"{type(error).__name__}: {error}"
-        values[metric] = value if value == value else None
-        if value != value:
-            reasons.setdefault(metric, "not a number")
-    return values, reasons
 
 
 def log_spectral_distance(estimate: Tensor, clean: Tensor) -> Tensor:
@@ -94,30 +52,103 @@ def log_spectral_distance(estimate: Tensor, clean: Tensor) -> Tensor:
     return (level[0] - level[1]).square().mean(0).sqrt().mean()
 
 
-def _undefined(metric: str, estimate: Tensor, clean: Tensor) -> str | None:
+def _silent_clean(estimate: Tensor, clean: Tensor) -> str | None:
+    return None if clean.any() else "undefined: the clean clip is silent"
+
+
+def _infinite(estimate: Tensor, clean: Tensor) -> str | None:
     """Why a ratio of energies is no number; torchmetrics would put a small constant in place."""
-    if metric in ("snr", "si_sdr", "lsd") and not clean.any():
-        return "undefined: the clean clip is silent"
-    if metric == "si_sdr" and not estimate.any():
-        return "undefined: the estimate is silent"
-    if metric in ("snr", "si_sdr") and torch.equal(estimate, clean):
-        return PERFECT
-    return None
+    perfect = PERFECT if torch.equal(estimate, clean) else None
+    return _silent_clean(estimate, clean) or perfect
 
 
-def _measure(metric: str, estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor | float:
-    if metric == "wsdr":
-        return wsdr(estimate, clean, noisy)
-    if metric == "snr":
-        return signal_noise_ratio(estimate, clean)
-    if metric == "si_sdr":
-        return scale_invariant_signal_distortion_ratio(estimate, clean)
-    if metric == "lsd":
-        return log_spectral_distance(estimate, clean)
-    if metric == "pesq":
-        return perceptual_evaluation_speech_quality(estimate, clean, RATE, "wb")
-    if metric == "stoi":
-        return short_time_objective_intelligibility(estimate, clean, RATE)
-    if metric == "dnsmos":
-        return dnsmos(estimate)
-    raise ValueError(f"unknown metric {metric!r}: use one of {', '.join(ALL_METRICS)}")
+def _scale_free(estimate: Tensor, clean: Tensor) -> str | None:
+    silent = None if estimate.any() else "undefined: the estimate is silent"
+    return _silent_clean(estimate, clean) or silent or _infinite(estimate, clean)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How one score of a clip is taken.
+
+    Args:
+        take: (estimate, clean, noisy), each (time,) at 16 kHz, to a number.
+        undefined: (estimate, clean) to the reason why there is no score, or None.
+        fails: Whether ``take`` refuses some clips by an exception, which is then the reason.
+        slow: Whether many clips are worth a process for each core.
+        usual: Whether it is taken where nobody chooses.
+    """
+
+    take: Callable[[Tensor, Tensor, Tensor], Tensor | float]
+    undefined: Callable[[Tensor, Tensor], str | None] = lambda estimate, clean: None
+    fails: bool = False
+    slow: bool = False
+    usual: bool = False
+
+
+# How each is written, and which way is better, is said in names.METRICS under the same keys.
+MEASURES = {
+    "wsdr": Measure(wsdr, usual=True),  # -1 .. 1
+    # |clean|^2 over |clean - estimate|^2, dB.
+    "snr": Measure(lambda estimate, clean, _: signal_noise_ratio(estimate, clean), _infinite),
+    "si_sdr": Measure(
+        lambda estimate, clean, _: scale_invariant_signal_distortion_ratio(estimate, clean),
+        _scale_free, usual=True,
+    ),
+    "lsd": Measure(lambda estimate, clean, _: log_spectral_distance(estimate, clean), _silent_clean),
+    # PESQ wide-band (ITU-T P.862.2), MOS-LQO, 1.04 .. 4.64.
+    "pesq": Measure(
+        lambda estimate, clean, _: perceptual_evaluation_speech_quality(estimate, clean, RATE, "wb"),
+        fails=True, slow=True, usual=True,
+    ),
+    # 0 .. 1.
+    "stoi": Measure(
+        lambda estimate, clean, _: short_time_objective_intelligibility(estimate, clean, RATE),
+        fails=True, slow=True, usual=True,
+    ),
+    "dnsmos": Measure(lambda estimate, *_: dnsmos(estimate), slow=True),  # OVRL, about 1 .. 5
+}  # fmt: skip
+ALL_METRICS = tuple(MEASURES)
+METRICS = tuple(name for name, measure in MEASURES.items() if measure.usual)
+
+
+def any_slow(metrics: tuple[str, ...]) -> bool:
+    """Whether one of these measures is slow."""
+    return any(MEASURES[metric].slow for metric in metrics)
+
+
+def score(
+    estimate: Tensor, clean: Tensor, noisy: Tensor, metrics: tuple[str, ...] = METRICS
+) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Some scores of one clip.
+
+    Shape:
+        All waveforms (time,) at 16 kHz.
+
+    Returns:
+        Values by name, None where a measure is not defined for the clip or not a number, and the
+        reasons for those.
+
+    Raises:
+        ValueError: There is no such measure.
+    """
+    values: dict[str, float | None] = {}
+    reasons: dict[str, str] = {}
+    for metric in metrics:
+        if metric not in MEASURES:
+            raise ValueError(f"unknown metric {metric!r}: use one of {', '.join(ALL_METRICS)}")
+        measure = MEASURES[metric]
+        value, reason = None, measure.undefined(estimate, clean)
+        if not reason:
+            try:
+                value = float(measure.take(estimate, clean, noisy))
+            except Exception as error:  # PESQ's own exceptions derive from Exception directly
+                if not measure.fails:
+                    raise
+                reason = f"{type(error).__name__}: {error}"
+            else:
+                reason = "not a number" if math.isnan(value) else None
+        values[metric] = None if reason else value
+        if reason:
+            reasons[metric] = reason
+    return values, reasons
