@@ -122,7 +122,10 @@ def test_fixed_batch_pads_nothing():
     corpus = small_corpus(seconds=1.0)  # 1.0 s, 1.31 s, 1.62 s
     noisy, clean = fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=1.2)
     assert noisy.shape == clean.shape == (2, round(1.2 * RATE))
-    assert len(fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=1, most=1)[0]) == 1
+    assert (
+        len(fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=1, most=1)[0])
+        == 1
+    )
     with pytest.raises(UserError, match="9 s or more"):
         fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=9)
 

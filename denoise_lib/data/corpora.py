@@ -1,11 +1,17 @@
 """Speech and noise recordings as clips in fixed splits, wherever they come from."""
 
+from __future__ import annotations
+
 import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from denoise_lib import RATE
 from denoise_lib.audio import load, resample
@@ -19,6 +25,8 @@ from denoise_lib.files import read_json
 # it holds traffic, crowds, industry and machines and not just the two or three of a tenth.
 STREET_FRACTIONS = (0.6, 0.1, 0.3)
 
+MIN_SECONDS = 1.0  # shorter clips are not offered
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -30,81 +38,106 @@ class Clip:
     samples: int
 
 
+class Reader(Protocol):
+    """Reads the recordings of a corpus by the names of its clips."""
+
+    def waveform(self, name: str) -> Tensor:
+        """The recording of a clip, float32 (time,)."""
+
+    def noisy(self, name: str) -> Tensor:
+        """Its noisy recording, float32 (time,)."""
+
+
 class Corpus:
     """Clips and their waveforms.
 
-    Attributes:
-        name: "default" or the folder. rate: samples per second of every waveform.
-        clips: list of Clip, sorted by name. digest: hex, over what the corpus was made from.
+    Args:
+        name: "default", or the name of the folder.
+        rate: Samples per second of every waveform.
+        clips: All clips, sorted by name.
+        reader: Where the waveforms come from.
+        digest: Hex digest over what the corpus was made from.
     """
 
-    def __init__(self, name, rate, clips, reader, digest):
+    def __init__(
+        self, name: str, rate: int, clips: list[Clip], reader: Reader, digest: str
+    ) -> None:
         self.name = name
         self.rate = rate
         self.clips = clips
         self.digest = digest
         self._reader = reader
 
-    def split(self, name):
-        """The clips of one split: "train", "valid", "test", "unseen_voice" or "unused"."""
+    def split(self, name: str) -> list[Clip]:
+        """The clips of one split: "train", "valid", "test", "unseen_voice" or "unused".
+
+        Raises:
+            ValueError: There is no such split.
+        """
         if name not in SPLITS:
             raise ValueError(f"no split {name!r}; the splits are {', '.join(SPLITS)}")
         return [clip for clip in self.clips if clip.split == name]
 
-    def waveform(self, clip):
-        """The recording of a clip as it is: float32 (time,), `clip.samples` long."""
+    def waveform(self, clip: Clip) -> Tensor:
+        """The recording of a clip as it is: float32 (time,), ``clip.samples`` long."""
         return self._reader.waveform(clip.name)
 
-    def noisy(self, clip):
+    def noisy(self, clip: Clip) -> Tensor:
         """The noisy recording of a clip, in corpora that come in pairs; as long as the clean one.
 
         Raises:
-            UserError: this corpus has no noisy recordings.
+            UserError: This corpus has no noisy recordings.
         """
         return self._reader.noisy(clip.name)
 
 
-def open_speech(source="default", rate=RATE, fractions=FRACTIONS, min_seconds=1.0):
-    """Open a corpus of speech.
+def open_speech(
+    source: str | Path = "default", rate: int = RATE, fractions: Sequence[float] = FRACTIONS
+) -> Corpus:
+    """Open a corpus of speech; clips shorter than a second are not offered.
 
     Args:
         source: "default" (fetched if need be), or a folder: VCTK 0.92, VoiceBank+DEMAND, or any
             folder of audio files with speakers as its first sub-folders, if it has any.
-        rate: samples per second of the waveforms.
-        fractions: of all clips that go to train, valid and test. What remains is "unused". Where
-            the source brings its own test set, only the second one counts: the share of its
+        rate: Samples per second of the waveforms.
+        fractions: Shares of all clips that go to train, valid and test. What remains is "unused".
+            Where the source brings its own test set, only the second one counts: the share of its
             training set that is kept for validation.
-        min_seconds: shorter clips are not offered.
 
     Raises:
-        UserError: nothing to fetch from, no such folder, no audio in it.
+        UserError: Nothing to fetch from, no such folder, or no audio in it.
     """
     if source == "default":
-        return _stored("speech", rate, min_seconds, _prompt_clip, fractions)
-    return _files(source, rate, fractions, min_seconds, folders.find(source))
+        return _stored("speech", rate, partial(_prompt_clip, fractions=fractions))
+    return _files(source, rate, fractions, folders.find(source))
 
 
-def open_noise(source="default", rate=RATE, fractions=STREET_FRACTIONS, min_seconds=1.0):
+def open_noise(
+    source: str | Path = "default",
+    rate: int = RATE,
+    fractions: Sequence[float] = STREET_FRACTIONS,
+) -> Corpus:
     """Open a corpus of noise: "default" (city recordings, fetched if need be) or a folder.
 
-    The arguments are those of `open_speech`. A recording is in one split, so what a test clip is
-    mixed with was never heard in training. The voice of a noise clip is its kind or sub-folder.
+    The arguments and errors are those of :func:`open_speech`. A recording is in one split, so what
+    a test clip is mixed with was never heard in training. The voice of a noise clip is its kind or
+    sub-folder.
     """
     if source == "default":
-        return _stored("street", rate, min_seconds, _street_clip, fractions)
-    return _files(source, rate, fractions, min_seconds, folders.plain(source))
+        return _stored("street", rate, partial(_street_clip, fractions=fractions))
+    return _files(source, rate, fractions, folders.plain(source))
 
 
-def open_read_speech(rate=RATE):
+def open_read_speech(rate: int = RATE) -> Corpus:
     """Open five sentences that were read in another studio; all of them are test clips.
 
     Raises:
-        UserError: nothing to fetch from.
+        UserError: Nothing to fetch from.
     """
-    return _stored("read", rate, 1.0, lambda name, fractions: ("reader", "test"), FRACTIONS)
+    return _stored("read", rate, lambda name: ("reader", "test"))
 
 
-def _prompt_clip(name, fractions):
+def _prompt_clip(name: str, fractions: Sequence[float]) -> tuple[str, str] | None:
     """(voice, split) of a prompt such as "en/digits/1", or None if it is no speech."""
     language, prompt = name.split("/", 1)
     if prompt in default_corpora.NOT_SPEECH:
@@ -116,20 +149,24 @@ def _prompt_clip(name, fractions):
     return voice, (split_of_unseen if unseen else split_of)(sentence, fractions)
 
 
-def _street_clip(name, fractions):
-    """(kind, split) of a city recording such as "TraficHigh1", None if not of the street."""
+def _street_clip(name: str, fractions: Sequence[float]) -> tuple[str, str] | None:
+    """(kind, split) of a city recording such as "TraficHigh1", or None if not of the street."""
     kind = next((kind for kind in default_corpora.STREET_KINDS if name.startswith(kind)), None)
     return kind and (kind, split_of(default_corpora.SAME_RECORDING.get(name, name), fractions))
 
 
-def _stored(corpus, rate, min_seconds, place, fractions):
-    """Open a default corpus from the cache."""
+def _stored(corpus: str, rate: int, place: Callable[[str], tuple[str, str] | None]) -> Corpus:
+    """Open a default corpus from the cache.
+
+    Args:
+        place: Gives (voice, split) for the name of a clip, or None for one to leave out.
+    """
     index_path = fetch_corpus(corpus)
     index = read_json(index_path)
     clips, where = [], {}
     for entry in index["clips"]:
-        placed = place(entry["name"], fractions)
-        if placed is None or entry["length"] < min_seconds * RATE:
+        placed = place(entry["name"])
+        if placed is None or entry["length"] < MIN_SECONDS * RATE:
             continue
         samples = -(-entry["length"] * rate // RATE)
         clips.append(Clip(entry["name"], *placed, samples))
@@ -138,7 +175,12 @@ def _stored(corpus, rate, min_seconds, place, fractions):
     return Corpus("default", rate, clips, reader, index["digest"])
 
 
-def _files(source, rate, fractions, min_seconds, recordings):
+def _files(
+    source: str | Path,
+    rate: int,
+    fractions: Sequence[float],
+    recordings: Iterable[folders.Recording],
+) -> Corpus:
     """Open a folder of recordings, which are read when they are asked for."""
     clips, paths, digest = [], {}, hashlib.sha256()
     for item in recordings:
@@ -146,42 +188,42 @@ def _files(source, rate, fractions, min_seconds, recordings):
         if split == "unused":
             continue  # not even opened: VCTK has 44,000 files, of which a tenth is used
         samples = item.samples(rate)
-        if samples < min_seconds * rate:
+        if samples < MIN_SECONDS * rate:
             continue
         clips.append(Clip(item.name, item.voice, split, samples))
         paths[item.name] = item.path, item.noisy
         digest.update(f"{item.name}\0{item.path.stat().st_size}\0{split}\0".encode())
     if not clips:
-        raise UserError(f"{source} holds no clip of {min_seconds} s or more in any split")
+        raise UserError(f"{source} holds no clip of {MIN_SECONDS} s or more in any split")
     return Corpus(Path(source).name, rate, clips, _Files(paths, rate), digest.hexdigest())
 
 
 class _Stored:
     """Reads stretches of one int16 array on disk. Holds no open file: workers can copy it."""
 
-    def __init__(self, path, where, rate):
+    def __init__(self, path: Path, where: dict[str, tuple[int, int]], rate: int) -> None:
         self.path, self.where, self.rate = path, where, rate
 
-    def waveform(self, name):
+    def waveform(self, name: str) -> Tensor:
         start, length = self.where[name]
         array = np.load(self.path, mmap_mode="r")
         samples = array[start : start + length].astype(np.float32) / 32768
         return resample(torch.from_numpy(samples), RATE, self.rate)
 
-    def noisy(self, name):
+    def noisy(self, name: str) -> Tensor:
         raise UserError("the default corpus has no noisy recordings of its own")
 
 
 class _Files:
     """Reads one file per clip, and its noisy twin if there is one."""
 
-    def __init__(self, paths, rate):
+    def __init__(self, paths: dict[str, tuple[Path, Path | None]], rate: int) -> None:
         self.paths, self.rate = paths, rate
 
-    def waveform(self, name):
+    def waveform(self, name: str) -> Tensor:
         return load(self.paths[name][0], self.rate, quiet=True)
 
-    def noisy(self, name):
+    def noisy(self, name: str) -> Tensor:
         noisy = self.paths[name][1]
         if noisy is None:
             raise UserError(f"{self.paths[name][0]} has no noisy twin: this corpus is not paired")

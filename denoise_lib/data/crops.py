@@ -62,7 +62,7 @@ class CleanCrops(Dataset):
         return self.steps
 
     def __getitem__(self, step: int) -> Tensor:
-        """(batch, time)"""
+        """The batch of one training step, (batch, time)."""
         generator = clip_generator(f"crops/{step}", self.seed)
         chosen = torch.multinomial(self.weights, self.batch, True, generator=generator)
         places = torch.rand(self.batch, dtype=torch.float64, generator=generator)
@@ -141,11 +141,16 @@ def fixed_batch(
 
     Clips shorter than ``seconds`` are left out, so that nothing is padded; of the others at
     most ``most`` are used.
+
+    Raises:
+        UserError: No clip is long enough.
     """
     samples = round(seconds * corpus.rate)
     long_enough = spread([clip for clip in clips if clip.samples >= samples], most)
     if not long_enough:
-        raise UserError(f"{corpus.name}: no clip of {seconds} s or more to validate on; add longer ones")
+        raise UserError(
+            f"{corpus.name}: no clip of {seconds} s or more to validate on; add longer ones"
+        )
     pairs = [fixed_clip(corpus, clip, damage, seed, seconds) for clip in long_enough]
     noisy, clean = zip(*pairs, strict=True)
     return torch.stack(noisy), torch.stack(clean)

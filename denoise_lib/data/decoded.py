@@ -1,12 +1,16 @@
 """A decoded corpus: one array of 16-bit samples on disk and an index of what lies where in it."""
 
+from __future__ import annotations
+
 import hashlib
-import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from denoise_lib import RATE
+from denoise_lib.data.default_corpora import Package
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, read_json, write_json
 from denoise_lib.progress import bar
@@ -18,37 +22,40 @@ FORMAT = 1  # raise it when the meaning of the files changes: caches are then ma
 HIGHPASS_HZ = 40
 
 
-def parameters(name, package_list):
+def parameters(name: str, packages: Iterable[Package]) -> dict:
     """What a decoded corpus depends on; kept in its index and compared before it is used."""
     return {
         "format": FORMAT,
         "rate": RATE,
         "highpass_hz": HIGHPASS_HZ if name == "street" else 0,
-        "content": {package.name: package.content for package in package_list},
+        "content": {package.name: package.content for package in packages},
     }
 
 
-def valid(index, made_with):
-    """Whether the corpus behind `index` is whole and was made with these parameters."""
+def valid(index: Path, made_with: dict) -> bool:
+    """Whether the corpus behind ``index`` is whole and was made with these parameters."""
     try:
         found = read_json(index)
-        samples = np.load(Path(index).parent / found["samples"], mmap_mode="r")
+        samples = np.load(index.parent / found["samples"], mmap_mode="r")
     except (UserError, OSError, ValueError, KeyError, TypeError):
         return False
     return found.get("made_with") == made_with and len(samples) == found.get("length")
 
 
-def decode(index, name, folders, made_with):
-    """Decode all recordings into one array beside `index`, then write the index.
+def decode(
+    index: Path, name: str, folders: Iterable[tuple[Package, Path]], made_with: dict
+) -> None:
+    """Decode all recordings into one array beside ``index``, then write the index.
 
     Recordings that cannot be told from an earlier one, sample by sample, are kept once, under the
     name that sorts first. Empty ones are dropped.
 
     Args:
-        index: path of the index to write, `<corpus>.json`.
-        folders: list of (packages.Package, folder with its recordings).
+        index: Path of the index to write, ``<corpus>.json``.
+        name: Name of the corpus, a key of ``READERS``.
+        folders: Each package with the folder of its recordings.
+        made_with: What the corpus depends on, from :func:`parameters`.
     """
-    index = Path(index)
     read = READERS[name]
     files = sorted(
         (package.prefix + path.relative_to(folder).with_suffix("").as_posix(), path)
@@ -86,14 +93,13 @@ def decode(index, name, folders, made_with):
     for old in index.parent.glob(f"{name}-*.npy"):
         if old != array:
             old.unlink()
-    return index
 
 
-def _prompt(path):
+def _prompt(path: Path) -> NDArray[np.int16]:
     """int16 samples of a G.722 prompt, 16 kHz mono by definition of the codec."""
     from denoise_lib.audio import decode_pyav, to_int16
 
-    if os.path.getsize(path) == 0:
+    if path.stat().st_size == 0:
         return np.zeros(0, np.int16)
     samples, rate = decode_pyav(path, container="g722")
     if rate != RATE:
@@ -101,17 +107,19 @@ def _prompt(path):
     return to_int16(samples[:, 0])
 
 
-def _sentence(path):
+def _sentence(path: Path) -> NDArray[np.int16]:
     """int16 samples of a sentence that is read, 16 kHz mono."""
     from denoise_lib.audio import read, to_int16
 
     samples, rate = read(path)
     if (rate, samples.shape[1]) != (RATE, 1):
-        raise UserError(f"{path}: {samples.shape[1]} channels at {rate} Hz, expected 1 at {RATE} Hz")
+        raise UserError(
+            f"{path}: {samples.shape[1]} channels at {rate} Hz, expected 1 at {RATE} Hz"
+        )
     return to_int16(samples[:, 0])
 
 
-def _city_recording(path):
+def _city_recording(path: Path) -> NDArray[np.int16]:
     """int16 samples of a city recording: mono, 16 kHz, without infrasound and silent ends."""
     import torch
     from scipy.signal import butter, sosfiltfilt

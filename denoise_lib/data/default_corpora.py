@@ -1,5 +1,7 @@
 """What the default corpora are made of: packages, their digests, voices, recordings left out."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 
@@ -7,12 +9,18 @@ from dataclasses import dataclass
 class Package:
     """One package of recordings.
 
-    name, version: of the Debian package; sha256: of that package file.
-    folder: where its recordings lie inside it. suffix: of the recordings.
-    archive: upstream's own release of the same recordings, for systems without apt; None where
-        upstream has none that is known to hold the same files.
-    content: digest over the recordings themselves, whatever they came packed in (`unpack.content`).
-    prefix: put before the name of each recording, to tell languages apart.
+    Attributes:
+        name: Name of the Debian package.
+        version: Its version.
+        sha256: Digest of the package file.
+        folder: Where its recordings lie inside it.
+        suffix: The one of the recordings' file names.
+        content: Digest over the recordings themselves, whatever they came packed in
+            (``unpack.content``).
+        archive: Upstream's own release of the same recordings, for systems without apt; None where
+            upstream has none that is known to hold the same files.
+        prefix: Put before the name of each recording, to tell languages apart.
+        credit: Who made the recordings, and their licence.
     """
 
     name: str
@@ -26,7 +34,8 @@ class Package:
     credit: str = ""
 
     @property
-    def deb(self):
+    def deb(self) -> str:
+        """File name of the Debian package."""
         return f"{self.name}_{self.version}_all.deb"
 
 
@@ -34,7 +43,7 @@ class Package:
 UPSTREAM = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
 
 
-def _prompts(language, folder, sha256, content, credit):
+def _prompts(language: str, folder: str, sha256: str, content: str, credit: str) -> Package:
     return Package(
         name=f"asterisk-core-sounds-{language}-g722",
         version="1.6.1-1",

@@ -1,7 +1,8 @@
 """One file over HTTP, resumable."""
 
+from __future__ import annotations
+
 import http.client
-import os
 import time
 import urllib.error
 import urllib.request
@@ -15,23 +16,21 @@ TIMEOUT = 30  # seconds without a byte
 TRIES = 3
 
 
-def download(url, path):
-    """Download `url` to `path` and return the path.
+def download(url: str, path: Path) -> Path:
+    """Download ``url`` to ``path`` and return the path.
 
-    Bytes arrive in `<path>.part`, which survives an interruption: the next call asks for the rest
-    only. A server that cannot resume, or a part that does not fit, means a start from zero. `path`
-    itself appears when it is complete. What it holds is for the caller to verify.
+    Bytes arrive in ``<path>.part``, which survives an interruption: the next call asks for the rest
+    only. A server that cannot resume, or a part that does not fit, means a start from zero. The
+    path itself appears when it is complete. What it holds is for the caller to verify.
 
     Raises:
-        UserError: no connection, an HTTP error, or the transfer broke off several times.
+        UserError: No connection, an HTTP error, or the transfer broke off several times.
     """
-    path = Path(path)
     part = path.with_name(path.name + ".part")
     for attempt in range(1, TRIES + 1):
         try:
             _transfer(url, part)
-            os.replace(part, path)
-            return path
+            return part.replace(path)
         except urllib.error.HTTPError as error:
             if error.code != 416:  # 416: the part is longer than the file, so it is another file's
                 raise UserError(f"{url} answered {error.code} {error.reason}") from None
@@ -44,7 +43,7 @@ def download(url, path):
     raise UserError(f"{url} cannot be downloaded: {reason} (run again to go on where it stopped)")
 
 
-def _transfer(url, part):
+def _transfer(url: str, part: Path) -> None:
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
@@ -64,8 +63,8 @@ def _transfer(url, part):
         raise OSError(f"{part.stat().st_size} of {total} bytes arrived")
 
 
-def _continues(response, have):
-    """Whether the answer is the rest of the file from byte `have` on."""
+def _continues(response: http.client.HTTPResponse, have: int) -> bool:
+    """Whether the answer is the rest of the file from byte ``have`` on."""
     return response.status == 206 and response.headers.get("Content-Range", "").startswith(
         f"bytes {have}-"
     )

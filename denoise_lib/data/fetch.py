@@ -10,34 +10,43 @@ A package comes from the first of: packages/ (also when put there by hand), apt-
 release archive over HTTP. With DENOISE_MIRROR set, only from packages/ and from that address.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from denoise_lib.data import decoded, default_corpora, unpack
+from denoise_lib.data.default_corpora import Package
 from denoise_lib.data.download import download
 from denoise_lib.errors import UserError
 from denoise_lib.files import sha256
 from denoise_lib.paths import cache_folder
 from denoise_lib.progress import say
 
-CORPORA = {"speech": default_corpora.SPEECH, "street": default_corpora.STREET, "read": default_corpora.READ}
+CORPORA = {
+    "speech": default_corpora.SPEECH,
+    "street": default_corpora.STREET,
+    "read": default_corpora.READ,
+}
 
 
-def fetch():
-    """Fetch, verify and decode all default corpora; nothing is downloaded twice.
+def fetch_corpus(name: str) -> Path:
+    """Fetch, verify and decode a default corpus, unless the cache has it; nothing is fetched twice.
 
-    Returns: the index path of each corpus by its name.
+    Args:
+        name: "speech", "street" or "read".
+
+    Returns:
+        Path of its index in the cache.
+
     Raises:
-        UserError: a corpus cannot be had; the message says which package and why.
+        UserError: The corpus cannot be had; the message says which package and why.
     """
-    return {name: fetch_corpus(name) for name in CORPORA}
-
-
-def fetch_corpus(name):
-    """Path of one corpus's index in the cache ("speech", "street" or "read"), made first if need be."""
     cache = cache_folder()
     index = cache / "corpora" / f"{name}.json"
     made_with = decoded.parameters(name, CORPORA[name])
@@ -54,7 +63,7 @@ def fetch_corpus(name):
     return index
 
 
-def _lock(cache):
+def _lock(cache: Path) -> AbstractContextManager:
     """The cache's lock, held: two processes neither download twice nor mix their files."""
     cache.mkdir(parents=True, exist_ok=True)
     lock = FileLock(cache / "lock")
@@ -65,7 +74,8 @@ def _lock(cache):
         return lock.acquire()
 
 
-def _make(index, name, made_with, cache):
+def _make(index: Path, name: str, made_with: dict, cache: Path) -> None:
+    """Unpack all packages of a corpus and decode them; the lock is held."""
     work = cache / "work"
     shutil.rmtree(work, ignore_errors=True)  # left by a killed process; we hold the lock
     try:
@@ -82,21 +92,22 @@ def _make(index, name, made_with, cache):
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _unpacked(package, folder, cache):
-    """Unpack a package's recordings into `folder`, from the cache or else from a source."""
+def _unpacked(package: Package, folder: Path, cache: Path) -> None:
+    """Unpack a package's recordings into ``folder``, from the cache or else from a source."""
     kept = cache / "packages"
     kept.mkdir(parents=True, exist_ok=True)
     for file in filter(None, (package.deb, package.archive)):
         path = kept / file
         if path.exists():
             try:
-                return _verified(package, path, folder)
+                _verified(package, path, folder)
+                return
             except UserError as error:
                 say(f"{error}; fetching it again")
     _verified(package, _obtain(package, kept), folder)
 
 
-def _verified(package, path, folder):
+def _verified(package: Package, path: Path, folder: Path) -> None:
     """Unpack a package file if it is what it should be; otherwise set it aside as *.bad."""
     try:
         if path.name == package.deb and (found := sha256(path)) != package.sha256:
@@ -106,14 +117,14 @@ def _verified(package, path, folder):
         unpack.recordings(package, path, folder)
     except UserError as error:
         bad = path.with_name(path.name + ".bad")
-        os.replace(path, bad)
+        path.replace(bad)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         raise UserError(f"{path.name} is not the expected file ({error}); kept as {bad}") from None
 
 
-def _obtain(package, kept):
-    """Download one package file into `kept` and return its path."""
+def _obtain(package: Package, kept: Path) -> Path:
+    """Download one package file into ``kept`` and return its path."""
     mirror = os.environ.get("DENOISE_MIRROR")
     by_hand = f"put {package.deb} (a Debian package) into {kept} by hand, or set DENOISE_MIRROR"
     reason = "there is no apt-get here"
@@ -133,28 +144,20 @@ def _obtain(package, kept):
         raise UserError(f"{package.name} cannot be fetched: {reasons}; {by_hand}") from None
 
 
-def _apt(package, kept):
+def _apt(package: Package, kept: Path) -> Path:
     """Download a Debian package with apt-get, as any user: lists and caches are our own."""
     own = kept.parent / "work" / "apt"
     for folder in ("lists/partial", "cache/archives/partial", "new"):
         (own / folder).mkdir(parents=True, exist_ok=True)
     # The sandbox user cannot write to our folders; naming root keeps apt from warning about it.
-    command = [
-        "apt-get",
-        "-qq",
-        "-o",
+    settings = (
         f"Dir::State::lists={own}/lists",
-        "-o",
         f"Dir::Cache={own}/cache",
-    ]
-    command += [
-        "-o",
         "Debug::NoLocking=1",
-        "-o",
         "APT::Sandbox::User=root",
-        "-o",
         "Acquire::Retries=2",
-    ]
+    )
+    command = ["apt-get", "-qq", *(word for each in settings for word in ("-o", each))]
     if not (own / "updated").exists():
         say("reading the package lists")
         _run([*command, "update"], own)
@@ -163,11 +166,12 @@ def _apt(package, kept):
     files = list((own / "new").glob(f"{package.name}_*.deb"))
     if len(files) != 1:
         raise UserError(f"apt-get downloaded nothing for {package.name}")
-    os.replace(files[0], kept / package.deb)  # apt writes the ~ or : of a version in its own way
-    return kept / package.deb
+    # apt writes the ~ or : of a version in its own way.
+    return files[0].replace(kept / package.deb)
 
 
-def _run(command, folder):
+def _run(command: list[str], folder: Path) -> None:
+    """Run apt-get in a folder; a failure is one line."""
     try:
         result = subprocess.run(
             command,

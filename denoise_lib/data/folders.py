@@ -1,11 +1,14 @@
 """Folders of recordings: VCTK 0.92, VoiceBank+DEMAND, or anything that holds audio files.
 
-Each finder lists what is there as Recording objects without opening a file; the split follows from
+Each finder lists what is there as :class:`Recording` without opening a file; the split follows from
 names (and from sentences where the corpus comes with its texts), never from the listing.
 """
 
+from __future__ import annotations
+
 import re
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +40,14 @@ UNSEEN_SPEAKERS = 0.05  # share of VCTK's 110 speakers that training never hears
 class Recording:
     """One file of a corpus on disk.
 
-    name: unique in the corpus. voice: the speaker, or the kind of a noise.
-    key: what the split is drawn by, the same for recordings that must stay together.
-    fixed: "train" or "test" where the corpus itself says so. unseen: voice kept out of training.
-    noisy: its noisy twin, in paired corpora.
+    Attributes:
+        name: Unique in the corpus.
+        voice: The speaker, or the kind of a noise.
+        path: The file.
+        key: What the split is drawn by, the same for recordings that must stay together.
+        fixed: "train" or "test" where the corpus itself says so.
+        unseen: Whether the voice is kept out of training.
+        noisy: Its noisy twin, in paired corpora.
     """
 
     name: str
@@ -51,24 +58,24 @@ class Recording:
     unseen: bool = False
     noisy: Path | None = None
 
-    def place(self, fractions):
-        """The split of this recording; see splits.py."""
+    def place(self, fractions: Sequence[float]) -> str:
+        """The split of this recording; see ``splits``."""
         if self.fixed == "test":
             return "test"
         if self.fixed == "train":
             return split_of(self.key, (1 - fractions[1], fractions[1], 0.0))
         return (split_of_unseen if self.unseen else split_of)(self.key, fractions)
 
-    def samples(self, rate):
-        """Its length in samples at `rate`."""
+    def samples(self, rate: int) -> int:
+        """Its length in samples at ``rate`` samples per second."""
         return length(self.path, rate)
 
 
-def find(source):
+def find(source: str | Path) -> list[Recording]:
     """List the recordings of a speech corpus, whichever layout it has.
 
     Raises:
-        UserError: no such folder, or no audio in it.
+        UserError: No such folder, or no audio in it.
     """
     folder = _folder(source)
     for root in (folder, folder / "VCTK-Corpus-0.92"):
@@ -79,8 +86,8 @@ def find(source):
     return plain(folder)
 
 
-def vctk(root):
-    """VCTK 0.92: `wav48_silence_trimmed/p225/p225_001_mic1.flac`, `txt/p225/p225_001.txt`.
+def vctk(root: Path) -> Iterator[Recording]:
+    """VCTK 0.92: ``wav48_silence_trimmed/p225/p225_001_mic1.flac``, ``txt/p225/p225_001.txt``.
 
     Speakers read from one pool of sentences, so the split is drawn by the sentence: what a test
     clip says was never said in training. Some speakers are kept out of training altogether.
@@ -93,11 +100,14 @@ def vctk(root):
         yield Recording(f"{speaker}/{name}", speaker, path, key, unseen=unseen)
 
 
-def voicebank(folder):
-    """VoiceBank+DEMAND: `clean_trainset_28spk_wav/p226_001.wav` and its `noisy_` twin.
+def voicebank(folder: Path) -> Iterator[Recording]:
+    """VoiceBank+DEMAND: ``clean_trainset_28spk_wav/p226_001.wav`` and its ``noisy_`` twin.
 
     Training and test sets are the corpus's own (two speakers in the test set); validation clips are
     taken from the training set, by sentence.
+
+    Raises:
+        UserError: A recording has no noisy twin.
     """
     for clean in sorted(folder.glob("clean_*_wav")):
         fixed = "test" if "test" in clean.name else "train"
@@ -112,11 +122,14 @@ def voicebank(folder):
             yield Recording(f"{fixed}/{path.stem}", speaker, path, key, fixed, noisy=twin)
 
 
-def plain(source):
+def plain(source: str | Path) -> list[Recording]:
     """Any folder of audio files, searched to the bottom; a copy of an earlier file is left out.
 
     The voice is the first sub-folder, or the folder's own name. The split is drawn by the rest of
     the name, so that equally named files of several voices (one sentence, often) stay together.
+
+    Raises:
+        UserError: No such folder, or no audio in it.
     """
     folder = _folder(source)
     files = [
@@ -133,33 +146,33 @@ def plain(source):
     return _some(found, folder)
 
 
-def _folder(source):
+def _folder(source: str | Path) -> Path:
     folder = Path(source).expanduser()
     if not folder.is_dir():
         raise UserError(f"{source} is not a folder; give a folder of audio files, or default")
     return folder
 
 
-def _some(recordings, folder):
+def _some(recordings: Iterable[Recording], folder: Path) -> list[Recording]:
     recordings = sorted(recordings, key=lambda item: item.name)
     if not recordings:
         raise UserError(f"{folder} holds no audio files")
     return recordings
 
 
-def _speaker_and_number(stem):
+def _speaker_and_number(stem: str) -> tuple[str, str]:
     speaker, _, number = stem.partition("_")
     return speaker, number or stem
 
 
-def _sentence(path):
+def _sentence(path: Path) -> str:
     """What is said, without case and punctuation; empty if there is no text."""
     if not path.is_file():
         return ""
     return " ".join(re.findall(r"\w+", path.read_text(encoding="utf-8", errors="replace").lower()))
 
 
-def _without_copies(paths):
+def _without_copies(paths: list[Path]) -> list[Path]:
     """The paths whose contents differ from all earlier ones; only files of equal size are read."""
     sizes = defaultdict(list)
     for path in paths:

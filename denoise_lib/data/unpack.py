@@ -1,5 +1,7 @@
 """Take recordings out of Debian packages and tar archives, and digest them."""
 
+from __future__ import annotations
+
 import gzip
 import hashlib
 import io
@@ -7,34 +9,35 @@ import lzma
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
+from denoise_lib.data.default_corpora import Package
 from denoise_lib.errors import UserError
 
 # What reading a damaged archive raises. Other OSErrors, such as a full disk, are not its fault.
 _DAMAGED = (tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError, ValueError)
 
 
-def recordings(package, archive, folder):
-    """Unpack the recordings of a package file into `folder`, under their names inside the package.
+def recordings(package: Package, archive: Path, folder: Path) -> None:
+    """Unpack the recordings of a package file into a folder, under their names inside the package.
 
     Works without dpkg, so that a package put in place by hand is of use on any system. Only plain
     files with the package's suffix are written, wherever the archive says they belong: nothing
-    lands outside `folder`.
+    lands outside ``folder``.
 
     Args:
-        package: a packages.Package.
-        archive: path of its .deb, or of upstream's tar archive.
-        folder: an existing empty folder.
+        package: What the file should hold.
+        archive: Path of its .deb, or of upstream's tar archive.
+        folder: An existing empty folder.
 
     Raises:
-        UserError: the file is no such archive, or holds other recordings than expected.
+        UserError: The file is no such archive, or holds other recordings than expected.
     """
-    archive, folder = Path(archive), Path(folder)
     try:
         if archive.suffix == ".deb":
             _extract(_data_of(archive), PurePosixPath(package.folder), package.suffix, folder)
         else:
-            with open(archive, "rb") as file:
+            with archive.open("rb") as file:
                 _extract(file, PurePosixPath("."), package.suffix, folder)
     except _DAMAGED as error:
         raise UserError(f"{archive} cannot be unpacked: {error}") from None
@@ -46,9 +49,8 @@ def recordings(package, archive, folder):
         )
 
 
-def content(folder, suffix):
-    """Hex SHA-256 over the sorted relative names and the contents of the files with `suffix`."""
-    folder = Path(folder)
+def content(folder: Path, suffix: str) -> str:
+    """Hex SHA-256 over the sorted relative names and the contents of the files with ``suffix``."""
     digest = hashlib.sha256()
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob(f"*{suffix}"))
     for name in names:
@@ -58,9 +60,9 @@ def content(folder, suffix):
     return digest.hexdigest()
 
 
-def _data_of(deb):
-    """The data archive of a Debian package, which is an `ar` file of three members."""
-    with open(deb, "rb") as file:
+def _data_of(deb: Path) -> BinaryIO:
+    """The data archive of a Debian package, which is an ``ar`` file of three members."""
+    with deb.open("rb") as file:
         if file.read(8) != b"!<arch>\n":
             raise ValueError("not a Debian package")
         while header := file.read(60):
@@ -71,7 +73,8 @@ def _data_of(deb):
     raise ValueError("no data in this Debian package")
 
 
-def _extract(file, root, suffix, folder):
+def _extract(file: BinaryIO, root: PurePosixPath, suffix: str, folder: Path) -> None:
+    """Write the plain files below ``root`` with ``suffix`` in a tar archive into ``folder``."""
     with tarfile.open(fileobj=file, mode="r:*") as tar:
         for member in tar:
             name = PurePosixPath(member.name)
