@@ -1,10 +1,14 @@
 """Read and write audio files; bring waveforms to mono, to a rate, to a level."""
 
+from __future__ import annotations
+
 from math import ceil, gcd
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from denoise_lib import RATE
 from denoise_lib.errors import UserError
@@ -14,29 +18,37 @@ from denoise_lib.progress import say
 MAX_CHANNELS = 32  # more "channels" than this are samples in the wrong axis
 
 
-def load(path, rate=RATE, quiet=False):
+def load(path: str | Path, rate: int = RATE, quiet: bool = False) -> Tensor:
     """Read any audio file as a mono waveform.
 
     soundfile reads wav, flac, ogg and mp3; PyAV reads what it does not know. Down-mixing and
-    resampling are announced in a line on stderr unless `quiet`.
+    resampling are announced in a line on stderr unless ``quiet``.
 
     Args:
-        path: the file. rate: samples per second wanted.
+        path: The file.
+        rate: Samples per second wanted.
+        quiet: Whether to say nothing.
+
     Returns:
-        float32 tensor (time,), full scale = 1.
+        float32 waveform (time,), full scale = 1.
+
     Raises:
-        UserError: no such file, not audio, no samples in it, or samples that are not finite.
+        UserError: No such file, not audio, no samples in it, or samples that are not finite.
     """
     samples, found = read(path)
     if not quiet and samples.shape[1] > 1:
         say(f"{path}: {samples.shape[1]} channels mixed down to one")
     if not quiet and found != rate:
         say(f"{path}: resampled from {found} to {rate} Hz")
-    return resample(_mean(samples), found, rate)
+    return resample(torch.as_tensor(samples).mean(dim=1), found, rate)
 
 
-def read(path):
-    """Samples of a file as they are: float32 array (time, channels), and their rate in Hz."""
+def read(path: str | Path) -> tuple[NDArray[np.float32], int]:
+    """Samples of a file as they are: float32 array (time, channels), and their rate in Hz.
+
+    Raises:
+        UserError: As for :func:`load`.
+    """
     import soundfile
 
     path = Path(path)
@@ -58,11 +70,15 @@ def read(path):
     return samples, rate
 
 
-def decode_pyav(path, container=None):
+def decode_pyav(path: Path, container: str | None = None) -> tuple[NDArray[np.float32], int]:
     """Decode a file with PyAV: float32 array (time, channels), and the rate in Hz.
 
     Args:
-        container: name of the format where the file does not tell it, such as "g722".
+        path: The file.
+        container: Name of the format where the file does not tell it, such as "g722".
+
+    Raises:
+        UserError: No audio, no samples in it, or the file cannot be read.
     """
     import av
 
@@ -86,8 +102,12 @@ def decode_pyav(path, container=None):
     return np.concatenate(blocks, axis=1).T, rate  # (time, channels)
 
 
-def length(path, rate=RATE):
-    """Samples that `load(path, rate)` will return; read from the header where it is exact."""
+def length(path: str | Path, rate: int = RATE) -> int:
+    """Samples that ``load(path, rate)`` will return; read from the header where it is exact.
+
+    Raises:
+        UserError: As for :func:`load`.
+    """
     import soundfile
 
     if Path(path).suffix.lower() in (".wav", ".flac"):
@@ -100,13 +120,14 @@ def length(path, rate=RATE):
     return ceil(len(samples) * rate / found)
 
 
-def as_mono(samples):
+def as_mono(samples: ArrayLike | Tensor) -> Tensor:
     """A waveform (time,) from an array (n,), (n, channels) or (channels, n).
 
     Channels are averaged, with a line on stderr. Which axis holds them is told by length.
 
     Raises:
-        UserError: any other shape, or one where both axes could be the channels.
+        UserError: Samples that are no floats, any other shape, or one where both axes could be the
+            channels.
     """
     x = torch.as_tensor(samples)
     if not x.is_floating_point():
@@ -128,15 +149,11 @@ def as_mono(samples):
     x = x if x.shape[0] >= x.shape[1] else x.T  # (time, channels)
     if x.shape[1] > 1:
         say(f"{x.shape[1]} channels mixed down to one")
-    return _mean(x)
+    return x.mean(dim=1)
 
 
-def _mean(samples):
-    return torch.as_tensor(samples).mean(dim=1)  # (time, channels) -> (time,)
-
-
-def resample(waveform, source, target):
-    """Waveform (time,) or (batch, time) from `source` to `target` samples per second."""
+def resample(waveform: Tensor, source: int, target: int) -> Tensor:
+    """Waveform (time,) or (batch, time) from ``source`` to ``target`` samples per second."""
     if source == target:
         return waveform
     if max(source, target) // gcd(source, target) > 2000:
@@ -152,7 +169,7 @@ def resample(waveform, source, target):
     return by_torchaudio(waveform, source, target)
 
 
-def to_level(waveform, rms=0.05):
+def to_level(waveform: Tensor, rms: float = 0.05) -> Tensor:
     """Scale a waveform, or each of a batch, to an RMS level re full scale.
 
     0.05 is -26 dBFS, the nominal speech level of ITU-T P.56 (here over the whole clip, pauses
@@ -162,13 +179,13 @@ def to_level(waveform, rms=0.05):
     return torch.where(level > 0, waveform * (rms / level.clamp_min(1e-12)), waveform)
 
 
-def save(path, waveform, rate=RATE):
+def save(path: str | Path, waveform: ArrayLike | Tensor, rate: int = RATE) -> None:
     """Write a waveform (time,) as 16-bit wav or flac, whole or not at all.
 
     Samples outside [-1, 1] are clipped and counted in a line on stderr.
 
     Raises:
-        UserError: not one axis, no samples, samples that are not finite, or another suffix.
+        UserError: Not one axis, no samples, samples that are not finite, or another suffix.
     """
     import soundfile
 
@@ -197,6 +214,6 @@ def save(path, waveform, rate=RATE):
         raise UserError(f"{path} cannot be written: {error}") from None
 
 
-def to_int16(x):
+def to_int16(x: ArrayLike | Tensor) -> NDArray[np.int16]:
     """Samples re full scale as int16, n / 32768 as n; what lies outside is clipped."""
     return np.clip(np.round(np.asarray(x) * 32768), -32768, 32767).astype(np.int16)

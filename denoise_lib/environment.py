@@ -1,32 +1,37 @@
-"""Make torchaudio importable beside a torch without CUDA: `python -m denoise_lib.environment`.
+"""Make torchaudio importable beside a torch without CUDA: ``python -m denoise_lib.environment``.
 
 torchaudio's wheels are built for CUDA, and importing it loads its compiled extension, which fails
 where torch brings no CUDA libraries. Without these files torchaudio treats itself as "no extension"
-and its Python part (resampling, MFCC, datasets, add_noise) works. `make` runs this once on the
+and its Python part (resampling, MFCC, datasets, add_noise) works. ``make`` runs this once on the
 .venv it has just made; conda and pip users run it once after installing.
 """
+
+from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
 
 
-def remove_cuda_extension(torchaudio, cuda):
+def remove_cuda_extension(torchaudio: Path, cuda: str | None) -> list[Path]:
     """Delete the compiled extension of the torchaudio in this folder if torch has no CUDA.
 
     Args:
-        torchaudio: the package's folder. cuda: torch.version.cuda, None for a CPU build.
+        torchaudio: The package's folder.
+        cuda: ``torch.version.cuda``, None for a CPU build.
+
     Returns:
-        the paths that were removed.
+        The paths that were removed.
     """
     removed = []
     if cuda is None:
-        for path in sorted((Path(torchaudio) / "lib").glob("*.so")):
+        for path in sorted((torchaudio / "lib").glob("*.so")):
             path.unlink()
             removed.append(path)
     return removed
 
 
-def main():
+def main() -> None:
+    """Do it for the installed torch and torchaudio."""
     import torch
 
     spec = importlib.util.find_spec("torchaudio")  # found without importing it, which would fail

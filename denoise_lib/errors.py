@@ -1,5 +1,7 @@
 """The one exception that a user is meant to read."""
 
+from __future__ import annotations
+
 
 class UserError(Exception):
     """Something the user can put right: a missing file, a wrong value, no network.
@@ -8,5 +10,5 @@ class UserError(Exception):
     command line prints it without a traceback and exits with status 1.
     """
 
-    def __init__(self, message):
+    def __init__(self, message: object) -> None:
         super().__init__(" ".join(str(message).split()))

@@ -1,5 +1,7 @@
 """Progress on the terminal: a bar where someone watches, plain lines elsewhere."""
 
+from __future__ import annotations
+
 import sys
 
 from tqdm import tqdm
@@ -7,16 +9,18 @@ from tqdm import tqdm
 COMPLETE = "run complete: {name}"  # what a notebook's last cell prints, and the runner looks for
 
 
-def say(line):
-    """One line on stderr, past any bar that is being drawn."""
+def say(line: str) -> None:
+    """Write one line on stderr, past any bar that is being drawn."""
     tqdm.write(line, file=sys.stderr)
 
 
-def bar(total, what, unit="it"):
+def bar(total: int | None, what: str, unit: str = "it") -> tqdm:
     """A tqdm bar on stderr, silent when stderr is no terminal (a log would fill with bars).
 
     Args:
-        total: number of steps, None if unknown. what: the label. unit: of a step, "B" for bytes.
+        total: Number of steps, None if unknown.
+        what: The label.
+        unit: What a step is, "B" for bytes.
     """
     return tqdm(
         total=total,
