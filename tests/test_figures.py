@@ -23,10 +23,10 @@ HISTORY = [
 ]
 
 
-def shown(figure, caption="A caption", alt=None):
+def shown(figure, caption="A caption"):
     """(html, svg) of a figure as a notebook would hold it."""
     with captured() as pieces:
-        show(figure, caption, alt)
+        show(figure, caption)
     (html,) = pieces
     encoded = re.search(r"data:image/svg\+xml;base64,([^\"]+)", html)[1]
     return html, base64.b64decode(encoded).decode()
@@ -36,14 +36,15 @@ VALUES = {"both": {"noisy": [-0.8, -0.7, None], "dcunet": [-0.9, -0.95, float("n
 SWEPT = {
     "noisy": [{"denoised": -0.2, "ci95": None}, {"denoised": -0.4, "ci95": None}],
     "unet": [
-        {"denoised": -0.8, "ci95": [-0.85, -0.75]}, {"denoised": -0.9, "ci95": [-0.91, -0.88]},
+        {"denoised": -0.8, "ci95": [-0.85, -0.75]},
+        {"denoised": -0.9, "ci95": [-0.91, -0.88]},
     ],
-}  # fmt: skip
+}
 DRAWN = {
-    "spectrograms": lambda: spectra.spectrograms({"clean": voice(seconds=1.0)}, title="T"),
+    "spectrograms": lambda: spectra.spectrograms({"clean": voice(seconds=1.0)}),
     "training_curves": lambda: figures.training_curves({"dcunet": HISTORY, "wavenet": HISTORY}),
     "scores_distribution": lambda: figures.scores_distribution(VALUES),
-    "sweep": lambda: figures.sweep([-5, 0], SWEPT, "SNR (dB)", "wSDR", title="T"),
+    "sweep": lambda: figures.sweep([-5, 0], SWEPT, "SNR (dB)", "wSDR"),
 }
 
 
@@ -89,10 +90,10 @@ def test_the_same_figure_gives_the_same_bytes():
     assert one == other
 
 
-def test_alt_and_caption_are_escaped_and_minus_signs_set():
-    html, _ = shown(style.subplots()[0], "wSDR -0.9 < -0.8", 'a "dot"')
-    assert "wSDR −0.9 &lt; −0.8" in html
-    assert 'alt="a &quot;dot&quot;"' in html
+def test_captions_are_escaped_and_minus_signs_set():
+    html, _ = shown(style.subplots()[0], 'wSDR -0.9 < -0.8, a "dot"')
+    written = "wSDR −0.9 &lt; −0.8, a &quot;dot&quot;"
+    assert f"<figcaption>{written}</figcaption>" in html and f'alt="{written}"' in html
 
 
 def test_full_scale_sine_is_0_db():
@@ -209,8 +210,11 @@ def test_colours_stand_out(paper):
 @pytest.mark.parametrize(
     ("name", "same"),
     [
-        ("dcunet, retrained", "dcunet"), ("street: dcunet", "dcunet"), ("Clean", "clean"),
-        ("tuned unet", "tuned unet"), ("tuned unet, explained", "tuned unet"),
+        ("dcunet, retrained", "dcunet"),
+        ("street: dcunet", "dcunet"),
+        ("Clean", "clean"),
+        ("tuned unet", "tuned unet"),
+        ("tuned unet, explained", "tuned unet"),
     ],
 )
 def test_a_version_has_the_colour_of_what_it_is(name, same):
@@ -239,6 +243,4 @@ def test_scores_have_the_places_of_their_measure():
 
 
 def test_prose_sets_minus_signs_but_keeps_hyphens():
-    assert (
-        names.prose("from -0.8 to [-1, 1], vm-1 and 2-3") == "from −0.8 to [−1, 1], vm-1 and 2-3"
-    )
+    assert names.prose("from -0.8 to [-1, 1], vm-1 and 2-3") == "from −0.8 to [−1, 1], vm-1 and 2-3"

@@ -1,22 +1,30 @@
 """The figures of the report: one style, the same colour for the same thing, axes with units."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from denoise_lib.display.style import INK, QUIET, styled, subplots
 from denoise_lib.names import colour, label, number
 
 WSDR_AXIS = "wSDR in [\N{MINUS SIGN}1, 1], lower is better, \N{MINUS SIGN}1 is perfect"
+History = Sequence[Mapping[str, Any]]  # {"step": int, "loss": float, "valid": float} each
 
 
 @styled
-def training_curves(histories, title=None):
+def training_curves(histories: Mapping[str, History]) -> Figure:
     """Validation wSDR over the steps, and the training loss.
 
     Args:
-        histories: {name: list of {"step": int, "loss": float, "valid": float}}; an entry may lack
+        histories: Entries with "step", "loss" and "valid" by the name of the training; one may lack
             "loss" or "valid". A loss that is wSDR is drawn thin on the same axis, any other on an
             axis of its own above.
-        title: of the figure.
     """
     losses = [entry["loss"] for each in histories.values() for entry in each if "loss" in entry]
     # The other losses are errors, which are never negative; wSDR is as soon as anything is learned.
@@ -37,7 +45,7 @@ def training_curves(histories, title=None):
             _note_best(below, steps, valid, colour(name))
     below.set_xlabel("training step")
     below.set_ylabel("wSDR" if comparable else "validation wSDR")
-    below.set_title(title or WSDR_AXIS, loc="left")
+    below.set_title(WSDR_AXIS, loc="left")
     if comparable:
         below.plot([], [], color=QUIET, linewidth=0.8, alpha=0.7, label="thin: training loss")
         below.plot([], [], color=QUIET, label="thick: validation")
@@ -45,7 +53,8 @@ def training_curves(histories, title=None):
     return figure
 
 
-def _note_best(axis, steps, valid, tone):
+def _note_best(axis: Axes, steps: NDArray, valid: NDArray, tone: str) -> None:
+    """Write the lowest value beside the end of a curve."""
     axis.annotate(
         f"best {number(min(valid))}",
         (steps[-1], valid[-1]),
@@ -57,20 +66,21 @@ def _note_best(axis, steps, valid, tone):
     )
 
 
-def _column(history, key):
+def _column(history: History, key: str) -> tuple[NDArray, NDArray]:
+    """Steps, and what the entries that have it hold under a key."""
     kept = [(entry["step"], entry[key]) for entry in history if entry.get(key) is not None]
     return np.array([step for step, _ in kept]), np.array([value for _, value in kept], dtype=float)
 
 
 @styled
-def scores_distribution(conditions, metric="wSDR", title=None):
-    """Score of every clip: a dot each, the middle half as a bar, the median as a line.
+def scores_distribution(
+    conditions: Mapping[str, Mapping[str, Sequence[float | None]]],
+) -> Figure:
+    """The wSDR of every clip: a dot each, the middle half as a bar, the median as a line.
 
     Args:
         conditions: {condition: {"noisy": values, model: values, ...}}, one value per clip; None and
             NaN (a clip without a score) are left out.
-        metric: label of the axis.
-        title: of the figure; for wSDR the range and direction are the default.
     """
     rows = [(c, name, values) for c, group in conditions.items() for name, values in group.items()]
     figure, axis = subplots(size=(7.6, 0.75 + 0.34 * len(rows) + 0.15 * len(conditions)))
@@ -83,14 +93,8 @@ def scores_distribution(conditions, metric="wSDR", title=None):
         axis.scatter(values, y + spread, s=7, color=colour(name), alpha=0.55, linewidths=0)
         if len(values):
             low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-            axis.plot(
-                [low, high],
-                [y, y],
-                color=colour(name),
-                linewidth=7,
-                alpha=0.35,
-                solid_capstyle="butt",
-            )
+            style = {"color": colour(name), "alpha": 0.35, "solid_capstyle": "butt"}
+            axis.plot([low, high], [y, y], linewidth=7, **style)
             axis.plot([middle, middle], [y - 0.36, y + 0.36], color=INK, linewidth=1.4)
         positions.append(y)
         names.append(f"{condition}: {label(name)}" if len(conditions) > 1 else label(name))
@@ -98,21 +102,25 @@ def scores_distribution(conditions, metric="wSDR", title=None):
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="y", visible=False)
     axis.invert_yaxis()
-    axis.set_xlabel(f"{metric} of a clip")
-    if title or metric == "wSDR":
-        axis.set_title(title or WSDR_AXIS, loc="left")
+    axis.set_xlabel("wSDR of a clip")
+    axis.set_title(WSDR_AXIS, loc="left")
     return figure
 
 
 @styled
-def sweep(values, curves, xlabel, ylabel, title=None):
+def sweep(
+    values: Sequence[float],
+    curves: Mapping[str, Sequence[Mapping[str, Any]]],
+    xlabel: str,
+    ylabel: str,
+) -> Figure:
     """Means against a setting: a line per system, its 95 % intervals as a band.
 
     Args:
-        values: settings on the horizontal axis, ascending.
+        values: Settings on the horizontal axis, ascending.
         curves: {name: result rows, one for each value} with "denoised" and "ci95".
-        xlabel, ylabel: quantity and unit.
-        title: of the figure.
+        xlabel: Quantity of the setting, and its unit.
+        ylabel: Quantity of the means, and its unit.
     """
     figure, axis = subplots(size=(7.6, 3.2))
     for (name, rows), marker in zip(curves.items(), "os^Dv" * 2, strict=False):
@@ -123,7 +131,5 @@ def sweep(values, curves, xlabel, ylabel, title=None):
     axis.set_xticks(values)
     axis.set_xlabel(xlabel)
     axis.set_ylabel(ylabel)
-    if title:
-        axis.set_title(title, loc="left")
     figure.legend(ncols=4, loc="outside lower left")
     return figure

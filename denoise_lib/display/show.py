@@ -4,51 +4,59 @@ A figure is an SVG image that carries its own paper, light or dark after the rea
 prints in black on white. Spectrograms inside it are WebP images, which keeps the page small.
 """
 
+from __future__ import annotations
+
 import base64
 import html
 import io
 import re
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image
 
 from denoise_lib.display.style import DARK, styled
 from denoise_lib.names import number, prose
 
 
-def show(figure, caption, alt=None):
+def show(figure: Figure, caption: str) -> None:
     """Display a figure with its caption, and close it.
 
     Args:
-        figure: a matplotlib figure.
-        caption: its one message, plain text.
-        alt: what it shows, for those who do not see it; the caption when left out.
+        figure: A matplotlib figure.
+        caption: Its one message, plain text; also for those who do not see the figure.
     """
     image = base64.b64encode(_svg(figure).encode()).decode()
-    caption, alt = (html.escape(prose(text)) for text in (caption, alt or caption))
+    caption = html.escape(prose(caption))
     _display(
-        f'<figure class="figure"><img alt="{alt}" src="data:image/svg+xml;base64,{image}">'
+        f'<figure class="figure"><img alt="{caption}" src="data:image/svg+xml;base64,{image}">'
         f"<figcaption>{caption}</figcaption></figure>"
     )
     figure.clear()
 
 
-def verdict(text):
+def verdict(text: str) -> None:
     """Display the sentence that a section ends in."""
     _display(f'<p class="verdict">{html.escape(prose(text))}</p>')
 
 
-def table(rows, columns=None, caption="", decimals=3):
+def table(
+    rows: Sequence[dict | Sequence],
+    columns: Sequence[str] | dict[str, str],
+    caption: str = "",
+    decimals: int = 3,
+) -> None:
     """Display a table; columns of numbers are set in tabular figures, right-aligned.
 
     Args:
-        rows: list of dicts, or of sequences in the order of `columns`.
-        columns: list of keys, or {key: heading}; the keys of the first row when left out.
-        caption: plain text above the table.
-        decimals: of floats. None and NaN become a dash.
+        rows: Dicts, or sequences in the order of ``columns``.
+        columns: The keys, which are the headings, or {key: heading}.
+        caption: Plain text above the table.
+        decimals: Places of floats. None and NaN become a dash.
     """
-    columns = columns if columns is not None else list(rows[0])
     headings = columns if isinstance(columns, dict) else {key: key for key in columns}
     values = [
         [row.get(key) for key in headings] if isinstance(row, dict) else list(row) for row in rows
@@ -75,11 +83,11 @@ def table(rows, columns=None, caption="", decimals=3):
     _display("\n".join([*lines, "</tbody></table></div>"]))
 
 
-def _is_number(value):
+def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
-def _cell(value, decimals):
+def _cell(value: Any, decimals: int) -> str:
     if value is None or isinstance(value, (float, np.floating)):
         return number(value, decimals)
     if isinstance(value, (int, np.integer)) and abs(value) >= 10_000:
@@ -87,7 +95,7 @@ def _cell(value, decimals):
     return str(value)
 
 
-def _display(source):
+def _display(source: str) -> None:
     # Here, not at the top: the library draws and tests without IPython.
     from IPython.display import HTML, display
 
@@ -95,7 +103,7 @@ def _display(source):
 
 
 @styled
-def _svg(figure):
+def _svg(figure: Figure) -> str:
     """The figure as SVG text with light and dark inks and small images."""
     buffer = io.StringIO()
     with warnings.catch_warnings():
@@ -117,7 +125,8 @@ def _svg(figure):
     return text.replace("<defs>", f"<style>{style}</style><defs>", 1)
 
 
-def _as_webp(match):
+def _as_webp(match: re.Match[str]) -> str:
+    """The data URI of a PNG image as one of a WebP image."""
     image = Image.open(io.BytesIO(base64.b64decode(match[1]))).convert("RGB")
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=70, method=6)

@@ -1,6 +1,10 @@
 """The style of every figure: paper, ink, sizes."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -41,12 +45,15 @@ STYLE = {
     "svg.image_inline": True,
 }
 
+Arguments = ParamSpec("Arguments")
+Drawn = TypeVar("Drawn")
 
-def styled(draw):
+
+def styled(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
     """Draw with the style of the page, whatever the notebook has set."""
 
     @wraps(draw)
-    def wrapper(*args, **kwargs):
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Drawn:
         with matplotlib.rc_context(STYLE):
             return draw(*args, **kwargs)
 
@@ -54,16 +61,20 @@ def styled(draw):
 
 
 @styled
-def subplots(rows=1, columns=1, size=(7.6, 2.8), **kwargs):
+def subplots(
+    rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.6, 2.8), **kwargs: Any
+) -> tuple[Figure, Any]:
     """A figure and its axes in the style of the page.
 
     Args:
-        rows, columns: grid of axes.
-        size: (width, height) in inches; 7.6 fills the page.
-        kwargs: as for `matplotlib.figure.Figure.subplots`.
+        rows: Rows of axes.
+        columns: Columns of axes.
+        size: (width, height) in inches; a width of 7.6 fills the page.
+        **kwargs: As for ``matplotlib.figure.Figure.subplots``.
 
     Returns:
-        figure, axes. Nothing is shown until `show(figure, caption)`.
+        The figure, and one axis or an array of them. Nothing is shown until
+        ``show(figure, caption)``.
     """
     # Not pyplot: such a figure belongs to nobody else, so the notebook cannot show it twice.
     figure = Figure(figsize=size)
