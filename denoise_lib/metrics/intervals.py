@@ -5,45 +5,40 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
 
-def interval(values, resamples=10_000, seed=0):
+def interval(
+    values: ArrayLike, resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float, float]:
     """Mean of some scores and its 95 % interval, by percentile bootstrap over the clips.
 
     Args:
-        values: one finite score per clip, any unit.
-        resamples: bootstrap samples drawn, with a generator of their own seeded by `seed`, so that
-            the same scores always give the same interval.
+        values: One finite score per clip, any unit.
+        resamples: Bootstrap samples drawn.
+        seed: Seed of their own generator: the same scores always give the same interval.
 
     Returns:
-        (mean, low, high) as floats; low and high are NaN for fewer than two values, from which no
-        spread can be told.
+        (mean, low, high); low and high are NaN for fewer than two values, from which no spread can
+        be told.
 
     Raises:
-        ValueError: no values, or a value that is not finite.
+        ValueError: No values, or a value that is not finite.
 
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+    References:
+        Efron, Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
         raise ValueError(f"interval() needs a list of finite scores, got {values!r}")
-    mean = float(values.mean())
-    if values.size == 1:
-        return mean, math.nan, math.nan
-    generator = np.random.default_rng(seed)
-    # At most about a million indices at once, so that memory does not grow with the test set.
-    block = max(1, 1_000_000 // values.size)
-    means = []
-    for start in range(0, resamples, block):
-        shape = (min(block, resamples - start), values.size)
-        means.append(values[generator.integers(values.size, size=shape)].mean(axis=1))
-    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
-    return mean, float(low), float(high)
+    return _bootstrap(values, [values], resamples, seed)
 
 
-def paired_difference(a, b, voices, resamples=10_000, seed=0):
-    """Mean of `a - b` over clips and its 95 % interval, by paired bootstrap clustered by voice.
+def paired_difference(
+    a: ArrayLike, b: ArrayLike, voices: ArrayLike, resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean of ``a - b`` over clips and its 95 % interval, by paired bootstrap clustered by voice.
 
     A resample draws as many voices as there are, with replacement, then for every drawn voice as
     many of its clips as it has: clips of one voice are alike, and only new voices tell how the
@@ -56,18 +51,21 @@ def paired_difference(a, b, voices, resamples=10_000, seed=0):
     that voice alone.
 
     Args:
-        a, b: one finite score per clip of either system, the same clips in one order, any unit.
-        voices: the voice of each clip, any labels.
-        resamples: bootstrap samples drawn, with a generator of their own seeded by `seed`.
+        a: One finite score per clip of the one system, any unit.
+        b: Those of the other system, for the same clips in the same order.
+        voices: The voice of each clip, any labels.
+        resamples: Bootstrap samples drawn.
+        seed: Seed of their own generator.
 
     Returns:
-        (mean, low, high) as floats; low and high are NaN for a single clip.
+        (mean, low, high); low and high are NaN for a single clip.
 
     Raises:
-        ValueError: lists of different lengths, no clips, or a score that is not finite.
+        ValueError: Lists of different lengths, no clips, or a score that is not finite.
 
-    Source: Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8,
-        strategy with replacement at both levels.
+    References:
+        Davison, Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8, strategy
+        with replacement at both levels.
     """
     a, b = (np.asarray(each, dtype=np.float64) for each in (a, b))
     voices = np.asarray(voices)
@@ -79,23 +77,32 @@ def paired_difference(a, b, voices, resamples=10_000, seed=0):
     difference = a - b
     if not difference.size or not np.isfinite(difference).all():
         raise ValueError(f"paired_difference() needs finite scores, got {a!r} and {b!r}")
-    if difference.size == 1:
-        return float(difference[0]), math.nan, math.nan
     names, owner = np.unique(voices, return_inverse=True)
     by_voice = [difference[owner == index] for index in range(len(names))]
+    return _bootstrap(difference, by_voice, resamples, seed)
+
+
+def _bootstrap(
+    values: NDArray[np.float64], by_voice: list[NDArray[np.float64]], resamples: int, seed: int
+) -> tuple[float, float, float]:
+    """Mean of values and the ends of its interval, by resampling voices and their clips."""
+    if values.size == 1:
+        return float(values[0]), math.nan, math.nan
     generator = np.random.default_rng(seed)
     # About a million scores at once, so that memory does not grow with the test set: a voice is
     # drawn once in a resample, on average.
-    block = max(1, 1_000_000 // max(len(names), *map(len, by_voice)))
+    block = max(1, 1_000_000 // max(len(by_voice), *map(len, by_voice)))
     means = [
         _resampled_means(by_voice, min(block, resamples - start), generator)
         for start in range(0, resamples, block)
     ]
     low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
-    return float(difference.mean()), float(low), float(high)
+    return float(values.mean()), float(low), float(high)
 
 
-def _resampled_means(by_voice, resamples, generator):
+def _resampled_means(
+    by_voice: list[NDArray[np.float64]], resamples: int, generator: np.random.Generator
+) -> NDArray[np.float64]:
     """Means over all clips of two-level resamples, (resamples,)."""
     sizes = np.array([len(each) for each in by_voice])
     drawn = generator.integers(len(by_voice), size=(resamples, len(by_voice)))

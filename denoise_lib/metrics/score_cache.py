@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import joblib
 from torch import Tensor
@@ -22,12 +23,13 @@ PACKAGES = ("numpy", "scipy", "torch", "torchmetrics", "pesq", "pystoi", "speech
 SOURCES = ("measures.py", "dnsmos.py", "wsdr.py")
 
 
-def known(score: Callable, waveforms: tuple[Tensor, ...], metrics: tuple[str, ...]):
+def known(score: Callable, waveforms: tuple[Tensor, ...], metrics: tuple[str, ...]) -> Any:
     """``score(*waveforms, metrics)``, looked up where the same samples were scored before.
 
     Args:
         score: A function of these samples and measures alone.
-        waveforms: (time,) each.
+        waveforms: What it is taken of, (time,) each.
+        metrics: Names of the measures.
 
     Returns:
         What ``score`` returned.
@@ -42,10 +44,13 @@ def known(score: Callable, waveforms: tuple[Tensor, ...], metrics: tuple[str, ..
 
 @cache
 def _memory(folder: Path) -> Callable:
-    return joblib.Memory(folder, verbose=0).cache(_taken, ignore=["score", "waveforms", "metrics"])
+    return joblib.Memory(folder, verbose=0).cache(_scored, ignore=["score", "waveforms", "metrics"])
 
 
-def _taken(key, score, waveforms, metrics):
+def _scored(
+    key: str, score: Callable, waveforms: tuple[Tensor, ...], metrics: tuple[str, ...]
+) -> Any:
+    """The score itself; what it returned is kept under ``key`` and the source of this function."""
     return score(*waveforms, metrics)
 
 
