@@ -1,13 +1,19 @@
-"""Speed and memory of the parts that decide how long the report takes: `make bench`.
+"""Speed and memory of the parts that decide how long the report takes: ``make bench``.
 
 Everything is measured in one process, in audio-seconds per second, and given relative to one STFT
 and its inverse, so that tables from different machines can be compared.
 """
 
+from __future__ import annotations
+
 import gc
 import time
+from collections.abc import Callable
+from functools import partial
+from statistics import median
 
 import torch
+from torch import Tensor, nn
 
 from denoise_lib import RATE
 from denoise_lib.damage.corruption import Corruption
@@ -20,33 +26,33 @@ from denoise_lib.training.losses import wsdr_loss
 BATCH, SECONDS = 8, 1.0
 
 
-def median_seconds(work, repeats=5):
-    """Median time of a call, s, after one call that is not counted."""
+def median_seconds(work: Callable[[], object]) -> float:
+    """Median time of five calls, s, after one that is not counted."""
     work()
     times = []
-    for _ in range(repeats):
+    for _ in range(5):
         started = time.perf_counter()
         work()
         times.append(time.perf_counter() - started)
-    return sorted(times)[repeats // 2]
+    return median(times)
 
 
-def training_step(model):
+def training_step(model: nn.Module) -> Callable[[], None]:
     """A call that makes one forward and backward pass over a batch."""
     noisy, clean = 0.05 * torch.randn(2, BATCH, round(SECONDS * RATE))
 
-    def step():
+    def step() -> None:
         model.zero_grad()
         wsdr_loss(model(noisy), clean, noisy).backward()
 
     return step
 
 
-def saved_bytes(model):
+def saved_bytes(model: nn.Module) -> int:
     """Bytes that autograd keeps for one training step of a batch."""
     kept = 0
 
-    def pack(tensor):
+    def pack(tensor: Tensor) -> Tensor:
         nonlocal kept
         kept += tensor.untyped_storage().nbytes()
         return tensor
@@ -57,7 +63,7 @@ def saved_bytes(model):
     return kept
 
 
-def main():
+def main() -> None:
     """Print the table."""
     torch.manual_seed(0)
     waveforms = 0.05 * torch.randn(BATCH, round(SECONDS * RATE))
@@ -78,13 +84,11 @@ def main():
     }
     for name, model in models.items():
         work[f"{name}: training step"] = (training_step(model), audio)
-        work[f"{name}: denoise 10 s"] = (
-            lambda model=model: process(model, waveforms.flatten()[: 10 * RATE]),
-            min(10.0, audio),
-        )
+        spoken = waveforms.flatten()[: 10 * RATE]
+        work[f"{name}: denoise 10 s"] = (partial(process, model, spoken), min(10.0, audio))
     for metric in ALL_METRICS:
         noisy = one + 0.01 * torch.randn_like(one)
-        work[f"{metric}, one clip"] = (lambda m=metric: score(noisy, one, noisy, (m,)), SECONDS)
+        work[f"{metric}, one clip"] = (partial(score, noisy, one, noisy, (metric,)), SECONDS)
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}\n")
     print(f"{'':32} {'audio-s per s':>14} {'cost, STFT = 1':>15}")
     reference = None

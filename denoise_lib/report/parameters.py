@@ -1,11 +1,16 @@
 """The parameters of a notebook: read from its tagged cell, set by a profile, overridden by hand."""
 
+from __future__ import annotations
+
 import ast
 import io
 import tokenize
 import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import yaml
@@ -20,24 +25,24 @@ class Parameter:
     """A name of the parameters cell: its default, and the comment on its line."""
 
     name: str
-    default: object
+    default: Any
     help: str
 
 
-def cell_parameters(notebook, name):
-    """Read the one cell tagged `parameters`.
+def cell_parameters(notebook: nbformat.NotebookNode, name: str) -> dict[str, Parameter]:
+    """Read the one cell tagged ``parameters``.
 
-    The cell is never run: every line is `name = literal  # meaning, unit`.
+    The cell is never run: every line is ``name = literal  # meaning, unit``.
 
     Args:
-        notebook: nbformat node.
-        name: of the notebook, for messages.
+        notebook: Its content.
+        name: Its name, for messages.
 
     Returns:
-        {name: Parameter} in the order of the cell.
+        The parameters by their names, in the order of the cell.
 
     Raises:
-        UserError: no such cell or several (papermill would then let the notebook's own values win
+        UserError: No such cell or several (papermill would then let the notebook's own values win
             without a word), or a line that is not an assignment of a literal.
     """
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
@@ -66,15 +71,18 @@ def cell_parameters(notebook, name):
     return found
 
 
-def profile_values(folder, profile, known):
+def profile_values(
+    folder: str | Path, profile: str, known: Mapping[str, Mapping[str, Parameter]]
+) -> dict[str, dict[str, Any]]:
     """Values that a profile sets, {notebook: {parameter: value}}.
 
     Args:
-        folder: the notebooks' folder; profiles are folder/profiles/<profile>.toml.
-        known: {notebook: {name: Parameter}} of every notebook.
+        folder: The notebooks' folder; profiles are ``profiles/<profile>.toml`` in it.
+        profile: Its name.
+        known: The parameters of every notebook, {notebook: {name: Parameter}}.
 
     Raises:
-        UserError: no such profile, unreadable, or it names an unknown notebook or parameter or sets
+        UserError: No such profile, unreadable, or it names an unknown notebook or parameter or sets
             a value of the wrong type.
     """
     path = Path(folder) / "profiles" / f"{profile}.toml"
@@ -100,11 +108,11 @@ def profile_values(folder, profile, known):
     return checked
 
 
-def file_values(path):
-    """Read a papermill parameter file: YAML, `name: value` on each line.
+def file_values(path: str | Path) -> dict[str, Any]:
+    """Read a papermill parameter file: YAML, ``name: value`` on each line.
 
     Raises:
-        UserError: there is none, or it is something else.
+        UserError: There is none, or it is something else.
     """
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -117,16 +125,18 @@ def file_values(path):
     return values
 
 
-def given_values(texts, known, name):
-    """Parse `-p name value` as papermill does, as YAML, and check each against its default's type.
+def given_values(
+    texts: Mapping[str, Any], known: Mapping[str, Parameter], name: str
+) -> dict[str, Any]:
+    """Parse ``-p name value`` as papermill does, as YAML, and check it against its default's type.
 
     Args:
         texts: {parameter: text}; from a file, values may have their type already.
-        known: {name: Parameter} of the notebook.
-        name: of the notebook.
+        known: The parameters of the notebook by their names.
+        name: The notebook's name, for messages.
 
     Raises:
-        UserError: unknown parameter, or text of the wrong type.
+        UserError: Unknown parameter, or text of the wrong type.
     """
     values = {}
     for key, text in texts.items():
@@ -149,22 +159,20 @@ def given_values(texts, known, name):
     return values
 
 
-def _known(known, key, where):
+def _known(known: Mapping[str, Parameter], key: str, where: str) -> Parameter:
     if key not in known:
         names = ", ".join(name for name in known if name not in GIVEN)
         raise UserError(f"{where}: unknown parameter {key!r}; there are {names}")
     return known[key]
 
 
-def _fit(value, parameter, where):
-    """Return `value` as the type of the parameter's default, if it can be that."""
+def _fit(value: Any, parameter: Parameter, where: str) -> Any:
+    """Return ``value`` as the type of the parameter's default, if it can be that."""
     kind = type(parameter.default)
     number = value
     if isinstance(value, str) and kind in (int, float):
-        try:
+        with suppress(ValueError):
             number = float(value)  # YAML 1.1 takes 1e-3, without a dot, for text
-        except ValueError:
-            pass
     if kind is type(None) or type(value) is kind:
         return value
     if kind is float and type(number) in (int, float):
@@ -177,11 +185,11 @@ def _fit(value, parameter, where):
     )
 
 
-def read_notebook(folder, name):
-    """Read folder/<name>.ipynb.
+def read_notebook(folder: str | Path, name: str) -> nbformat.NotebookNode:
+    """Read ``<name>.ipynb`` in a folder.
 
     Raises:
-        UserError: there is none, or it is no notebook.
+        UserError: There is none, or it is no notebook.
     """
     path = Path(folder) / f"{name}.ipynb"
     if not path.exists():
@@ -192,8 +200,12 @@ def read_notebook(folder, name):
         raise UserError(f"{path.name} is not a notebook: {error}") from None
 
 
-def names(folder):
-    """Names of the numbered notebooks, which make up the report, in order."""
+def names(folder: str | Path) -> list[str]:
+    """Names of the numbered notebooks, which make up the report, in order.
+
+    Raises:
+        UserError: There are none.
+    """
     found = sorted(path.stem for path in Path(folder).glob("[0-9][0-9]_*.ipynb"))
     if not found:
         raise UserError(f"no numbered notebooks in {folder}; run this from a clone of the project")

@@ -1,5 +1,7 @@
 """The built page as a PDF, printed by a headless Chromium."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess
@@ -13,20 +15,28 @@ from denoise_lib.paths import ROOT
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 300  # s
 FLAGS = (
-    "--headless --disable-gpu --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --no-pdf-header-footer"
-).split()
+    "--headless",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-pdf-header-footer",
+)
 
 
 def build(root: Path = ROOT) -> Path:
     """Print report/index.html to report/report.pdf; returns its path.
 
-    The browser is $CHROMIUM, or the first of BROWSERS on the path.
+    The browser is ``$CHROMIUM``, or the first of ``BROWSERS`` on the path.
+
+    Args:
+        root: The clone whose page is printed.
 
     Raises:
-        UserError: there is no page, no browser, or the browser printed nothing.
+        UserError: There is no page, no browser, or the browser printed nothing.
     """
-    page = Path(root) / "report" / "index.html"
+    page = root / "report" / "index.html"
     if not page.exists():
         raise UserError(f"{page} does not exist: run `make report` first")
     browser = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -42,7 +52,8 @@ def build(root: Path = ROOT) -> Path:
     return path
 
 
-def _print(browser, page, target, profile):
+def _print(browser: str, page: Path, target: Path, profile: str) -> None:
+    """Let the browser print a page, with a profile folder of its own."""
     flags = [*FLAGS, f"--user-data-dir={profile}", f"--print-to-pdf={target}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         flags.append("--no-sandbox")  # Chromium refuses to run as root with it
