@@ -1,26 +1,32 @@
-"""Draw the diagrams of this folder: `python pics/draw.py` rewrites the SVG files.
+"""Draw the diagrams of this folder: ``python pics/draw.py`` rewrites the SVG files.
 
 Numbers in them come from the library: the damage is really made, the networks are asked for their
 sizes. Each is a light card, legible on a light and on a dark page, with its text as text.
 """
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
 
 from denoise_lib import RATE, Corruption  # noqa: E402
+from denoise_lib.display.style import INK, QUIET  # noqa: E402
 from denoise_lib.models import DCUnet, DenoisingWaveNet  # noqa: E402
 from denoise_lib.models.dcunet import LAYERS  # noqa: E402
 from denoise_lib.names import colour as tone  # noqa: E402
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
-INK, QUIET, LINE, CARD, FILL = "#1d2126", "#5c6370", "#c9ccd2", "#fbfbfa", "#eef0f3"
+LINE, CARD, FILL = "#c9ccd2", "#fbfbfa", "#eef0f3"
 ZERO, RAISE, ACCENT = tone("street"), tone("dcunet"), tone("wavenet")
 GREYS = ["#f2f2f0", "#d8d8d6", "#b4b4b3", "#8a8a8a", "#5e5e5f", "#333436"]
 
@@ -28,38 +34,71 @@ GREYS = ["#f2f2f0", "#d8d8d6", "#b4b4b3", "#8a8a8a", "#5e5e5f", "#333436"]
 class Svg:
     """A card of some width and height, in pixels, that shapes and text are put on."""
 
-    def __init__(self, width, height, title):
+    def __init__(self, width: int, height: int, title: str) -> None:
         self.parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
             f'width="{width}" height="{height}" role="img" font-family="{FONT}">',
             f"<title>{escape(title)}</title>",
             '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
-            f'markerHeight="7" orient="auto"><path d="M0 0.5L8 4L0 7.5z" fill="{QUIET}"/></marker></defs>',
-            f'<rect x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="10" fill="{CARD}" '
-            f'stroke="{LINE}"/>',
+            f'markerHeight="7" orient="auto"><path d="M0 0.5L8 4L0 7.5z" fill="{QUIET}"/></marker>'
+            "</defs>",
+            f'<rect x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="10" '
+            f'fill="{CARD}" stroke="{LINE}"/>',
         ]
 
-    def text(self, x, y, text, size=12, fill=INK, anchor="middle", weight=400, style="normal"):
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: float = 12,
+        fill: str = INK,
+        anchor: str = "middle",
+        weight: int = 400,
+        style: str = "normal",
+    ) -> None:
+        """A line of text on the base line ``y``."""
         extra = f' font-weight="{weight}"' if weight != 400 else ""
         extra += f' font-style="{style}"' if style != "normal" else ""
         self.parts.append(
-            f'<text x="{_n(x)}" y="{_n(y)}" font-size="{size}" fill="{fill}" text-anchor="{anchor}"'
-            f"{extra}>{escape(text)}</text>"
+            f'<text x="{_n(x)}" y="{_n(y)}" font-size="{size}" fill="{fill}" '
+            f'text-anchor="{anchor}"{extra}>{escape(text)}</text>'
         )
 
-    def box(self, x, y, width, height, lines=(), fill=FILL, stroke=LINE, dash="", radius=6):
+    def box(
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        lines: Sequence[str] = (),
+        fill: str = FILL,
+        stroke: str = LINE,
+        dash: str = "",
+        radius: int = 6,
+    ) -> None:
         """A rectangle with lines of text in its middle, the first of them bold."""
         extra = f' stroke-dasharray="{dash}"' if dash else ""
         self.parts.append(
-            f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="{radius}" '
-            f'fill="{fill}" stroke="{stroke}"{extra}/>'
+            f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" '
+            f'rx="{radius}" fill="{fill}" stroke="{stroke}"{extra}/>'
         )
         top = y + height / 2 - 8 * (len(lines) - 1) + 4
         for index, line in enumerate(lines):
             weight, ink = (600, INK) if index == 0 else (400, QUIET)
             self.text(x + width / 2, top + 16 * index, line, 12, ink, weight=weight)
 
-    def path(self, d, stroke=QUIET, width=1.4, fill="none", arrow=False, dash="", opacity=1):
+    def path(
+        self,
+        d: str,
+        stroke: str = QUIET,
+        width: float = 1.4,
+        fill: str = "none",
+        arrow: bool = False,
+        dash: str = "",
+        opacity: float = 1,
+    ) -> None:
+        """A path in SVG's own notation."""
         extra = ' marker-end="url(#head)"' if arrow else ""
         extra += f' stroke-dasharray="{dash}"' if dash else ""
         extra += f' opacity="{opacity}"' if opacity != 1 else ""
@@ -68,19 +107,30 @@ class Svg:
             f'stroke-linejoin="round"{extra}/>'
         )
 
-    def arrow(self, *points, **kwargs):
+    def arrow(self, *points: tuple[float, float], dash: str = "") -> None:
         """A line through points (x, y) with a head at its end."""
         d = "M" + "L".join(f"{_n(x)} {_n(y)}" for x, y in points)
-        self.path(d, arrow=True, **kwargs)
+        self.path(d, arrow=True, dash=dash)
 
-    def circle(self, x, y, radius, fill=CARD, stroke=QUIET, sign=""):
+    def circle(
+        self,
+        x: float,
+        y: float,
+        radius: float,
+        fill: str = CARD,
+        stroke: str = QUIET,
+        sign: str = "",
+    ) -> None:
+        """A circle about (x, y), with a sign in it."""
         self.parts.append(
             f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{_n(radius)}" fill="{fill}" stroke="{stroke}"/>'
         )
         if sign:
             self.text(x, y + 5, sign, 15)
 
-    def waveform(self, x, y, width, height, samples, colour):
+    def waveform(
+        self, x: float, y: float, width: int, height: float, samples: NDArray, colour: str
+    ) -> None:
         """The envelope of a waveform, (time,), full height = its largest sample."""
         columns = np.array_split(samples, width)
         scale = height / 2 / np.abs(samples).max()
@@ -89,8 +139,10 @@ class Svg:
         outline = "L".join(top + bottom[::-1])
         self.path(f"M{outline}z", stroke=colour, width=0.8, fill=colour)
 
-    def cells(self, x, y, cell, grid, fills):
-        """A grid of coloured cells, grid[row, column] = index of a fill; rows go upwards."""
+    def cells(
+        self, x: float, y: float, cell: tuple[int, int], grid: NDArray, fills: Sequence[str]
+    ) -> None:
+        """A grid of coloured cells, ``grid[row, column]`` = index of a fill; rows go upwards."""
         width, height = cell
         rows, columns = grid.shape
         for value, fill in enumerate(fills):
@@ -99,25 +151,25 @@ class Svg:
                 hit = np.flatnonzero(np.diff(np.r_[0, grid[row] == value, 0]))
                 for start, end in hit.reshape(-1, 2):
                     left, top = x + start * width, y + (rows - 1 - row) * height
-                    runs.append(
-                        f"M{_n(left)} {_n(top)}h{_n((end - start) * width)}v{_n(height)}H{_n(left)}z"
-                    )
+                    across = _n((end - start) * width)
+                    runs.append(f"M{_n(left)} {_n(top)}h{across}v{_n(height)}H{_n(left)}z")
             if runs:
                 self.parts.append(
                     f'<path d="{"".join(runs)}" fill="{fill}" shape-rendering="crispEdges"/>'
                 )
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join([*self.parts, "</svg>\n"])
 
 
-def _n(value):
+def _n(value: float) -> str:
     """A coordinate, rounded to a tenth of a pixel: the same digits on every machine."""
     return f"{round(float(value), 1):g}"
 
 
-def voice(seconds=0.9):
-    """A vowel-like sound at the procedure's level, waveform (time,): gliding harmonics, two formants."""
+def voice() -> Tensor:
+    """A vowel-like sound at the procedure's level, (time,): gliding harmonics, two formants."""
+    seconds = 0.9
     time = np.arange(round(seconds * RATE)) / RATE
     pitch = 150 + 45 * np.sin(2 * np.pi * 1.1 * time)  # Hz
     phase = 2 * np.pi * np.cumsum(pitch) / RATE
@@ -135,7 +187,8 @@ def voice(seconds=0.9):
     return torch.tensor(wave * 0.05 / np.sqrt(np.mean(wave**2)), dtype=torch.float32)
 
 
-def noise_pipeline():
+def noise_pipeline() -> Svg:
+    """The fixed damage, step by step."""
     damage = Corruption()
     clean = voice()
     spectrum = damage.stft(clean[None])
@@ -145,9 +198,9 @@ def noise_pipeline():
     bins, frames = slice(0, 80), slice(24, 64)  # 0 to 2 kHz, 0.4 s
     decibel = 20 * np.log10(spectrum[0].abs().numpy()[bins, frames] + 1e-9)
     level = np.clip((decibel + 30) / 60 * len(GREYS), 0, len(GREYS) - 1).astype(int)
-    zeroed, raised = (mask[0].numpy()[bins, frames] for mask in positions)
-    first = np.where(zeroed, len(GREYS), level)
-    second = np.where(raised, len(GREYS) + 1, first)
+    was_zeroed, was_raised = (mask[0].numpy()[bins, frames] for mask in positions)
+    first = np.where(was_zeroed, len(GREYS), level)
+    second = np.where(was_raised, len(GREYS) + 1, first)
 
     width, size, gap, left, top = 1040, 160, 46, 28, 30
     svg = Svg(width, 316, "The fixed damage: speech, STFT, zero, raise, inverse STFT")
@@ -160,18 +213,15 @@ def noise_pipeline():
     for place, name in zip(x, ["STFT", "zero", "raise", "iSTFT"], strict=False):
         svg.arrow((place + size + 7, middle), (place + size + gap - 6, middle))
         svg.text(place + size + gap / 2, middle - 9, name, 11.5, QUIET)
-    percent = {
-        "large": f"{1 - damage.quantile:.0%}", "small": f"{damage.quantile:.0%}",
-        "zero": f"{damage.zero:.0%}", "raise": f"{damage.raised:.0%}",
-    }  # fmt: skip
-    percent = {key: value.replace("%", "\N{NO-BREAK SPACE}%") for key, value in percent.items()}
+    shares = (1 - damage.quantile, damage.zero, damage.quantile, damage.raised)
+    large, zero, small, raised = (f"{100 * share:.0f}\N{NO-BREAK SPACE}%" for share in shares)
     captions = [
         ("clean speech x", "16 kHz, RMS \N{MINUS SIGN}26 dBFS"),
         ("|X|", f"frames of {damage.n_fft} samples,", f"hop {damage.hop}, rectangular"),
-        ("1. zero", f"of the largest {percent['large']},", f"a random {percent['zero']} become 0"),
-        ("2. raise", f"of the smallest {percent['small']},", f"a random {percent['raise']} become {damage.value:g}"),
+        ("1. zero", f"of the largest {large},", f"a random {zero} become 0"),
+        ("2. raise", f"of the smallest {small},", f"a random {raised} become {damage.value:g}"),
         ("damaged speech y", "of the same length"),
-    ]  # fmt: skip
+    ]
     for place, (name, *lines) in zip(x, captions, strict=True):
         svg.text(place + size / 2, top + size + 26, name, 14, weight=600)
         for index, line in enumerate(lines):
@@ -189,24 +239,26 @@ def noise_pipeline():
     return svg
 
 
-def wavenet():
+def wavenet() -> Svg:
+    """The denoising WaveNet: the network, one layer of it, what its output sees."""
     model = DenoisingWaveNet.from_preset("paper")
     config = model.config
-    width = 1040
-    svg = Svg(width, 664, "Denoising WaveNet after Rethage, Pons and Serra, 2018")
+    stacks, channels = config["stacks"], config["channels"]
+    svg = Svg(1040, 664, "Denoising WaveNet after Rethage, Pons and Serra, 2018")
     last = 2 ** (config["depth"] - 1)
 
     # The whole network, left to right.
     svg.text(28, 36, "The network", 14, anchor="start", weight=600)
     y, height = 56, 66
+    dilations = f"{stacks} \u00d7 dilations 1, 2, 4 \u2026 {last}"
     blocks = [
-        (110, ["3\u00d71 conv", f"{config['channels']} channels"]),
-        (192, [f"{len(model.layers)} gated layers", f"{config['stacks']} \u00d7 dilations 1, 2, 4 \u2026 {last}"]),
-        (116, ["\u03a3 of the skips", f"{config['channels']} channels"]),
+        (110, ["3\u00d71 conv", f"{channels} channels"]),
+        (192, [f"{len(model.layers)} gated layers", dilations]),
+        (116, ["\u03a3 of the skips", f"{channels} channels"]),
         (122, ["ReLU, 3\u00d71 conv", f"{config['final'][0]:,} channels"]),
         (122, ["ReLU, 3\u00d71 conv", f"{config['final'][1]:,} channels"]),
         (122, ["ReLU, 1\u00d71 conv", "1 channel"]),
-    ]  # fmt: skip
+    ]
     x, gap = 84, 20
     svg.text(28, y + height / 2 - 4, "noisy", 12, QUIET, "start")
     svg.text(28, y + height / 2 + 12, "wave", 12, QUIET, "start")
@@ -229,36 +281,24 @@ def wavenet():
     svg.text(left + 16, top + 24, "One gated layer", 14, anchor="start", weight=600)
     svg.text(28, base + 4, "input", 12, QUIET, "start")
     svg.arrow((66, base), (left + 47, base))
-    svg.box(
-        left + 50,
-        base - 28,
-        136,
-        56,
-        ["3\u00d71 conv", f"dilation d, {2 * config['channels']} ch"],
-        fill=CARD,
-    )
-    svg.arrow(
-        (left + 186, base), (left + 206, base), (left + 206, base - 32), (left + 233, base - 32)
-    )
-    svg.arrow(
-        (left + 186, base), (left + 206, base), (left + 206, base + 32), (left + 233, base + 32)
-    )
+    conv = ["3\u00d71 conv", f"dilation d, {2 * channels} ch"]
+    svg.box(left + 50, base - 28, 136, 56, conv, fill=CARD)
+    start, turn, end = left + 186, left + 206, left + 233
+    svg.arrow((start, base), (turn, base), (turn, base - 32), (end, base - 32))
+    svg.arrow((start, base), (turn, base), (turn, base + 32), (end, base + 32))
     svg.box(left + 236, base - 50, 76, 36, ["tanh"], fill=CARD)
     svg.box(left + 236, base + 14, 76, 36, ["sigmoid"], fill=CARD)
     svg.arrow((left + 312, base - 32), (left + 354, base - 32), (left + 354, base - 15))
     svg.arrow((left + 312, base + 32), (left + 354, base + 32), (left + 354, base + 15))
     svg.circle(left + 354, base, 12, sign="\u00d7")
     svg.arrow((left + 366, base), (left + 405, base))
-    svg.box(
-        left + 408, base - 22, 104, 44, ["1\u00d71 conv", f"{2 * config['channels']} ch"], fill=CARD
-    )
+    svg.box(left + 408, base - 22, 104, 44, ["1\u00d71 conv", f"{2 * channels} ch"], fill=CARD)
     svg.arrow((left + 512, base), (left + 605, base))
     svg.circle(left + 620, base, 12, sign="+")
     svg.arrow((left + 632, base), (left + 740, base))
     svg.text(left + 746, base + 4, "next layer", 12, QUIET, "start")
-    svg.arrow(
-        (left + 22, base), (left + 22, base + 64), (left + 620, base + 64), (left + 620, base + 15)
-    )
+    start, end = left + 22, left + 620
+    svg.arrow((start, base), (start, base + 64), (end, base + 64), (end, base + 15))
     svg.text(left + 430, base + 58, "residual, cropped by d at both ends", 12, QUIET)
     svg.arrow((left + 560, base), (left + 560, base - 66), (left + 740, base - 66))
     svg.text(left + 746, base - 62, "\u03a3 of the skips", 12, QUIET, "start")
@@ -268,18 +308,18 @@ def wavenet():
 
     # What one output sample sees.
     svg.text(28, 402, "What the output sees", 14, anchor="start", weight=600)
-    svg.text(
-        28, 424, f"Drawn: one stack of dilations 1 to 8. With {config['stacks']} stacks up to {last}, a sample "
-        f"depends on {model.receptive_field:,} samples ({1000 * model.receptive_field / RATE:.0f} ms), "
-        "as many after it as before.",
-        12, QUIET, "start",
-    )  # fmt: skip
+    field = model.receptive_field
+    seen = (
+        f"Drawn: one stack of dilations 1 to 8. With {stacks} stacks up to {last}, a sample "
+        f"depends on {field:,} samples ({1000 * field / RATE:.0f} ms), as many after it as before."
+    )
+    svg.text(28, 424, seen, 12, QUIET, "start")
     _fan(svg, 458, 44)
     return svg
 
 
-def _fan(svg, top, step):
-    """Rows of samples, input at the bottom; the lines that lead to one sample of the target field."""
+def _fan(svg: Svg, top: int, step: int) -> None:
+    """Rows of samples, input lowest, and the lines that lead to one sample of the target field."""
     dilations, field, spacing, centre = [1, 2, 4, 8], 5, 22, 560
     names = ["input", *(f"dilation {dilation}" for dilation in dilations)]
     reach = [sum(dilations) + field // 2]  # samples on either side of the centre, from the input up
@@ -287,7 +327,7 @@ def _fan(svg, top, step):
         reach.append(reach[-1] - dilation)
     heights = [top + step * (len(dilations) - level) for level in range(len(names))]
 
-    def place(sample, level):
+    def place(sample: int, level: int) -> tuple[int, int]:
         return centre + spacing * sample, heights[level]
 
     wanted = {0}
@@ -303,25 +343,19 @@ def _fan(svg, top, step):
     svg.path("".join(lines), ACCENT, 1.1, opacity=0.65)
     x, y = place(-(field // 2), len(dilations))
     svg.box(x - 11, y - 11, (field - 1) * spacing + 22, 22, fill="none", stroke=ACCENT, radius=11)
-    svg.text(
-        x + (field - 1) * spacing + 22,
-        y + 4,
-        "target field: all its samples at once",
-        12,
-        QUIET,
-        "start",
-    )
+    end = x + (field - 1) * spacing + 22
+    svg.text(end, y + 4, "target field: all its samples at once", 12, QUIET, "start")
     for level, name in enumerate(names):
         svg.text(132, heights[level] + 4, name, 12, QUIET, "end")
         for sample in range(-reach[level], reach[level] + 1):
             on = sample in seen[level]
             x, y = place(sample, level)
-            svg.circle(
-                x, y, 4.5 if on else 3.5, fill=ACCENT if on else CARD, stroke=ACCENT if on else LINE
-            )
+            radius, fill, stroke = (4.5, ACCENT, ACCENT) if on else (3.5, CARD, LINE)
+            svg.circle(x, y, radius, fill, stroke)
 
 
-def dcunet():
+def dcunet() -> Svg:
+    """The Deep Complex U-Net, with what it takes and gives."""
     table = LAYERS["dcunet10"]
     model = DCUnet.from_preset("10")
     width = 1040
@@ -372,13 +406,18 @@ def dcunet():
     svg.text(width / 2, top + size[1] / 2 - 8, "skip: joined as channels", 12, QUIET)
 
     small = ", ".join(str(channels) for channels, _, _ in LAYERS["small"])
-    for index, text in enumerate([
-        "Each layer is a complex convolution, (A + iB) \u2217 (x + iy) = (A\u2217x \u2212 B\u2217y) + i (B\u2217x + A\u2217y), "
-        "complex batch norm and leaky CReLU; the last is the convolution alone.",
-        f"Drawn: DCUnet-10; 16 and 20 are deeper. The small one has {small} channels, reads X with its magnitude "
-        f"to the power of {DCUnet.PRESETS['small']['compression']}, and adds O \u00b7 X to X.",
-    ]):  # fmt: skip
-        svg.text(width / 2, 482 + 24 * index, text, 12, QUIET)
+    layer = (
+        "Each layer is a complex convolution, "
+        "(A + iB) \u2217 (x + iy) = (A\u2217x \u2212 B\u2217y) + i (B\u2217x + A\u2217y), "
+        "complex batch norm and leaky CReLU; the last is the convolution alone."
+    )
+    sizes = (
+        f"Drawn: DCUnet-10; 16 and 20 are deeper. The small one has {small} channels, reads X with "
+        f"its magnitude to the power of {DCUnet.PRESETS['small']['compression']}, "
+        "and adds O \u00b7 X to X."
+    )
+    svg.text(width / 2, 482, layer, 12, QUIET)
+    svg.text(width / 2, 506, sizes, 12, QUIET)
     return svg
 
 
