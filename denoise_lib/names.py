@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -20,11 +21,16 @@ class Name(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """How a condition is written, its colour, and what to listen for in it."""
+    """How a condition is written, its colour, what to listen for, and where it stands.
+
+    Home is the fixed damage on the default corpus. A condition that is ``away`` differs from it in
+    a way that no training may have heard.
+    """
 
     written: str
     colour: str = OTHER_COLOUR
     listen_for: str = "what the damage adds, and what a network leaves of it"
+    away: bool = False
 
 
 class Metric(NamedTuple):
@@ -75,15 +81,15 @@ CONDITIONS = {
     ),
     "varied": Condition("the procedure with drawn parameters"),
     "varied_street": Condition("streets made from recorded ones"),
-    "home": Condition("home"),
-    "frames of 30 ms": Condition("frames of 30 ms"),
-    "frames of 60 ms, Hann": Condition("frames of 60 ms, Hann"),
-    "made at 48 kHz": Condition("made at 48 kHz"),
-    "speech 6 dB softer": Condition("speech 6 dB softer"),
-    "speech 6 dB louder": Condition("speech 6 dB louder"),
-    "telephone band": Condition("telephone band"),
-    "in a room": Condition("in a room"),
-    "read, another studio": Condition("read, another studio"),
+    "home": Condition("home", away=True),
+    "frames of 30 ms": Condition("frames of 30 ms", away=True),
+    "frames of 60 ms, Hann": Condition("frames of 60 ms, Hann", away=True),
+    "made at 48 kHz": Condition("made at 48 kHz", away=True),
+    "speech 6 dB softer": Condition("speech 6 dB softer", away=True),
+    "speech 6 dB louder": Condition("speech 6 dB louder", away=True),
+    "telephone band": Condition("telephone band", away=True),
+    "in a room": Condition("in a room", away=True),
+    "read, another studio": Condition("read, another studio", away=True),
 }  # fmt: skip
 
 SPLITS: dict[str, str] = {
@@ -162,6 +168,13 @@ def score(metric: str, value: float | None) -> str:
     known = METRICS.get(metric, Metric(metric))
     unit = f"\N{NO-BREAK SPACE}{known.unit}" if known.unit and value is not None else ""
     return number(value, known.decimals) + unit
+
+
+def quantity(value: float, unit: str) -> str:
+    """A measured value with three significant digits and its unit: (0.0432, "s") -> "0.0432 s"."""
+    digits = 2 - math.floor(math.log10(abs(value))) if value else 0
+    unit = f"\N{NO-BREAK SPACE}{unit}" if unit else ""
+    return number(value, min(max(digits, 0), 6)) + unit
 
 
 def heading(metric: str) -> str:

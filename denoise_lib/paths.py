@@ -7,6 +7,7 @@ import platformdirs
 
 ROOT = Path(__file__).resolve().parents[1]  # the clone that this library belongs to
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
+NOTEBOOKS = ROOT / "notebooks"
 TEMPLATE = ROOT / "report" / "template"
 
 

@@ -6,8 +6,6 @@ import sys
 
 from tqdm import tqdm
 
-COMPLETE = "run complete: {name}"  # what a notebook's last cell prints, and the runner looks for
-
 
 def say(line: str) -> None:
     """Write one line on stderr, past any bar that is being drawn."""

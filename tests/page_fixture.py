@@ -114,33 +114,50 @@ class Notebook:
         self.name = name
         self.cells = [
             new_markdown_cell(f"# {title}"),
-            new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
+            new_code_cell(PARAMETERS, execution_count=1, metadata={"tags": ["parameters"]}),
         ]
+        self.metadata = {}
 
     def text(self, text):
         self.cells.append(new_markdown_cell(text))
+
+    @property
+    def next(self):
+        """The number that Jupyter would give to the next cell of code."""
+        return 1 + sum(cell.cell_type == "code" for cell in self.cells)
+
+    def code(self, source, outputs):
+        self.cells.append(new_code_cell(source, execution_count=self.next, outputs=outputs))
 
     def show(self, source, display):
         with captured() as shown:
             result = display()
         if result is not None:
             shown.append(result._repr_html_())
-        self.cells.append(new_code_cell(source, outputs=[html(each) for each in shown]))
+        self.code(source, [html(each) for each in shown])
 
     def log(self, source, text):
-        self.cells.append(new_code_cell(source, outputs=[new_output("stream", text=text)]))
+        self.code(source, [new_output("stream", text=text)])
+
+    def stamped(self, lines):
+        """Stamp lines of a run with the number of the next cell, as a kernel would."""
+        for line in lines:
+            line["cell"] = self.next
 
     def write(self, path, outputs=True):
-        node = new_notebook(cells=self.cells)
+        node = new_notebook(cells=self.cells, metadata={"denoise": self.metadata})
         for index, cell in enumerate(node.cells):
             cell.id = f"cell{index}"
         if not outputs:
             node = nbformat.from_dict(json.loads(nbformat.writes(node)))
             for cell in node.cells:
                 if cell.cell_type == "code":
-                    cell.outputs = []
+                    cell.outputs, cell.execution_count = [], None
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(node, path)
+
+
+STAGES = {"before": "wavenet", "retrained": "dcunet"}  # whose output stands for the stage's
 
 
 def noise_design(run):
@@ -166,6 +183,7 @@ def noise_design(run):
 
 def network(run, model):
     book = Notebook(run.name, label(model))
+    book.metadata = {"headline": {run.name: ["fixed"]}}
     book.text(f"Can the {label(model)} undo it?\n\n## Denoising")
     steps = np.arange(0, 101, 10)
     history = [
@@ -173,8 +191,6 @@ def network(run, model):
         for step in steps
     ]
     book.log("lab.train()", "step 50/100\rstep 100/100\n\x1b[32mdone\x1b[0m <b>in 3 s</b>\n")
-    book.show("models, scores = lab.denoise(network)", lambda: show(
-        figures.training_curves({"both": history, "zero": history[:6]}), "Training."))  # fmt: skip
     values = {}
     for condition in ("zero", "raise", "both"):
         scenes = [Scene(condition, f"en/clip-{i}", i, 1.0) for i in range(6)]
@@ -186,15 +202,19 @@ def network(run, model):
         }
     unseen = [Scene("both", f"ru/clip-{i}", 20 + i, 1.0).row(model) for i in range(4)]
     run.add(unseen, condition="both", model=model, split="unseen_voice")
+    book.stamped(run.rows)
+    run.measure("training time", model, 12.5, unit="s")
+    book.stamped(run.measurements)
+    book.show("models, scores = lab.denoise(network)", lambda: show(
+        figures.training_curves({"both": history, "zero": history[:6]}), "Training."))  # fmt: skip
     book.show("show(figures.scores_distribution(values))", lambda: show(
         figures.scores_distribution(values), "wSDR of every test clip."))  # fmt: skip
     scene = Scene("both")
     versions, scores = scene.versions(model), scene.scores(model)
-    run.example("both-clip-3", clip=scene.clip, condition="both", split="test", voice="en",
-                versions=versions, scores=scores)  # fmt: skip
-    book.show("lab.player()", lambda: compare(
-        versions, title=f"Zeroing and raising: {scene.clip}", listen_for="what is left",
-        scores=scores))  # fmt: skip
+    player = compare(versions, title=f"Zeroing and raising: {scene.clip}",
+                     listen_for="what is left", scores=scores)  # fmt: skip
+    run.example("both-clip-3", player, clip=scene.clip, condition="both", split="test", voice="en")
+    book.show("lab.player()", lambda: player)
     row = run.value("both", model)
     book.show("verdict(...)", lambda: verdict(
         f"The {label(model)} goes from {row['noisy']:.3f} to {row['denoised']:.3f}."))  # fmt: skip
@@ -203,13 +223,12 @@ def network(run, model):
 
 def street(run):
     book = Notebook(run.name, "Street noise")
+    book.metadata = {"headline": {f"{run.name}:{each}": [each] for each in STAGES}}
     book.text("Does it help on a street?")
     scenes = [Scene("street", f"en/clip-{i}", i, 1.0) for i in range(6)]
-    run.add([each.row("wavenet") for each in scenes], condition="street", model="dcunet",
-            split="test", experiment="05_street_noise:before")  # fmt: skip
-    run.add([each.row("dcunet") for each in scenes], condition="street", model="dcunet",
-            split="test", experiment="05_street_noise:retrained")  # fmt: skip
-    for stage in ("before", "retrained"):
+    for stage, worth in STAGES.items():
+        book.stamped(run.add([each.row(worth) for each in scenes], condition="street", model="dcunet",
+                             split="test", experiment=f"05_street_noise:{stage}"))  # fmt: skip
         book.show(f'lab.score(model, experiment="05_street_noise:{stage}")',
                   lambda stage=stage: verdict(f"{stage}: scored."))  # fmt: skip
     scene = Scene("street")
@@ -233,7 +252,7 @@ def make_clone(root, profile="quick"):
             book = network(run, NETWORK_OF[name])
         else:
             book = noise_design(run) if index == 0 else street(run)
-        book.log("run.finish()", f"peak memory: 500 MiB\nrun complete: {name}\n")
+        book.log("run.finish()", "that was all\n")
         book.write(root / "notebooks" / f"{name}.ipynb", outputs=False)
         run.finish()
         book.write(build / name / "executed.ipynb")
@@ -242,6 +261,7 @@ def make_clone(root, profile="quick"):
             "profile": profile,
             "parameters": {"profile": profile, "seed": 0, "speech": "default", "steps": 100},
             "fingerprint": f"{index:064x}",
+            "reached": [],
             "needs": {"04_dcunet": f"{3:064x}"} if index == 4 else {},
             "commit": COMMIT,
             "dirty": False,

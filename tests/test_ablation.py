@@ -19,7 +19,7 @@ def tiny():
 def test_lines_rows_and_crops(tmp_path, speech, monkeypatch):
     lab = Experiment(
         Run("04_dcunet", tmp_path / "04_dcunet"), speech, batch=2, crop=0.2, validation_clips=2,
-        test_clips=2, longest=0.5, metrics=["wsdr", "si_sdr"],
+        max_clips=2, max_seconds=0.5, metrics=["wsdr", "si_sdr"],
     )  # fmt: skip
     seen = []
     train = Experiment.train
@@ -39,7 +39,9 @@ def test_lines_rows_and_crops(tmp_path, speech, monkeypatch):
     row = lab.run.value("both", "one", split="valid", experiment="04_dcunet:ablation")
     assert lines[1][1] == count and lines[1][3] == row["denoised"]
     assert lines[0][3] == row["noisy"] < -0.5
-    assert {each["split"] for each in lab.run.rows} == {"valid", "train"}
+    assert {each["split"] for each in lab.run.rows} == {"valid"}
+    times = {each["of"]: each["value"] for each in lab.run.measurements}
+    assert set(times) == set(variants) and all(value >= 0 for value in times.values())
     (far,) = lab.run.differences
     assert (far["a"], far["b"], far["split"]) == ("one, longer", "one", "valid")
     assert far["mean"] == pytest.approx(lines[2][3] - lines[1][3])

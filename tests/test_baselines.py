@@ -299,7 +299,7 @@ def small_grid(monkeypatch):
 def test_the_best_is_the_best_of_the_grid(speech, small_grid):
     damage = Corruption.for_condition("zero")
     noisy, clean = fixed_batch(
-        speech, speech.split("valid"), damage, seed=0, seconds=1.0, most=4
+        speech, speech.split("valid"), damage, seed=0, seconds=1.0, max_clips=4
     )
     found, value = best_neighbourhood(noisy, clean)
     slow = {}

@@ -1,18 +1,25 @@
 """The command line: arguments arrive, and what goes wrong is one line and an exit status."""
 
+import inspect
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from small_corpus import small_corpus
 
-from denoise_lib import cli
-from denoise_lib.commands import evaluate, train
+from denoise_lib import Corruption, cli
+from denoise_lib.commands.evaluate import chosen_metrics, evaluate
+from denoise_lib.damage import conditions
+from denoise_lib.data import corpora
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.measures import ALL_METRICS, METRICS
 from denoise_lib.names import MODELS
 from denoise_lib.report import page, publish, runner
+from denoise_lib.training import loop
+
+AUDIO = Path(__file__).resolve().parents[1] / "audio"
 
 
 def run(capsys, *arguments):
@@ -103,17 +110,14 @@ def test_unknown_profile_names_those_that_exist(capsys, command):
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
-        ([], METRICS),
-        (["--metrics", "all"], ALL_METRICS),
-        (["--metrics", "pesq, wsdr,pesq"], ("wsdr", "pesq")),
+        ("wsdr,si_sdr,pesq,stoi", METRICS),
+        ("all", ALL_METRICS),
+        ("pesq, wsdr,pesq", ("wsdr", "pesq")),
     ],
 )
-def test_measures_arrive(capsys, monkeypatch, given, wanted):
-    called = {}
-    monkeypatch.setattr(evaluate, "evaluate_model", lambda model, **options: called.update(options))
-    status, _, err = run(capsys, "evaluate", "dcunet-stft", *given)
-    assert (status, err) == (0, "")
-    assert called["metrics"] == wanted
+def test_measures_are_chosen_by_name(given, wanted):
+    assert chosen_metrics(given) == wanted
+    assert inspect.signature(evaluate).parameters["metrics"].default == ",".join(METRICS)
 
 
 @pytest.mark.parametrize("given", ["wsdr,visqol", "", " , ", "all,visqol"])
@@ -131,24 +135,60 @@ def test_help_of_evaluate_names_every_measure(capsys):
 
 @pytest.mark.parametrize("vary", [True, False])
 def test_a_mixture_of_conditions_arrives(capsys, monkeypatch, vary):
-    called = {}
-    monkeypatch.setattr(train, "train_model", lambda out, **rest: called.update(rest, out=out))
+    trained, asked = [], []
+
+    def training(*args, **options):
+        trained.append((args, options))
+        raise UserError("that is enough")
+
+    monkeypatch.setattr(loop, "train", training)
+    monkeypatch.setattr(corpora, "open_speech", lambda source: small_corpus())
+    monkeypatch.setattr(
+        conditions, "damage_for", lambda *given: asked.append(given) or Corruption()
+    )
     mixture = "both,zero,raise,street,varied"
-    options = ["--model", "unet", "--condition", mixture, "--steps", "7500"]
+    options = ["--model", "unet", "--condition", mixture, "--steps", "7500", "--preset", "tiny"]
     options += ["--precision", "bf16-mixed", *["--vary", "--vary-share", "0.5"] * vary]
     status, _, err = run(capsys, "train", "unet.safetensors", *options)
-    assert (status, err) == (0, "")
-    assert called["out"] == Path("unet.safetensors")
-    assert (called["model"], called["condition"], called["vary"]) == ("unet", mixture, vary)
-    assert called["vary_share"] == (0.5 if vary else None)
-    assert (called["schedule"].steps, called["seed"]) == (7500, 0)
-    assert called["precision"] == "bf16-mixed"
+    assert (status, err) == (1, "denoise: that is enough\n")
+    (network, crops, _, _, schedule, out), options = trained[0]
+    assert out == Path("unet.safetensors") and network.name == "unet"
+    assert [each for each, _ in asked] == [mixture] * 2
+    assert [noise.split for _, noise in asked] == ["train", "valid"]
+    assert (crops.vary.keywords if vary else crops.vary) == ({"share": 0.5} if vary else None)
+    assert (schedule.steps, schedule.validate_every, crops.seed) == (7500, 187, 0)
+    assert (options["precision"], options["margin"]) == ("bf16-mixed", 0)
 
 
 def test_help_of_train_names_every_network(capsys):
     _, out, _ = run(capsys, "train", "--help")
     assert all(name in out for name in MODELS)
     assert "--vary" in out and "varied" in out
+
+
+def test_help_says_nothing_of_exceptions(capsys):
+    for command in ("enhance", "train", "evaluate", "fetch"):
+        assert "Raises" not in run(capsys, command, "--help")[1]
+
+
+def test_enhance_loads_only_what_it_needs(tmp_path):
+    """No trainer, no measure, no plot: a recording is denoised in the time that torch takes."""
+    code = (
+        "import sys; from denoise_lib import cli\n"
+        "try: cli.main(sys.argv[1:])\nfinally: print(*sys.modules)"
+    )
+    given = ["enhance", str(AUDIO / "ex_street.flac"), str(tmp_path / "o.wav")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *given, "--model", "dcunet-street"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    loaded = set(done.stdout.split())
+    assert "denoise_lib.models.dcunet" in loaded and (tmp_path / "o.wav").exists()
+    heavy = {"torchmetrics", "onnxruntime", "lightning_fabric", "matplotlib", "librosa", "joblib"}
+    assert not loaded & heavy
+    ours = {name.split(".")[1] for name in loaded if name.startswith("denoise_lib.")}
+    assert not ours & {"training", "metrics", "study", "report", "display", "listening_room"}
+    assert not loaded & {"denoise_lib.models.unet", "denoise_lib.models.wavenet"}
 
 
 def test_parameter_without_value_is_one_line(capsys, calls):

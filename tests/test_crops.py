@@ -115,7 +115,7 @@ def test_fixed_clip_is_fixed_by_name_and_seed():
     assert torch.equal(noisy, fixed_clip(corpus, clip, Corruption(), 0)[0])
     assert not torch.equal(noisy, fixed_clip(corpus, clip, Corruption(), 1)[0])
     assert float(clean.square().mean().sqrt()) == pytest.approx(0.05, rel=1e-4)
-    assert len(fixed_clip(corpus, other, Corruption(), 0, longest=0.5)[0]) == 0.5 * RATE
+    assert len(fixed_clip(corpus, other, Corruption(), 0, max_seconds=0.5)[0]) == 0.5 * RATE
 
 
 def test_fixed_batch_pads_nothing():
@@ -123,7 +123,7 @@ def test_fixed_batch_pads_nothing():
     noisy, clean = fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=1.2)
     assert noisy.shape == clean.shape == (2, round(1.2 * RATE))
     assert (
-        len(fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=1, most=1)[0])
+        len(fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=1, max_clips=1)[0])
         == 1
     )
     with pytest.raises(UserError, match="9 s or more"):

@@ -248,7 +248,7 @@ def test_runs_are_compared_across_notebooks(tmp_path):
     assert found == earlier.clips
     row = run.compare("dcunet", "wavenet", condition="both", earlier=found, experiment="04_x")
     expected = difference_row(run.clips + earlier.clips, "dcunet", "wavenet", **WHERE)
-    assert row == {"experiment": "04_x", **expected} and run.differences == [row]
+    assert row == {"experiment": "04_x", **expected, "cell": None} and run.differences == [row]
     with pytest.raises(UserError, match="clips.csv does not exist"):
         read_clips(run.out)
 

@@ -20,6 +20,7 @@ from denoise_lib.commands import enhance, evaluate, train
 from denoise_lib.damage import conditions
 from denoise_lib.damage.augment import VariedCorruption, VariedStreet
 from denoise_lib.damage.shifted import ChangedCorpus, room
+from denoise_lib.data import corpora
 from denoise_lib.data.crops import clip_generator, fixed_clip, spread
 from denoise_lib.errors import UserError
 from denoise_lib.models import ConvAutoencoder, UNet
@@ -28,7 +29,7 @@ from denoise_lib.models.baselines import BASELINES, Identity, LogMMSE
 from denoise_lib.models.checkpoints import load_pretrained, read_record, save_model
 from denoise_lib.paths import run_folder
 from denoise_lib.study import experiment, inversion
-from denoise_lib.study.experiment import Experiment, needed_run
+from denoise_lib.study.experiment import Experiment
 from denoise_lib.study.run import Run
 from denoise_lib.study.strength import strength_for_level
 from denoise_lib.study.verdicts import describe_difference
@@ -40,7 +41,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture
 def lab(tmp_path):
     run = Run("02_autoencoder", tmp_path / "02_autoencoder", profile="smoke")
-    return Experiment(run, small_corpus(3.0), batch=2, crop=0.3, longest=1.5, metrics=["wsdr", "si_sdr"])
+    return Experiment(run, small_corpus(3.0), batch=2, crop=0.3, max_seconds=1.5, metrics=["wsdr", "si_sdr"])
 
 
 def network():
@@ -127,27 +128,30 @@ def test_reference_rows_bound_the_table(lab):
 
 
 def test_inversion_is_scored_on_each_clip_s_own_damage(lab):
-    row = lab.inverted("both")
+    row = inversion.score_inverted(lab, "both")
     assert row["denoised"] == pytest.approx(-1, abs=1e-4) and row["n"] == 3
     identity = lab.score(Identity(), "both", Corruption())["test"]
     assert row["noisy"] == pytest.approx(np.mean(lab.values(identity, "noisy")))
-    worse = lab.inverted("both", 0.1, "02_autoencoder:wrong")
+    worse = inversion.score_inverted(lab, "both", 0.1, "02_autoencoder:wrong")
     assert worse["denoised"] > row["denoised"] and worse["noisy"] == row["noisy"]
-    finer = lab.inverted("both", 0.0, "02_autoencoder:finer", hop=80)
+    finer = inversion.score_inverted(lab, "both", 0.0, "02_autoencoder:finer", hop=80)
     assert finer["denoised"] == pytest.approx(-1, abs=1e-4)
     assert finer["noisy"] < row["noisy"]  # twice the frames: more is left of every sample
 
 
 def test_positions_found_behind_a_network_and_behind_the_clean_clip(lab):
-    measured = lab.found(Identity(), "both", "02_autoencoder:found", "identity")
-    perfect = lab.found(None, "both", "02_autoencoder:found", "clean")
+    measured = inversion.score_found(lab, Identity(), "both", "02_autoencoder:found", "identity")
+    perfect = inversion.score_found(lab, None, "both", "02_autoencoder:found", "clean")
     assert set(measured) == set(perfect) == {"zeroed", "raised"}
     for kind, measures in perfect.items():
         assert measures["average precision"] > measured[kind]["average precision"], kind
         assert measures["average precision"] > 1.5 * measures["share"], kind
         for metric, value in measures.items():
-            row = lab.run.value("both", "clean", f"{metric}, {kind}")
-            assert row["denoised"] == value and row["n"] == 3
+            (line,) = (
+                each for each in lab.run.measurements
+                if (each["name"], each["of"]) == (f"{metric}, {kind} positions", "clean, both")
+            )  # fmt: skip
+            assert line["value"] == value and line["n"] == 3
     # By hand: the counts of one kind, pooled over the clips.
     hits = found = touched = 0
     for clip in lab.clips("test"):
@@ -164,7 +168,7 @@ def test_positions_found_behind_a_network_and_behind_the_clean_clip(lab):
     assert explained["denoised"] < -0.99 and explained["noisy"] == pytest.approx(
         lab.run.value("both", "identity")["denoised"]
     )
-    assert set(lab.found(None, "zero", "02_autoencoder:zero", "clean")) == {"zeroed"}
+    assert set(inversion.score_found(lab, None, "zero", "02_autoencoder:zero", "clean")) == {"zeroed"}
 
 
 def test_a_difference_says_what_it_shows():
@@ -199,7 +203,7 @@ def test_identity_check_trains_and_scores_the_same_few_clips(lab):
     model, row = lab.identity(network, Schedule(4, validate_every=4), 2)
     assert row["condition"] == "identity" and row["split"] == "train" and row["n"] == 2
     # Without noise wSDR is minus the cosine between clip and copy; whole clips are scored.
-    lab.longest = 0
+    lab.max_seconds = 0
     cosines = []
     for clean in map(lab.clean, lab.drawn("train", 2)):
         with torch.inference_mode():
@@ -223,7 +227,7 @@ def test_player_plays_what_is_scored_and_keeps_it(lab):
     assert [each["name"] for each in kept["versions"]] == ["clean", "noisy", "autoencoder"]
     noisy, clean = fixed_clip(lab.corpus, clip, Corruption(), 0, 1.5)
     assert kept["versions"][1]["scores"]["wsdr"] == pytest.approx(float(wsdr(noisy, clean, noisy)))
-    samples, rate = soundfile.read(lab.run.out / "examples" / kept["versions"][1]["file"])
+    samples, rate = soundfile.read(lab.run.out / "examples" / kept["versions"][1]["sound"])
     assert rate == RATE and np.abs(samples - noisy.numpy()).max() < 1e-4
 
 
@@ -250,9 +254,9 @@ def _pair(lab, clip, damage):
 def test_folders_of_runs(tmp_path):
     assert run_folder("02_autoencoder", "smoke").parts[-4:] == ("report", "build", "smoke", "02_autoencoder")
     assert run_folder("02_autoencoder", "smoke", str(tmp_path)) == tmp_path
-    run = Run("05_street_noise", tmp_path / "05_street_noise", profile="smoke")
+    lab = Experiment(Run("05_street_noise", tmp_path / "05_street_noise", "smoke"), small_corpus())
     with pytest.raises(UserError, match="make notebook NB=04_dcunet PROFILE=smoke"):
-        needed_run(run, "04_dcunet")
+        lab.needed("04_dcunet")
 
 
 # The commands ---------------------------------------------------------------------------------
@@ -284,24 +288,24 @@ def test_enhance_command(tmp_path, checkpoint):
 def test_a_baseline_is_used_by_its_name(tmp_path, monkeypatch, capsys):
     noisy = 0.05 * np.random.default_rng(0).standard_normal(5000).astype(np.float32)
     soundfile.write(tmp_path / "in.wav", noisy, RATE, subtype="FLOAT")
-    enhance.enhance_file(tmp_path / "in.wav", tmp_path / "out.wav", "log_mmse")
+    enhance.enhance(tmp_path / "in.wav", tmp_path / "out.wav", "log_mmse")
     # The level of the recording is that of the networks already.
     expected = LogMMSE()(torch.from_numpy(noisy)[None])[0].numpy()
     np.testing.assert_allclose(soundfile.read(tmp_path / "out.wav")[0], expected, atol=1e-4)
-    monkeypatch.setattr(evaluate, "open_speech", lambda source: small_corpus())
-    evaluate.evaluate_model(
-        "log_mmse", condition="raise", split="test", speech="x", noise="x", snr_db=0, seed=0,
-        longest=1.0, table=None,
+    monkeypatch.setattr(corpora, "open_speech", lambda source: small_corpus())
+    evaluate.evaluate(
+        "log_mmse", condition="raise", split="test", speech="x", noise="x", snr=0, seed=0,
+        max_seconds=1.0, table=None,
     )  # fmt: skip
     assert "log_mmse, raise, test, 3 clips" in capsys.readouterr().out
 
 
 def test_evaluate_takes_conditions_away_from_home_and_few_clips(tmp_path, monkeypatch, capsys):
     corpus = small_corpus()
-    monkeypatch.setattr(evaluate, "open_speech", lambda source: corpus)
-    evaluate.evaluate_model(
-        "gain", condition="in a room", split="valid", speech="x", noise="x", snr_db=0, seed=3,
-        longest=1.0, table=tmp_path / "clips.csv", metrics=("wsdr",), most=2,
+    monkeypatch.setattr(corpora, "open_speech", lambda source: corpus)
+    evaluate.evaluate(
+        "gain", condition="in a room", split="valid", speech="x", noise="x", snr=0, seed=3,
+        max_seconds=1.0, table=tmp_path / "clips.csv", metrics="wsdr", max_clips=2,
     )  # fmt: skip
     assert "gain, in a room, valid, 2 clips" in capsys.readouterr().out
     with open(tmp_path / "clips.csv", encoding="utf-8") as file:
@@ -334,10 +338,10 @@ def test_evaluate_reproduces_the_published_tables(tmp_path, capsys, model, exper
         == (experiment, condition, model, "test", "wsdr")
     ]  # fmt: skip
     parameters = published["provenance"]["parameters"]["08_shipped"]
-    evaluate.evaluate_model(
+    evaluate.evaluate(
         model, condition=condition, split="test", speech="default", noise="default",
-        snr_db=parameters["snr_db"], seed=parameters["seed"], longest=parameters["longest"],
-        table=tmp_path / "clips.csv", metrics=("wsdr",), most=row["n"],
+        snr=parameters["snr_db"], seed=parameters["seed"], max_seconds=parameters["max_seconds"],
+        table=tmp_path / "clips.csv", metrics="wsdr", max_clips=row["n"],
     )  # fmt: skip
     with open(tmp_path / "clips.csv", encoding="utf-8") as file:
         scores = list(csv.DictReader(file))
@@ -362,16 +366,15 @@ def test_enhance_refuses_in_one_line(tmp_path, checkpoint, source, target, says)
 
 def test_train_and_evaluate_commands_on_a_folder(tmp_path, monkeypatch, capsys):
     corpus = small_corpus()
-    for module in (evaluate, train):
-        monkeypatch.setattr(module, "open_speech", lambda source: corpus)
+    monkeypatch.setattr(corpora, "open_speech", lambda source: corpus)
     out = tmp_path / "own.safetensors"
-    train.train_model(
-        out, model="dcunet", preset="small", condition="raise", speech="x", noise="x", snr_db=0,
-        schedule=Schedule(2), batch=2, crop=0.3, seed=0, start=None, precision="32-true", workers=0,
+    train.train(
+        out, model="dcunet", preset="small", condition="raise", speech="x", noise="x", snr=0,
+        steps=2, batch=2, crop=0.3, seed=0, start=None, precision="32-true", workers=0,
     )  # fmt: skip
-    evaluate.evaluate_model(
-        str(out), condition="raise", split="test", speech="x", noise="x", snr_db=0, seed=0,
-        longest=1.0, table=tmp_path / "clips.csv",
+    evaluate.evaluate(
+        str(out), condition="raise", split="test", speech="x", noise="x", snr=0, seed=0,
+        max_seconds=1.0, table=tmp_path / "clips.csv",
     )  # fmt: skip
     printed = capsys.readouterr().out
     assert "SI-SDR" in printed and "n 3" in printed
@@ -443,15 +446,15 @@ def test_mixed_conditions_of_the_command_line(monkeypatch):
 
 @pytest.mark.parametrize("share", [None, 0.5])
 def test_train_command_with_varied_damage_and_speech(tmp_path, monkeypatch, capsys, share):
-    monkeypatch.setattr(train, "open_speech", lambda source: small_corpus())
+    monkeypatch.setattr(corpora, "open_speech", lambda source: small_corpus())
     asked, damage_for = [], conditions.damage_for
     monkeypatch.setattr(
-        train, "damage_for", lambda *given: asked.append((given[0], given[1].split)) or damage_for(*given)
+        conditions, "damage_for", lambda *given: asked.append((given[0], given[1].split)) or damage_for(*given)
     )
     out = tmp_path / "unet.safetensors"
-    train.train_model(
-        out, model="unet", preset="tiny", condition="both,varied", speech="x", noise="x", snr_db=0,
-        schedule=Schedule(2), batch=2, crop=0.3, seed=0, start=None, precision="32-true", workers=0,
+    train.train(
+        out, model="unet", preset="tiny", condition="both,varied", speech="x", noise="x", snr=0,
+        steps=2, batch=2, crop=0.3, seed=0, start=None, precision="32-true", workers=0,
         vary=True, vary_share=share, validate="both",
     )  # fmt: skip
     assert ("both,varied", "train") in asked

@@ -107,7 +107,7 @@ def test_harmonics_of_a_tone_have_their_numbers():
 
 
 def test_measures_of_a_network_that_does_nothing(tmp_path):
-    lab = Experiment(Run("07_ideas", tmp_path), small_corpus(), longest=1.0, metrics=["wsdr"])
+    lab = Experiment(Run("07_ideas", tmp_path), small_corpus(), max_seconds=1.0, metrics=["wsdr"])
     clips = lab.clips("test")[:2]
     patches, errors = masks.measure(lab, {"identity": Identity()}, clips, reach=2, highest=4)
     assert set(patches) == {(n, k) for n in ("clean", "identity") for k in masks.KINDS}

@@ -164,7 +164,7 @@ def test_the_default_damage_is_as_strong_as_stated():
     clips = corpus.split("test")[::4]
     for condition, stated in (("zero", -0.901), ("raise", -0.898), ("both", -0.800)):
         damage = Corruption.for_condition(condition)
-        scores = evaluate(Identity(), corpus, clips, damage, seed=0, longest=10, metrics=("wsdr",))
+        scores = evaluate(Identity(), corpus, clips, damage, seed=0, max_seconds=10, metrics=("wsdr",))
         mean = np.mean([each["noisy"]["wsdr"] for each in scores])
         assert mean == pytest.approx(stated, abs=0.015), condition
 

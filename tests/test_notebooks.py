@@ -63,8 +63,9 @@ def test_every_parameter_says_what_it_is(name, known):
 def test_corpora_are_parameters(name, known):
     # The runner knows from these parameters which corpora a run depends on.
     code = "\n".join(cell.source for cell in code_of(read(name)))
-    for kind in ("speech", "noise"):
-        assert (f"open_{kind}(" in code) == (kind in known[name])
+    assert ("study.open(" in code and "speech=speech" in code) == ("speech" in known[name])
+    assert ("Noise(noise" in code) == ("noise" in known[name])
+    assert "open_speech(" not in code and "open_noise(" not in code
 
 
 @pytest.mark.parametrize("name", NUMBERED)

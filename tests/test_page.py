@@ -11,7 +11,8 @@ from page_fixture import COMMIT, NETWORK_OF, own_clone, shared_clone
 from denoise_lib.display import player
 from denoise_lib.errors import UserError
 from denoise_lib.names import number
-from denoise_lib.report import chart, glance, page, sections
+from denoise_lib.report import glance, page, sections
+from denoise_lib.report.listen_first import listen_first
 from denoise_lib.report.page import store_once
 
 
@@ -92,7 +93,7 @@ def test_style_and_script_of_the_player_are_there_once(text):
 
 def test_results_at_a_glance_are_results_json(text, results):
     table = Cells(text, "glance").rows[2:]
-    lines = glance.lines(results["results"])
+    lines = glance.lines(results)
     assert len(table) == len(lines) == 5
     for cells, line in zip(table, lines, strict=True):
         cells = [" ".join(cell.split()) for cell in cells]
@@ -114,6 +115,25 @@ def test_every_row_of_results_json_is_on_the_page(text, results):
         assert cells[7] == number(row["denoised"])
 
 
+def test_every_measurement_of_results_json_is_on_the_page(text, results):
+    table = Cells(text, "measurements").rows[1:]
+    assert len(table) == len(results["measurements"]) == len(NETWORK_OF)
+    assert [cells[4] for cells in table] == ["12.5\N{NO-BREAK SPACE}s"] * len(NETWORK_OF)
+
+
+def test_every_line_links_to_the_output_of_the_cell_that_made_it(text, results):
+    for kind in ("results", "measurements"):
+        table = re.search(
+            rf'<table class="{"every" if kind == "results" else kind}">(.*?)</table>', text, re.DOTALL
+        )[1]
+        rows = re.findall("<tr><td>.*?</tr>", table, re.DOTALL)
+        assert len(rows) == len(results[kind])
+        for row, line in zip(rows, results[kind], strict=True):
+            linked = set(re.findall('href="#([^"]+)"', row))
+            assert linked == {glance.section(line), f"{glance.section(line)}-cell-{line['cell']}"}
+            assert all(f'id="{each}"' in text for each in linked)
+
+
 def test_each_number_links_to_its_section(text):
     anchors = set(re.findall(r'\bid="([^"]+)"', text))
     linked = set(re.findall(r'href="#([^"]*)"', text))
@@ -128,13 +148,24 @@ def test_ids_are_unique(text):
 
 def test_abstract_is_made_of_the_numbers(results):
     rows = results["results"]
-    sentences = " ".join(glance.abstract(rows))
+    sentences = " ".join(glance.abstract(results))
     best = next(r for r in rows if (r["condition"], r["model"]) == ("both", "dcunet"))
     assert f"from {number(best['noisy'])} to {number(best['denoised'])}" in sentences
     changed = [{**row, "denoised": row["denoised"] + 0.05} for row in rows]
-    assert glance.abstract(changed) != glance.abstract(rows)
-    for line in glance.lines(rows):
+    assert glance.abstract(results | {"results": changed}) != glance.abstract(results)
+    for line in glance.lines(results):
         assert f"{glance.interval(line.best[1])} against {number(line.original[1])})" in sentences
+
+
+HEADLINE = {
+    "04_dcunet": ["fixed"], "05_street_noise:before": ["before"],
+    "05_street_noise:retrained": ["retrained"], "08_shipped": ["fixed", "retrained"],
+}  # fmt: skip
+
+
+def of(*rows):
+    """Content of a results.json with these rows."""
+    return {"results": list(rows), "headline": HEADLINE}
 
 
 def result(condition="both", model="dcunet", denoised=-0.95, ci95=(-0.96, -0.94), **more):
@@ -153,7 +184,7 @@ def result(condition="both", model="dcunet", denoised=-0.95, ci95=(-0.96, -0.94)
     ],
 )
 def test_against_the_original(row, outcome):
-    (line,) = glance.lines([row])
+    (line,) = glance.lines(of(row))
     assert line.original == (-0.801, -0.926, "DCUnet")
     assert line.outcome == outcome
 
@@ -169,17 +200,17 @@ def test_the_shipped_network_has_a_column_of_its_own_where_it_was_trained():
         result("street", denoised=-0.93, **shipped),
     ]
     tuned = result("street", experiment="08_shipped", model="tuned unet", denoised=-0.92)
-    both, before, retrained = glance.lines([*rows, tuned])
+    both, before, retrained = glance.lines(of(*rows, tuned))
     assert retrained.rows["tuned unet"] is tuned and "tuned unet" not in both.rows
     assert both.best == ("unet", rows[1])
     assert list(before.rows) == ["dcunet"]
     assert retrained.rows["unet"] is rows[5]
-    assert "the U-Net brings" in glance.abstract(rows)[0]
+    assert "the U-Net brings" in glance.abstract(of(*rows))[0]
 
 
 def test_a_network_that_does_harm_is_said_to():
     rows = [result(), result(model="autoencoder", denoised=-0.7)]
-    assert "the autoencoder does harm, at −0.700" in glance.abstract(rows)[0]
+    assert "the autoencoder does harm, at −0.700" in glance.abstract(of(*rows))[0]
 
 
 def test_stages_of_street_noise_are_told_apart():
@@ -188,16 +219,16 @@ def test_stages_of_street_noise_are_told_apart():
         result("street", experiment="05_street_noise:retrained", denoised=-0.9),
         result("street", metric="pesq", experiment="05_street_noise:retrained", denoised=3),
     ]
-    assert [line.best[1]["denoised"] for line in glance.lines(rows)] == [-0.5, -0.9]
-    assert not glance.lines([result(denoised=None)])
-    assert glance.abstract([]) == []
+    assert [line.best[1]["denoised"] for line in glance.lines(of(*rows))] == [-0.5, -0.9]
+    assert not glance.lines(of(result(denoised=None)))
+    assert glance.abstract(of()) == []
 
 
 def test_chart_places_better_scores_further_right():
     scores = (0.5, -0.3, -0.8, -0.94, -0.99, -1.0)
-    places = [chart.place(score) for score in scores]
+    places = [glance.place(score) for score in scores]
     assert places == sorted(places)
-    assert places[0] == chart.LEFT and places[-1] == chart.RIGHT
+    assert places[0] == glance.LEFT and places[-1] == glance.RIGHT
 
 
 def test_sections_hold_prose_evidence_and_folded_parts(text):
@@ -225,37 +256,47 @@ def test_listen_first_holds_every_network(text):
 
 def test_listen_first_leaves_out_a_run_with_other_damage(tmp_path):
     clone = own_clone(tmp_path, runs=NETWORK_OF)
-    folder = clone / "report" / "build" / "quick" / "03_wavenet" / "examples"
-    (folder / "both-clip-3-noisy.flac").write_bytes(
-        (folder / "both-clip-3-clean.flac").read_bytes()
-    )
-    player = page.listen_first(clone / "report" / "build" / "quick", sorted(NETWORK_OF))
+    example(clone, "03_wavenet", lambda entry: entry | {"key": "f" * 16}, of="noisy")
+    player = listen_first(clone / "report" / "build" / "quick", sorted(NETWORK_OF))
     assert list(player.versions) == ["clean", "noisy", "autoencoder", "dcunet"]
 
 
 def test_a_version_of_two_runs_has_sound_and_scores_of_the_first(tmp_path):
-    runs = own_clone(tmp_path, runs=NETWORK_OF) / "report" / "build" / "quick"
-    before = page.listen_first(runs, sorted(NETWORK_OF)).scores["dcunet"]
-    path = shutil.copytree(runs / "04_dcunet", runs / "08_shipped") / "examples/both-clip-3.json"
-    example = json.loads(path.read_text())
-    for entry in example["versions"]:
-        entry["scores"] = {"wsdr": 0.5}
-    path.write_text(json.dumps(example))
-    player = page.listen_first(runs, [*sorted(NETWORK_OF), "08_shipped"])
+    clone = own_clone(tmp_path, runs=NETWORK_OF)
+    runs = clone / "report" / "build" / "quick"
+    before = listen_first(runs, sorted(NETWORK_OF)).scores["dcunet"]
+    shutil.copytree(runs / "04_dcunet", runs / "08_shipped")
+    example(clone, "08_shipped", lambda entry: entry | {"scores": {"wsdr": 0.5}})
+    player = listen_first(runs, [*sorted(NETWORK_OF), "08_shipped"])
     assert player.scores["dcunet"] == before != {"wsdr": 0.5}
 
 
-def test_listen_first_undoes_the_gain_of_an_example(clone):
-    runs = clone / "report" / "build" / "quick"
-    before = page.listen_first(runs, ["04_dcunet"]).versions["noisy"]
-    path = runs / "04_dcunet" / "examples" / "both-clip-3.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"gain_db": 6.0}))
-    after = page.listen_first(runs, ["04_dcunet"]).versions["noisy"]
-    assert after == pytest.approx(before * 10 ** (-6 / 20), abs=1e-6)
+def example(clone, name, change, of=None):
+    """Change the versions of a run's example, or one of them."""
+    path = clone / "report/build/quick" / name / "examples/both-clip-3.json"
+    kept = json.loads(path.read_text())
+    kept["versions"] = [
+        change(each) if of in (None, each["name"]) else each for each in kept["versions"]
+    ]
+    path.write_text(json.dumps(kept))
+
+
+def test_an_example_under_a_condition_without_a_name_is_played_too(clone):
+    path = clone / "report/build/quick/04_dcunet/examples/both-clip-3.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"condition": "snow"}))
+    player = listen_first(clone / "report" / "build" / "quick", ["04_dcunet"])
+    assert player.title == "en/clip-3, snow" and player.listen_for
+
+
+def test_the_sounds_at_the_head_are_those_of_the_sections(text):
+    head = re.search(r'<section id="listen".*?</section>', text, re.DOTALL)[0]
+    rest = text.replace(head, "")
+    keys = re.findall(r'data-sound="(\w+)"', head)
+    assert len(keys) == 2 + len(NETWORK_OF) and all(f'data-sound="{key}"' in rest for key in keys)
 
 
 def test_no_example_no_player(clone):
-    assert page.listen_first(clone / "report" / "build" / "quick", ["01_noise_design"]) is None
+    assert listen_first(clone / "report" / "build" / "quick", ["01_noise_design"]) is None
 
 
 def test_results_json_of_the_page(results):

@@ -61,7 +61,7 @@ def names_after(notebook, values, until, folder):
 def test_the_noise_notebook_plays_what_is_heard(scene, setting, changes, tmp_path, capsys):
     setting = replace(setting, **changes)
     setting = replace(setting, seed=parameter_file.own_seed(scene, setting))
-    found = parameter_file.recipe(scene, setting)
+    found = parameter_file.made_for(scene, setting)
     parameter_file.write(found, "mine.yaml", tmp_path)
     values = file_values(tmp_path / "report" / "mine.yaml")
     assert found.remarks == (f"It plays {setting.sound} with this very damage.",)
@@ -72,26 +72,26 @@ def test_the_noise_notebook_plays_what_is_heard(scene, setting, changes, tmp_pat
 
 
 def test_the_street_notebook_takes_snr_and_seed(scene, setting):
-    found = parameter_file.recipe(scene, replace(setting, damage="street", snr_db=-2.5))
+    found = parameter_file.made_for(scene, replace(setting, damage="street", snr_db=-2.5))
     assert found.notebook == "05_street_noise"
     assert found.values == {"snr_db": -2.5, "seed": 0}
     assert "minutes" in found.remarks[-1]
-    found = parameter_file.recipe(scene, replace(setting, damage="street", recording="Mill1"))
+    found = parameter_file.made_for(scene, replace(setting, damage="street", recording="Mill1"))
     assert "not Mill1 alone" in " ".join(found.remarks)
 
 
 def test_what_the_notebook_cannot_do_is_said(scene, setting):
     other = next(clip.name for clip in scene.clips("train"))
-    remarks = parameter_file.recipe(scene, replace(setting, sound=other)).remarks
+    remarks = parameter_file.made_for(scene, replace(setting, sound=other)).remarks
     assert remarks == (f"It plays {setting.sound}, which it draws by the seed, not {other}.",)
     with pytest.raises(UserError, match="nothing is damaged"):
-        parameter_file.recipe(scene, replace(setting, damage="none"))
+        parameter_file.made_for(scene, replace(setting, damage="none"))
     with pytest.raises(UserError, match="longer than the frame"):
-        parameter_file.recipe(scene, replace(setting, hop=1000))
+        parameter_file.made_for(scene, replace(setting, hop=1000))
 
 
 def test_every_parameter_of_the_damage_is_saved(scene, setting):
-    values = parameter_file.recipe(scene, replace(setting, window="hann")).values
+    values = parameter_file.made_for(scene, replace(setting, window="hann")).values
     assert values["window"] == "hann"
     assert set(Corruption().parameters) <= set(values)
 
@@ -123,11 +123,11 @@ def test_seeds_of_sounds_that_no_notebook_plays(scene):
 
 
 def test_the_shown_command_is_understood(scene, setting, tmp_path, monkeypatch, capsys):
-    command = parameter_file.write(parameter_file.recipe(scene, setting), "mine.yaml", tmp_path)
+    command = parameter_file.write(parameter_file.made_for(scene, setting), "mine.yaml", tmp_path)
     assert command == 'make notebook NB=01_noise_design P="-f report/mine.yaml"'
     text = (tmp_path / "report" / "mine.yaml").read_text(encoding="utf-8")
     assert command in text and [p.name for p in (tmp_path / "report").iterdir()] == ["mine.yaml"]
-    assert yaml.safe_load(text) == parameter_file.recipe(scene, setting).values
+    assert yaml.safe_load(text) == parameter_file.made_for(scene, setting).values
     calls = []
     monkeypatch.setattr(runner, "notebook", lambda *args: calls.append(args))
     monkeypatch.chdir(tmp_path)
@@ -135,7 +135,7 @@ def test_the_shown_command_is_understood(scene, setting, tmp_path, monkeypatch, 
         cli.main(["notebook", "01_noise_design", "-f", "report/mine.yaml", "-p", "seed", "9"])
     ((name, values, profile),) = calls
     assert (name, profile) == ("01_noise_design", "quick")
-    assert values == parameter_file.recipe(scene, setting).values | {"seed": "9"}
+    assert values == parameter_file.made_for(scene, setting).values | {"seed": "9"}
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_the_shown_command_is_understood(scene, setting, tmp_path, monkeypatch, 
 )
 def test_names_that_a_shell_could_not_take(scene, setting, tmp_path, name):
     with pytest.raises(UserError, match="letters, digits"):
-        parameter_file.write(parameter_file.recipe(scene, setting), name, tmp_path)
+        parameter_file.write(parameter_file.made_for(scene, setting), name, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,17 +11,23 @@ import torch
 
 from denoise_lib import cli, enhance
 from denoise_lib.audio import load
-from denoise_lib.commands import train
 from denoise_lib.errors import UserError
 from denoise_lib.models.checkpoints import pretrained_names, read_record
 from denoise_lib.paths import PRETRAINED as CHECKPOINTS
-from denoise_lib.report import examples
 from denoise_lib.report.parameters import names
-from denoise_lib.report.publish import PRETRAINED, publish
-from denoise_lib.report.readme import END, START, rewritten, table
-from denoise_lib.training.loop import _digest
+from denoise_lib.report.publish import END, START, publish, published_networks, rewritten, table
+from denoise_lib.training import loop
 
 ROOT = Path(__file__).resolve().parents[1]
+PRETRAINED = published_networks(ROOT / "notebooks")
+HEADLINE = {
+    "02_autoencoder": ["fixed"], "04_dcunet": ["fixed"], "05_street_noise:before": ["before"],
+    "05_street_noise:retrained": ["retrained"],
+}  # fmt: skip
+PUBLISHED = (
+    "clean", "ex_01_80", "ex_0_50", "ex_1_95", "out_01", "ex_street", "out_street", "ex_street2",
+    "out_street2",
+)  # fmt: skip
 
 
 def row(
@@ -66,7 +71,9 @@ def results(**changes):
         "seconds": {"04_dcunet": 1200.0},
         "machine": {"cores": 2},
     }
-    return {"profile": "quick", "provenance": past | changes, "results": rows}
+    return {
+        "profile": "quick", "provenance": past | changes, "headline": HEADLINE, "results": rows,
+    }  # fmt: skip
 
 
 def test_table_holds_each_number_in_its_place():
@@ -114,23 +121,24 @@ def built(tmp_path):
     (tmp_path / "report" / "index.html").write_text("<p>page</p>")
     (tmp_path / "report" / "results.json").write_text(json.dumps(results()))
     (tmp_path / "README.md").write_text(f"{START}\n{END}\n")
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     build = tmp_path / "report" / "build" / "quick"
-    for notebook, key, version, _ in examples.SOUNDS.values():
-        add_example(build / notebook, key, version)
+    for number, name in enumerate(PUBLISHED):
+        add_example(build / ("01_noise_design", "05_street_noise")[number % 2], name)
     for source in PRETRAINED.values():
+        (build / source).parent.mkdir(parents=True, exist_ok=True)
         (build / source).write_bytes(source.encode())
     return tmp_path
 
 
-def add_example(folder, key, version):
-    """One more version of an example that a run has kept."""
-    path = folder / "examples" / f"{key}.json"
-    kept = json.loads(path.read_text()) if path.exists() else {"clip": "en/one", "versions": []}
-    file = f"{key}-{len(kept['versions'])}.flac"
-    kept["versions"].append({"name": version, "file": file, "scores": {"wsdr": -0.5}})
+def add_example(folder, name):
+    """An example that a run has kept, one of whose versions is to be published."""
+    path = folder / "examples" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(kept))
-    (path.parent / file).write_text(f"{folder.name} {key} {version}")
+    entry = {"publish_as": name, "what": f"what {name} is", "whole": f"{name}-whole.flac"}
+    versions = [{"name": "clean"}, {"name": "noisy", "scores": {"wsdr": -0.5}, **entry}]
+    path.write_text(json.dumps({"clip": "en/one", "versions": versions}))
+    (path.parent / entry["whole"]).write_text(f"sound of {name}")
 
 
 def test_publish_copies_the_page_and_brings_readme_in_step(built):
@@ -142,10 +150,10 @@ def test_publish_copies_the_page_and_brings_readme_in_step(built):
 
 def test_publish_copies_example_clips_with_credits_and_trained_networks(built):
     publish(built)
-    assert (built / "audio" / "out_01.flac").read_text() == "04_dcunet both1 dcunet"
-    assert (built / "audio" / "ex_street2.flac").read_text() == "05_street_noise street2 noisy"
+    for name in PUBLISHED:
+        assert (built / "audio" / f"{name}.flac").read_text() == f"sound of {name}"
     told = (built / "audio" / "README.md").read_text(encoding="utf-8")
-    assert all(f"`{name}.flac`" in told for name in examples.SOUNDS)
+    assert all(f"| `{name}.flac` | what {name} is | −0.500 |" in told for name in PUBLISHED)
     assert "Allison Smith, CC BY-SA 3.0" in told and "LinCity-NG" in told
     for name, source in PRETRAINED.items():
         shipped = built / "denoise_lib" / "pretrained" / f"{name}.safetensors"
@@ -154,7 +162,7 @@ def test_publish_copies_example_clips_with_credits_and_trained_networks(built):
 
 def test_published_sounds_and_networks_are_there():
     """The repository holds what `make publish` makes, and the networks load and run."""
-    for name in examples.SOUNDS:
+    for name in PUBLISHED:
         assert len(load(ROOT / "audio" / f"{name}.flac", quiet=True)) > 16000
     assert (ROOT / "audio" / "README.md").exists()
     kinds = ("both", "large", "zero", "raise", "raise-fine", "street", "varied")
@@ -162,6 +170,20 @@ def test_published_sounds_and_networks_are_there():
     assert pretrained_names() == sorted([*PRETRAINED, *trained])
     for name in pretrained_names():
         assert enhance(0.05 * torch.ones(1000), name).shape == (1000,)
+
+
+def test_the_notebooks_declare_what_is_published():
+    assert PRETRAINED == {
+        "dcunet-stft": "04_dcunet/both.safetensors",
+        "dcunet-street": "05_street_noise/street.safetensors",
+    }
+    code = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "notebooks").glob("*.ipynb")
+    )
+    declared = set(re.findall(r'\(\\"(\w+)\\", \\"', code)) | set(re.findall(r'\\"(ex_\w+|out_\w+)\\",', code))
+    assert set(PUBLISHED) <= declared
+    # Reading what a report publishes would make the next one another.
+    assert not re.findall(r'load_pretrained\(\\"(?:dcunet-stft|dcunet-street)', code)
 
 
 def test_readme_names_every_notebook():
@@ -184,27 +206,29 @@ def test_the_commands_in_the_note_are_those_that_made_the_networks(monkeypatch):
     told = (CHECKPOINTS / "README.md").read_text(encoding="utf-8")
     lines = re.findall(r"^    (denoise train .*)$", told, re.MULTILINE)
     assert len(lines) == len(set(pretrained_names()) - set(PRETRAINED))
-    taken = {}
-    monkeypatch.setattr(train, "train_model", lambda out, **rest: taken.update(rest, out=out))
+    taken = []
+
+    def training(*given, **options):
+        taken.append((given, options))
+        raise UserError("enough is known")
+
+    monkeypatch.setattr(loop, "train", training)
     for line in lines:
-        with pytest.raises(SystemExit) as done:
+        with pytest.raises(SystemExit):
             cli.main(shlex.split(line)[1:])
-        assert done.value.code == 0
-        assert CHECKPOINTS / taken["out"].name == ROOT / taken["out"]
-        plan = read_record(ROOT / taken["out"])["plan"]
-        assert plan["model"] == ("unet" if taken["start"] else taken["model"])
-        assert plan["seed"] == taken["seed"] == 0
-        share = taken["vary_share"]
-        varied = "vary_speech" if share is None else ["vary_speech", {"share": share}]
-        assert plan["vary"] == (varied if taken["vary"] else None)
-        assert plan["schedule"] == asdict(taken["schedule"])
-        assert plan.get("fixed_norms", False) == taken["fixed_norms"]
-        assert (plan["precision"], plan["batch"]) == (taken["precision"], taken["batch"])
-        damages = plan["damage"][1].get("damages", [plan["damage"]])
-        assert len(damages) == len(taken["condition"].split(","))
-        if taken["start"]:
-            torch.manual_seed(taken["seed"])
-            assert plan["start"] == _digest(train._started(taken["start"], None, taken["preset"]))
+        (network, crops, damage, _, schedule, out), options = taken.pop()
+        assert CHECKPOINTS / out.name == ROOT / out
+        kept = read_record(ROOT / out)["plan"]
+        how = [options[each] for each in ("loss", "margin", "precision", "fixed_norms")]
+        plan = loop._plan(network, crops, damage, schedule, *how)
+        for key in ("model", "vary", "loss", "margin", "schedule", "precision", "batch", "samples",
+                    "seed", "corpus", "clips"):  # fmt: skip
+            assert plan[key] == kept[key], (line, key)
+        assert plan["fixed_norms"] == kept.get("fixed_norms", False)
+        damages = [each["damage"][1].get("damages", [each["damage"]]) for each in (plan, kept)]
+        assert len(damages[0]) == len(damages[1])
+        if "--start" in line:
+            assert plan["start"] == kept["start"]
 
 
 def replace_results(built, **changes):

@@ -4,11 +4,16 @@ import csv
 import json
 import math
 
+import nbformat
 import numpy as np
 import pytest
 import soundfile
 import torch
+from IPython.core.interactiveshell import InteractiveShell
+from nbformat.v4 import new_notebook
 
+from denoise_lib.display.player import compare
+from denoise_lib.errors import UserError
 from denoise_lib.metrics.intervals import interval
 from denoise_lib.report.provenance import collect
 from denoise_lib.study.run import Run
@@ -120,17 +125,21 @@ def test_value_wants_exactly_one_row(tmp_path):
 
 
 def test_finish_writes_rows_and_every_clip(tmp_path, capsys):
-    run = Run("04_dcunet", tmp_path, profile="smoke", parameters={"steps": 4})
+    run = Run("04_dcunet", tmp_path, profile="smoke")
     add(run, [clip("a", -0.8, -0.9), clip("b", -0.6, None, "silence")])
-    run.row(condition="none", model="dcunet", split="test", metric="wsdr", denoised=-0.999)
+    seconds = run.measure("training time", "dcunet", 3.5, unit="s", ci95=[3.0, 4.0], n=2)
     run.compare("dcunet", "noisy", condition="both")
     assert not list(tmp_path.iterdir())
     run.finish()
-    assert capsys.readouterr().out.splitlines()[-1] == "run complete: 04_dcunet"
+    assert capsys.readouterr() == ("", ""), "nothing is printed in order to be parsed"
     written = json.loads((tmp_path / "results.json").read_text())
+    assert written["measurements"] == [seconds] == [
+        {"experiment": "04_dcunet", "name": "training time", "of": "dcunet", "value": 3.5,
+         "unit": "s", "ci95": [3.0, 4.0], "n": 2, "cell": None}
+    ]  # fmt: skip
+    assert written["peak_memory_mib"] > 50 and "denoise_lib.study.run" in written["modules"]
     assert written["rows"] == run.rows and written["differences"] == run.differences
     assert run.differences[0]["mean"] == pytest.approx(-0.1)
-    assert written["parameters"] == {"steps": 4}
     rows = list(csv.DictReader((tmp_path / "clips.csv").open(newline="")))
     assert [(row["clip"], row["noisy"], row["denoised"], row["reason"]) for row in rows] == [
         ("a", "-0.8", "-0.9", ""),
@@ -138,62 +147,73 @@ def test_finish_writes_rows_and_every_clip(tmp_path, capsys):
     ]
 
 
-def test_example_keeps_levels_and_names_its_files(tmp_path):
+def kept(run, key="both-test-1", **options):
+    versions = options.pop("versions")
+    player = compare(versions, title="t", seconds=0.5, **options.pop("how", {}))
+    about = {"clip": "en/a", "condition": "both", "split": "test", "voice": "en"}
+    run.example(key, player, **about, **options)
+    (path,) = (run.out / "examples").glob("*.json")
+    return player, json.loads(path.read_text()), path.parent
+
+
+def test_example_keeps_the_sounds_as_they_are_played(tmp_path):
     time = torch.arange(16000) / 16000
     clean = 0.1 * torch.sin(2 * torch.pi * 440 * time)
-    run = Run("04_dcunet", tmp_path)
-    run.example(
-        "both-test-1",
-        clip="en/a",
-        condition="both",
-        split="test",
-        voice="en",
-        gain_db=6.0,
-        versions={"clean": clean, "DCUnet, retrained": clean / 2},
-        scores={"DCUnet, retrained": {"wsdr": -0.9}},
-    )
-    entry = json.loads((tmp_path / "examples" / "both-test-1.json").read_text())
+    versions = {"clean": clean, "DCUnet, retrained": clean / 2}
+    how = {"gain_db": 6.0, "scores": {"DCUnet, retrained": {"wsdr": -0.9}}}
+    player, entry, folder = kept(Run("04_dcunet", tmp_path), versions=versions, how=how)
     assert [version["name"] for version in entry["versions"]] == ["clean", "DCUnet, retrained"]
     assert [version["scores"] for version in entry["versions"]] == [{}, {"wsdr": -0.9}]
     peaks = []
-    for version in entry["versions"]:
-        samples, rate = soundfile.read(tmp_path / "examples" / version["file"])
-        assert (len(samples), rate) == (16000, entry["rate"])
+    for version, sound in zip(entry["versions"], player.versions.values(), strict=True):
+        assert version["key"] == sound.key
+        assert (folder / version["sound"]).read_bytes() == sound.flac
+        assert (folder / version["picture"]).read_bytes() == sound.picture
+        samples, rate = soundfile.read(folder / version["sound"])
+        assert (len(samples), rate) == (8000, entry["rate"])
         peaks.append(abs(samples).max())
+    assert (entry["gain_db"], entry["seconds"], entry["cut"]) == (6.0, 0.5, True)
     assert peaks[0] == pytest.approx(0.1 * 10 ** (6 / 20), abs=1e-3)
     assert peaks[1] == pytest.approx(peaks[0] / 2, abs=1e-3)
 
 
-def test_example_that_is_too_loud_is_brought_down_as_a_whole(tmp_path):
-    clean = torch.full((160,), 0.5)
-    Run("04_dcunet", tmp_path).example(
-        "a",
-        clip="a",
-        condition="both",
-        split="test",
-        voice="en",
-        versions={"clean": clean, "noisy": 4 * clean},
-    )
-    entry = json.loads((tmp_path / "examples" / "a.json").read_text())
-    levels = [
-        soundfile.read(tmp_path / "examples" / version["file"])[0].max()
-        for version in entry["versions"]
-    ]
-    assert levels[1] < 1 and levels[1] == pytest.approx(4 * levels[0], rel=1e-3)
-    assert levels[0] == pytest.approx(0.5 * 10 ** (entry["gain_db"] / 20), rel=1e-3)
+def test_a_clip_to_publish_is_kept_whole_with_the_same_gain(tmp_path):
+    clean = torch.full((16000,), 0.5)
+    versions = {"clean": clean, "noisy": 4 * clean}
+    _, entry, folder = kept(
+        Run("04_dcunet", tmp_path), versions=versions, whole=versions,
+        publish_as={"noisy": ("ex_1", "a noise")},
+    )  # fmt: skip
+    clean, noisy = entry["versions"]
+    assert "publish_as" not in clean and (noisy["publish_as"], noisy["what"]) == ("ex_1", "a noise")
+    whole, _ = soundfile.read(folder / noisy["whole"])
+    played, _ = soundfile.read(folder / clean["sound"])
+    assert len(whole) == 16000 and whole.max() < 1
+    assert whole.max() == pytest.approx(4 * played.max(), rel=1e-3)
+    assert played.max() == pytest.approx(0.5 * 10 ** (entry["gain_db"] / 20), rel=1e-3)
 
 
 def test_example_key_stays_in_the_folder(tmp_path):
-    Run("04_dcunet", tmp_path / "out").example(
-        "../a clip",
-        clip="../a clip",
-        condition="both",
-        split="test",
-        voice="en",
-        versions={"clean": torch.zeros(160)},
-    )
+    run = Run("04_dcunet", tmp_path / "out")
+    kept(run, "../a clip", versions={"clean": torch.zeros(160)})
     assert [path.name for path in tmp_path.rglob("*.json")] == ["-a-clip.json"]
     assert (tmp_path / "out" / "examples" / "-a-clip.json").exists()
+
+
+def test_lines_know_the_cell_that_made_them(tmp_path):
+    code = (
+        "from denoise_lib.study.run import Run\n"
+        f"run = Run('04_x', {str(tmp_path)!r})\n"
+        "run.add([{'clip': 'a', 'voice': 'v', 'noisy': {'wsdr': -1.0}, 'denoised': {'wsdr': -1.0}}],"
+        " condition='both', model='m', split='test')"
+    )
+    shell = InteractiveShell.instance()
+    first = shell.execution_count
+    for cell in ("1 + 1", code, "run.measure('seconds', 'm', 1.0); run.finish()"):
+        shell.run_cell(cell, store_history=True)
+    InteractiveShell.clear_instance()
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert [line["cell"] for line in written["rows"] + written["measurements"]] == [first + 1, first + 2]
 
 
 def record(name, commit="a" * 40, dirty=False, seed=0):
@@ -202,6 +222,7 @@ def record(name, commit="a" * 40, dirty=False, seed=0):
         "profile": "quick",
         "parameters": {"seed": seed, "steps": 3},
         "fingerprint": "f",
+        "reached": [],
         "commit": commit,
         "dirty": dirty,
         "seconds": 10.0,
@@ -217,9 +238,10 @@ def write(build, name, rows=(), differences=None, **kwargs):
     folder = build / name
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps(record(name, **kwargs)))
-    results = {"experiment": name, "rows": list(rows)}
-    if differences is not None:  # runs of earlier versions have none
-        results["differences"] = differences
+    lines = {"measurements": [{"name": name}], "differences": differences or []}
+    results = {"experiment": name, "rows": list(rows)} | lines
+    notebook = new_notebook(metadata={"denoise": {"headline": {name: ["fixed"]}}})
+    nbformat.write(notebook, build / f"{name}.ipynb")
     (folder / "results.json").write_text(json.dumps(results))
 
 
@@ -228,10 +250,12 @@ def test_collect_merges_the_finished_runs_in_order(tmp_path):
     write(build, "02_b", [{"model": "b"}], [{"a": "b", "b": "a"}])
     write(build, "01_a", [{"model": "a"}])
     (build / "03_c").mkdir()  # failed: no run.json
-    merged = collect(build, ["01_a", "02_b", "03_c"])
+    merged = collect(build, build, ["01_a", "02_b", "03_c"])
     assert merged["profile"] == "quick"
     assert [row["model"] for row in merged["results"]] == ["a", "b"]
     assert merged["differences"] == [{"a": "b", "b": "a"}]
+    assert merged["measurements"] == [{"name": "01_a"}, {"name": "02_b"}]
+    assert merged["headline"] == {"01_a": ["fixed"], "02_b": ["fixed"]}
     past = merged["provenance"]
     assert (past["commit"], past["dirty"], past["seed"]) == ("a" * 40, False, 0)
     assert past["seconds"] == {"01_a": 10.0, "02_b": 10.0}
@@ -241,6 +265,16 @@ def test_collect_merges_the_finished_runs_in_order(tmp_path):
 def test_collect_tells_runs_of_different_commits_apart(tmp_path):
     write(tmp_path / "quick", "01_a")
     write(tmp_path / "quick", "02_b", commit="b" * 40, dirty=True)
-    past = collect(tmp_path / "quick", ["01_a", "02_b"])["provenance"]
+    past = collect(tmp_path / "quick", tmp_path / "quick", ["01_a", "02_b"])["provenance"]
     assert past["commit"] is None and past["dirty"]
     assert past["commits"] == {"01_a": "a" * 40, "02_b": "b" * 40}
+
+
+def test_collect_refuses_runs_of_an_earlier_version(tmp_path):
+    write(tmp_path / "quick", "01_a")
+    path = tmp_path / "quick" / "01_a" / "run.json"
+    old = json.loads(path.read_text())
+    del old["reached"]
+    path.write_text(json.dumps(old))
+    with pytest.raises(UserError, match="01_a was run by an earlier version: `make report`"):
+        collect(tmp_path / "quick", tmp_path / "quick", ["01_a"])

@@ -2,7 +2,9 @@
 
 import io
 import json
+import shutil
 import sys
+import threading
 import types
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import denoise_lib
 from denoise_lib.errors import UserError
 from denoise_lib.report import runner
 from denoise_lib.report.progress import RunProgress
-from denoise_lib.report.provenance import library_digest
+from denoise_lib.report.provenance import sources
 
 LIBRARY = Path(denoise_lib.__file__).parent
 PARAMETERS = """profile = "quick"  # profile
@@ -26,6 +28,11 @@ play = True  # players shown
 conditions = ["both"]  # conditions"""
 WRITE = """from pathlib import Path
 Path(out, "seen.txt").write_text(f"{profile} {steps} {rate} {voice} {play} {conditions}")"""
+# What Run.finish() leaves, and what a training leaves on its way.
+FINISH = """import json
+from pathlib import Path
+done = {{"rows": [], "measurements": [], "differences": [], "peak_memory_mib": 9, "shipped": []}}
+Path(out, "results.json").write_text(json.dumps(done | {{"modules": {modules}}}))"""
 READ = """from pathlib import Path
 Path(out, "seen.txt").write_text(Path(out).parent.joinpath("01_a", "seen.txt").read_text())"""
 
@@ -41,12 +48,13 @@ class Clone:
         self.profile("quick", "")
 
     def notebook(
-        self, name, code=WRITE, *, prose="Prose.", parameters=(PARAMETERS,), mark=True, needs=()
-    ):
+        self, name, code=WRITE, *, prose="Prose.", parameters=(PARAMETERS,), mark=True, needs=(),
+        modules=("denoise_lib.models",),
+    ):  # fmt: skip
         cells = [new_markdown_cell(prose)]
         cells += [new_code_cell(source, metadata={"tags": ["parameters"]}) for source in parameters]
         cells += [new_code_cell(code), new_markdown_cell("The end.")]
-        cells += [new_code_cell(f'print("run complete: {name}")' if mark else "pass")]
+        cells += [new_code_cell(FINISH.format(modules=list(modules)) if mark else "pass")]
         for index, cell in enumerate(cells):
             cell.id = f"cell{index}"
         metadata = {
@@ -159,23 +167,52 @@ def test_what_makes_a_run_stale(clone):
     assert clone.stale() == ["01_a", "02_b", "03_c"], "library"
 
 
-@pytest.mark.parametrize(
-    ("file", "counts"),
-    [
-        ("unet.safetensors", True),
-        ("unet.history.json", True),
-        ("README.md", False),  # prose
-        ("dcunet-stft.safetensors", False),  # a report makes it anew
-    ],
-)
-def test_what_counts_of_the_shipped_networks(tmp_path, file, counts):
-    folder = tmp_path / "denoise_lib" / "pretrained"
-    folder.mkdir(parents=True)
-    before = library_digest(tmp_path)
-    (folder / file).write_bytes(b"one")
-    one = library_digest(tmp_path)
-    (folder / file).write_bytes(b"two")
-    assert (before != one) == (one != library_digest(tmp_path)) == counts
+def test_what_a_run_may_depend_on(tmp_path):
+    package = tmp_path / "denoise_lib"
+    for folder in ("models", "pretrained"):
+        (package / folder).mkdir(parents=True)
+    for name in ("__init__.py", "names.py", "models/__init__.py", "models/unet.py"):
+        (package / name).write_text("x = 1")
+    (package / "pretrained" / "unet.safetensors").write_bytes(b"weights")
+    (tmp_path / "requirements.lock").write_text("torch==2")
+    found = sources(tmp_path)
+    assert set(found) == {
+        "denoise_lib", "denoise_lib.names", "denoise_lib.models", "denoise_lib.models.unet",
+        "pretrained/unet.safetensors", "requirements.lock",
+    }  # fmt: skip
+    (package / "names.py").write_text('"""Prose."""\n\nx = 1  # a comment\n')
+    assert sources(tmp_path) == found
+    (package / "names.py").write_text("x = 2")
+    assert {name for name in found if sources(tmp_path)[name] != found[name]} == {"denoise_lib.names"}
+
+
+def test_a_run_is_out_of_date_by_the_modules_that_it_reached_alone(clone):
+    clone.library("a = 1", "one.py")
+    clone.library("b = 1", "two.py")
+    clone.notebook("01_a", modules=["denoise_lib.one"])
+    clone.notebook("02_b", modules=["denoise_lib.two"])
+    clone.notebook("03_c", READ, needs=["01_a"], modules=[])
+    clone.report()
+    clone.library("c = 1", "three.py")
+    assert clone.stale() == []
+    clone.library("a = 2", "one.py")
+    assert clone.stale() == ["01_a", "03_c"]
+    clone.library("a = 1", "one.py")
+    clone.library("b = 2", "two.py")
+    assert clone.stale() == ["02_b"]
+    (clone.root / "denoise_lib" / "two.py").unlink()
+    assert clone.stale() == ["02_b"]
+
+
+def test_what_reads_a_run_stays_when_that_comes_out_as_it_was(clone, capsys):
+    clone.notebook("01_a")
+    clone.notebook("02_b", READ, needs=["01_a"])
+    clone.report()
+    shutil.rmtree(clone.build / "01_a")
+    before = clone.record("02_b")
+    clone.report()
+    assert clone.record()["fingerprint"] == before["needs"]["01_a"]
+    assert clone.record("02_b") == before and "1 of 2 notebooks were" in capsys.readouterr().out
 
 
 def test_edited_prose_reaches_the_page_without_a_run(clone):
@@ -222,7 +259,7 @@ FAILURES = {
     "kind, message",
     [
         ("exception", "01_a failed: ValueError: last line; see .*01_a.failed.ipynb"),
-        ("no mark", "01_a failed: its last cell did not print 'run complete: 01_a'"),
+        ("no mark", "01_a failed: it ended without results: its last cell must be `run.finish\\(\\)`"),
         ("left early", "01_a failed: "),
         ("kernel died", "01_a failed: .*[Kk]ernel died"),
     ],
@@ -265,7 +302,7 @@ def test_interrupted_run_leaves_the_previous_one_and_goes_on_where_it_was(clone,
     clone.report()
     before = clone.record()
 
-    def interrupted(source, target, name, parameters, progress):
+    def interrupted(source, target, parameters):
         (target.parent / "both.safetensors").write_text("weights so far")
         raise KeyboardInterrupt
 
@@ -412,49 +449,59 @@ def test_folder_without_notebooks(clone):
         clone.report()
 
 
-def show(lines, **kwargs):
-    """What RunProgress prints for (seconds, text) pairs."""
-    now = [0.0]
-    stream = io.StringIO()
-    with RunProgress(
-        "03_wavenet",
-        ["02_autoencoder", "03_wavenet"],
-        stream=stream,
-        clock=lambda: now[0],
-        **kwargs,
-    ) as progress:
+def show(file, lines, **kwargs):
+    """What RunProgress shows of (seconds, text written by then) pairs."""
+    now, stream = [0.0], io.StringIO()
+    names = ["02_autoencoder", "03_wavenet"]
+    progress = RunProgress("03_wavenet", names, file, stream=stream, clock=lambda: now[0], **kwargs)
+    progress.watcher = threading.Thread(target=lambda: None)  # looks are taken here, one by one
+    with progress:
         for seconds, text in lines:
             now[0] = seconds
-            progress.write(text)
+            with open(file, "a", encoding="utf-8") as written:
+                written.write(text)
+            progress.look()
     return stream.getvalue().splitlines()
 
 
-def test_progress_estimates_from_the_speed_of_the_training():
+def line(training, step, steps, valid=-0.8):
+    return json.dumps({"training": training, "step": step, "steps": steps, "valid": valid}) + "\n"
+
+
+def test_progress_estimates_from_the_speed_of_the_training(tmp_path):
+    first, second = line("both", 100, 400), line("both", 200, 400, -0.9)
     lines = show(
-        [
-            (30, "loading\nboth: step 100/400  loss -0.8\nboth: st"),
-            (90, "ep 200/400  loss -0.9\n"),
-            (100, "zero: step 100/400\n"),
-        ]
+        tmp_path / "progress.jsonl",
+        [(30, first + second[:20]), (90, second[20:]), (100, line("zero", 100, 400))],
     )
     assert lines == [
         "[2/2] 03_wavenet",
-        "[2/2] 03_wavenet  both: step 100/400  loss -0.8",
-        "[2/2] 03_wavenet  both: step 200/400  loss -0.9, about 2 min left of this training",
-        "[2/2] 03_wavenet  zero: step 100/400",
+        "[2/2] 03_wavenet  both: step 100/400  valid -0.8000",
+        "[2/2] 03_wavenet  both: step 200/400  valid -0.9000, about 2 min left of this training",
+        "[2/2] 03_wavenet  zero: step 100/400  valid -0.8000",
         "[2/2] 03_wavenet  done after 1:40",
     ]
 
 
-def test_progress_knows_the_time_left_from_the_last_run():
+def test_progress_knows_the_time_left_from_the_last_run(tmp_path):
     lines = show(
-        [(60, "both: step 100/400\n"), (295, "both: step 400/400\n")], expected=300, later=120
+        tmp_path / "progress.jsonl",
+        [(60, line("both", 100, 400)), (295, line("both", 400, 400))],
+        expected=300,
+        later=120,
     )
     assert [line.split(", ")[-1] for line in lines[:3]] == [
         "about 7 min left",
         "about 6 min left",
         "about 2 min left",
     ]
+
+
+def test_what_a_run_writes_is_shown_while_it_runs(clone, capsys):
+    told = line("both", 3, 4, -0.5)
+    clone.notebook("01_a", WRITE + f"\nPath(out, 'progress.jsonl').write_text({told!r})")
+    clone.report()
+    assert "[1/1] 01_a  both: step 3/4  valid -0.5000" in capsys.readouterr().out
 
 
 def test_time_left_is_known_for_the_same_parameters_only(clone):

@@ -26,7 +26,7 @@ def test_interval_is_scipys():
 def test_a_seed_changes_the_training_and_not_the_test(tmp_path):
     run = Run("07_ideas", tmp_path)
     lab = Experiment(
-        run, small_corpus(3.0), batch=2, crop=0.3, longest=1.5, metrics=["wsdr", "si_sdr"]
+        run, small_corpus(3.0), batch=2, crop=0.3, max_seconds=1.5, metrics=["wsdr", "si_sdr"]
     )
     variants = {
         "autoencoder": (lambda: ConvAutoencoder(4, 64, 16), wsdr_loss),
@@ -45,12 +45,14 @@ def test_a_seed_changes_the_training_and_not_the_test(tmp_path):
         rows["autoencoder, wide", seed]["denoised"] - rows["autoencoder", seed]["denoised"]
         for seed in (3, 4)
     ]
-    assert row["denoised"] == pytest.approx(sum(by_hand) / 2) and row["n"] == 2
+    assert row["value"] == pytest.approx(sum(by_hand) / 2) and row["n"] == 2
+    assert (row["of"], row["unit"]) == ("autoencoder, wide minus autoencoder", "")
+    assert run.measurements == [row]
     assert row["ci95"] == pytest.approx(over_seeds(by_hand)[1])
     assert [each["mean"] for each in run.differences] == pytest.approx(by_hand)
     again = Run("07_ideas", tmp_path)
     train_seeds(
-        Experiment(again, small_corpus(3.0), batch=2, crop=0.3, longest=1.5, metrics=["wsdr"]),
+        Experiment(again, small_corpus(3.0), batch=2, crop=0.3, max_seconds=1.5, metrics=["wsdr"]),
         variants, "both", Schedule(2, validate_every=2), [4],
     )  # fmt: skip
     same = again.value("both", "autoencoder", experiment="07_ideas:seed 4")
@@ -68,9 +70,6 @@ def test_a_seed_changes_the_training_and_not_the_test(tmp_path):
     ],
 )
 def test_verdict_follows_the_interval_and_the_measure(metric, ci95, said):
-    row = {
-        "metric": f"difference of {metric}", "model": "dcunet, MFCC minus dcunet",
-        "denoised": 0.015, "ci95": ci95, "n": 3,
-    }  # fmt: skip
-    text = describe_seeds(row)
+    measured = {"of": "dcunet, MFCC minus dcunet", "value": 0.015, "ci95": ci95, "n": 3}
+    text = describe_seeds(measured, metric)
     assert text.startswith("DCUnet, MFCC minus DCUnet: ") and said in text

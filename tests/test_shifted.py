@@ -35,7 +35,7 @@ def test_the_original_frame_at_48_khz(speech, clips):
     made = MadeAtRate(Corruption(n_fft=2048, hop=512), 48_000)
     scores = []
     for clip in clips:
-        noisy, clean = fixed_clip(speech, clip, made, seed=0, longest=3.0)
+        noisy, clean = fixed_clip(speech, clip, made, seed=0, max_seconds=3.0)
         assert noisy.shape == clean.shape
         scores.append(float(wsdr(noisy, clean, noisy)))
     assert np.mean(scores) == pytest.approx(-0.88, abs=0.02)
@@ -142,7 +142,7 @@ def pair(speech, clip, name, longest=2.0):
         speech = condition.speech()
         clip = speech.split("test")[0]
     corpus = ChangedCorpus(speech, condition.change) if condition.change else speech
-    return fixed_clip(corpus, clip, condition.make(Noise()), seed=0, longest=longest)
+    return fixed_clip(corpus, clip, condition.make(Noise()), seed=0, max_seconds=longest)
 
 
 @pytest.mark.parametrize("name", OUT_OF_DOMAIN)

@@ -1,8 +1,11 @@
 """The whole report at its smallest, through the command line, and its page in a browser."""
 
+import functools
 import hashlib
 import json
+import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +17,7 @@ from page_checks import check_page, chromium, opened
 from denoise_lib.damage import conditions
 from denoise_lib.metrics.measures import ALL_METRICS
 from denoise_lib.models.baselines import BASELINES
+from denoise_lib.report.runner import Study
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = [
@@ -118,20 +122,55 @@ def test_results_hold_every_condition_model_and_split(built):
     experiments = {row["experiment"] for row in rows}
     assert {f"06_why_it_works:overlap {each}" for each in (2, 4)} <= experiments
     assert {"06_why_it_works:neighbours", "06_why_it_works:random, tanh"} <= experiments
-    assert ("time 1", "clean", "it", "correlation") in found
-    ideas = {"seed 0", "seed 1", "seeds", "level", "resynthesis", "wavenet", "mask", "hole"}
+    measured = {(each["name"], each["of"]) for each in results(built[0])["measurements"]}
+    assert ("correlation of levels 1 apart along time", "it") in measured
+    assert ("coefficients that stand out", "noisy, street") in measured
+    ideas = {"seed 0", "seed 1", "level", "resynthesis", "wavenet"}
     assert {f"07_ideas:{each}" for each in ideas} <= experiments
-    assert ("resynthesis", "CQT magnitudes", "test", "seconds") in found
+    assert ("computing per second of audio", "CQT magnitudes") in measured
+    assert ("mask at the coefficient", "unet, zeroed") in measured
     assert {"05_street_noise:before", "05_street_noise:retrained"} <= experiments
     compared = {(each["a"], each["b"], each["condition"]) for each in results(built[0])["differences"]}
     tuned = {("tuned unet", other, "both") for other in ("dcunet", "unet", "unet-both", "germain")}
     assert tuned | {("tuned unet", "rnnoise", "street")} <= compared
     for kind in ("zeroed", "raised"):
         for estimate in ("clean", "unet", "tuned unet"):
-            assert ("both", estimate, "test", f"average precision, {kind}") in found
+            assert (f"average precision, {kind} positions", f"{estimate}, both") in measured
     assert ("both", "tuned unet, explained", "test", "si_sdr") in found
-    for each in ("standing out", "0.2 of positions wrong"):
-        assert f"06_why_it_works:{each}" in experiments
+    assert "06_why_it_works:0.2 of positions wrong" in experiments
+
+
+def test_results_are_scores_and_measurements_have_units(built):
+    found = results(built[0])
+    assert {row["metric"] for row in found["results"]} <= set(ALL_METRICS)
+    assert {row["split"] for row in found["results"]} <= {"train", "valid", "test", "unseen_voice"}
+    units = {line["name"].split(",")[0]: line["unit"] for line in found["measurements"]}
+    assert units["training time"] == units["computing per second of audio"] == "s"
+    assert units["coefficients that stand out"] == "%" and units["mask at the coefficient"] == "dB"
+    assert all(math.isfinite(line["value"]) and line["n"] for line in found["measurements"])
+
+
+def test_every_line_leads_to_the_output_of_the_cell_that_made_it(built):
+    clone, _ = built
+    text = (clone / "report" / "index.html").read_text(encoding="utf-8")
+    anchors = set(re.findall(r'\bid="([^"]+)"', text))
+    for line in (found := results(clone))["results"] + found["measurements"]:
+        notebook = line["experiment"].partition(":")[0]
+        assert f"{notebook}-cell-{line['cell']}" in anchors, line
+        path = clone / "report/build/smoke" / notebook / "executed.ipynb"
+        code = code_of(path)[line["cell"]]
+        assert re.search(r"lab\.|few|\.measure\(|score_|ablation\(|train_seeds\(|seeds\(", code), line
+
+
+@functools.cache
+def code_of(path):
+    """Source of each executed cell by its number."""
+    cells = json.loads(path.read_text())["cells"]
+    return {
+        cell["execution_count"]: "".join(cell["source"])
+        for cell in cells
+        if cell["cell_type"] == "code"
+    }
 
 
 def test_noisy_scores_are_the_same_whatever_the_network(built):
@@ -183,6 +222,64 @@ def test_second_report_runs_no_notebook(built):
     assert "8 of 8 notebooks were up to date already" in printed and "[1/8]" not in printed
     assert records(clone) == before
     assert (clone / "report" / "index.html").read_bytes() == page
+
+
+# What is touched -> the notebooks that run again. Those behind another (05 reads 04, 07 reads 04,
+# 08 reads both) run again with it.
+ALL = NOTEBOOKS
+TOUCHED = {
+    "denoise_lib/report/page.py": [],
+    "denoise_lib/listening_room/room.py": [],
+    "denoise_lib/cli.py": [],
+    "denoise_lib/commands/train.py": [],
+    "denoise_lib/damage/corruption.py": ALL,
+    "denoise_lib/study/run.py": ALL,
+    "denoise_lib/models/autoencoder.py": ["02_autoencoder", "06_why_it_works"],
+    "denoise_lib/models/wavenet.py": ["03_wavenet", "07_ideas"],
+    "denoise_lib/models/dcunet.py": ["04_dcunet", "05_street_noise", "07_ideas", "08_shipped"],
+    "denoise_lib/models/germain.py": ["04_dcunet", "05_street_noise", "07_ideas", "08_shipped"],
+    "denoise_lib/models/informed.py": ["07_ideas"],
+    "denoise_lib/models/baselines/rnnoise.py": ["08_shipped"],
+    "denoise_lib/study/constant_q.py": ["07_ideas"],
+    "denoise_lib/study/filter_bank.py": ["06_why_it_works"],
+    "denoise_lib/pretrained/unet-varied.safetensors": ["08_shipped"],
+    "denoise_lib/pretrained/unet-street.safetensors": ["05_street_noise", "08_shipped"],
+    "denoise_lib/pretrained/dcunet-stft.safetensors": [],
+    "requirements.lock": ALL,
+}
+
+
+@pytest.mark.parametrize("file", TOUCHED)
+def test_a_notebook_runs_again_exactly_when_what_it_reaches_has_changed(built, file):
+    clone, _ = built
+    path = clone / file
+    before = path.read_bytes()
+    try:
+        if path.suffix == ".py":
+            path.write_bytes(before + b"\n# a comment\n")
+            assert Study("smoke", clone).stale() == [], "a comment"
+            path.write_bytes(before.replace(b'"""', b'"""Better prose. ', 1))
+            assert Study("smoke", clone).stale() == [], "a docstring"
+        path.write_bytes(before + b"\nTOUCHED = 1\n")
+        assert Study("smoke", clone).stale() == TOUCHED[file]
+    finally:
+        path.write_bytes(before)
+
+
+def test_another_code_cell_or_parameter_runs_its_notebook_again(built):
+    clone, _ = built
+    path = clone / "notebooks" / "06_why_it_works.ipynb"
+    before = path.read_text(encoding="utf-8")
+    try:
+        path.write_text(before.replace("# Why it works", "# Why does it work"), encoding="utf-8")
+        assert Study("smoke", clone).stale() == [], "prose"
+        path.write_text(before.replace("reach = 12 ", "reach = 11 "), encoding="utf-8")
+        assert Study("smoke", clone).stale() == ["06_why_it_works"]
+    finally:
+        path.write_text(before, encoding="utf-8")
+    study = Study("smoke", clone)
+    study.override("04_dcunet", {"steps": "3"})
+    assert study.stale() == ["04_dcunet", "05_street_noise", "07_ideas", "08_shipped"]
 
 
 @pytest.mark.parametrize(

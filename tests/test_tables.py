@@ -6,11 +6,12 @@ import json
 import re
 
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from page_checks import opened
 from page_fixture import shared_clone
 
 from denoise_lib.report import page as page_module
-from denoise_lib.report.sections import Section
+from denoise_lib.report.sections import Section, _anchor_cells
 
 
 @pytest.fixture(scope="module")
@@ -116,26 +117,16 @@ def test_every_number_of_ours_is_a_link(page):
             assert all(cell.inner_text() == "–" or cell.locator("a").count() for cell in cells)
 
 
-@pytest.mark.parametrize(
-    ("row", "anchor"),
-    [
-        ({"experiment": "02_x", "condition": "identity"}, "02_x-cell-1"),
-        ({"experiment": "02_x", "condition": "both"}, "02_x-cell-2"),
-        ({"experiment": "02_x:b", "condition": "both"}, "02_x-cell-3"),
-        ({"experiment": "02_x:c", "condition": "both"}, "02_x"),
-        ({"experiment": "02_x", "condition": "both", "model": "clean"}, "02_x-cell-4"),
-        ({"experiment": "02_x", "condition": "both", "model": "dcunet"}, "02_x-cell-2"),
-    ],
-)
-def test_anchor_of_a_row(row, anchor):
-    cells = [
-        ("02_x-cell-0", "show(a)"),
-        ("02_x-cell-1", "copier, identity = lab.identity(network)"),
-        ("02_x-cell-2", "models, scores = lab.denoise(network)"),
-        ("02_x-cell-3", 'lab.score(m, experiment="02_x:b")'),
-        ("02_x-cell-4", "bounds = lab.reference(condition, damage)"),
-    ]
-    assert Section("02_x", "X", cells=cells).anchor(row) == anchor
+def test_a_cell_that_shows_nothing_leads_to_the_next_that_does():
+    shown = new_output("display_data", {"text/html": "<p>a</p>"})
+    cells = [new_code_cell("a", execution_count=1), new_code_cell("b", execution_count=2)]
+    cells[1].outputs = [shown]
+    cells.append(new_code_cell("c", execution_count=3))
+    node = new_notebook(cells=[new_markdown_cell("text"), *cells])
+    _anchor_cells(node, "02_x")
+    assert cells[1].metadata.anchors == ["02_x-cell-2", "02_x-cell-1"]
+    assert "anchors" not in cells[0].metadata and "anchors" not in cells[2].metadata
+    assert Section("02_x", "X").anchor({"cell": 1}) == "02_x-cell-1"
 
 
 def test_results_as_csv_are_results_json(page, results):

@@ -1,19 +1,23 @@
 """`denoise enhance`: a recording in, a denoised one out."""
 
-from __future__ import annotations
-
 from pathlib import Path
+from typing import Annotated
 
-from denoise_lib import audio
+import typer
+
+from denoise_lib.commands.options import DENOISER
 from denoise_lib.errors import UserError
-from denoise_lib.models.checkpoints import denoiser
-from denoise_lib.models.inference import device, enhance
 
 WRITABLE = (".wav", ".flac")
 
 
-def enhance_file(source: Path, target: Path, model: str, chunk_seconds: float = 10.0) -> None:
-    """Denoise one audio file into a 16-bit wav or flac at 16 kHz.
+def enhance(
+    source: Annotated[Path, typer.Argument(help="noisy recording, any format")],
+    target: Annotated[Path, typer.Argument(help="where to write, .wav or .flac")],
+    model: Annotated[str, typer.Option(help=DENOISER)] = "dcunet-stft",
+    chunk: Annotated[float, typer.Option(help="seconds processed at a time")] = 10.0,
+) -> None:
+    """Denoise a recording: 16-bit wav or flac at 16 kHz, mono.
 
     Raises:
         UserError: The source cannot be read, the target's name is of another kind, or there is no
@@ -21,9 +25,12 @@ def enhance_file(source: Path, target: Path, model: str, chunk_seconds: float = 
     """
     if target.suffix.lower() not in WRITABLE:
         raise UserError(f"{target}: name the output .wav or .flac")
-    if not chunk_seconds > 0:
-        raise UserError(f"--chunk must be more than 0 s, got {chunk_seconds}")
-    denoised = enhance(
-        audio.load(source), denoiser(model), chunk_seconds=chunk_seconds, device=device()
-    )
-    audio.save(target, denoised)
+    if not chunk > 0:
+        raise UserError(f"--chunk must be more than 0 s, got {chunk}")
+    from denoise_lib import audio
+    from denoise_lib.models.checkpoints import denoiser
+    from denoise_lib.models.inference import device
+    from denoise_lib.models.inference import enhance as denoised
+
+    noisy = audio.load(source)
+    audio.save(target, denoised(noisy, denoiser(model), chunk_seconds=chunk, device=device()))

@@ -5,97 +5,129 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from denoise_lib.damage.conditions import OUT_OF_DOMAIN, TRAINED, Noise, damage_for
-from denoise_lib.damage.shifted import ChangedCorpus
-from denoise_lib.data.corpora import Corpus, open_speech
-from denoise_lib.data.crops import Damage, spread
+import typer
+
+from denoise_lib.commands.options import AWAY, DENOISER, TRAINED, Noise, Snr, Speech
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic
-from denoise_lib.metrics.evaluate import evaluate
-from denoise_lib.metrics.intervals import interval
-from denoise_lib.metrics.measures import ALL_METRICS, METRICS
-from denoise_lib.models.baselines import Gain
-from denoise_lib.models.checkpoints import denoiser
-from denoise_lib.models.inference import device
-from denoise_lib.names import heading
+from denoise_lib.names import METRICS, heading
 from denoise_lib.names import score as written
 
+if TYPE_CHECKING:
+    from denoise_lib.damage import conditions
+    from denoise_lib.damage.shifted import ChangedCorpus
+    from denoise_lib.data.corpora import Corpus
+    from denoise_lib.data.crops import Damage
 
-def evaluate_model(
-    model: str,
-    *,
-    condition: str,
-    split: str,
-    speech: str,
-    noise: str,
-    snr_db: float,
-    seed: int,
-    longest: float,
-    table: Path | None,
-    metrics: tuple[str, ...] = METRICS,
-    most: int = 0,
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help=f"{DENOISER}; or gain, which moves the level alone")],
+    condition: Annotated[
+        str, typer.Option(help=f"{TRAINED}; several with commas. Away from home: {AWAY}")
+    ] = "both",
+    split: Annotated[str, typer.Option(help="test, unseen_voice or valid")] = "test",
+    speech: Speech = "default",
+    noise: Noise = "default",
+    snr: Snr = 0.75,
+    seed: Annotated[int, typer.Option(help="fixes each clip's damage")] = 0,
+    max_seconds: Annotated[
+        float,
+        typer.Option("--max-seconds", "--longest", help="of each clip that are scored; 0: all", min=0),
+    ] = 10.0,
+    max_clips: Annotated[
+        int,
+        typer.Option(
+            "--max-clips", "--clips", min=0,
+            help="at most this many clips, those that the report takes; 0: all",
+        ),
+    ] = 0,
+    table: Annotated[Path | None, typer.Option(help="CSV file for the scores of each clip")] = None,
+    metrics: Annotated[
+        str, typer.Option(help=f"of {', '.join(METRICS)}, with commas; or all")
+    ] = "wsdr,si_sdr,pesq,stoi",
 ) -> None:
-    """Score a checkpoint or a baseline on one split and print the means with their 95 % intervals.
+    """Score a network on a split, beside the noisy clips and the clean ones.
 
-    Beside the network's output stand the noisy clips and the clean ones scored against themselves.
-
-    Args:
-        model: Also "gain", the control that changes nothing but the level.
-        condition: Also a condition away from home (:mod:`denoise_lib.damage.conditions`), by its name.
-        table: CSV file for the scores of each clip.
-        metrics: Measures to take, see :func:`chosen_metrics`.
-        most: At most this many clips, those that the report takes; all of them when 0.
+    Printed are the means with their 95 % intervals, of the clean clips against themselves too.
 
     Raises:
-        UserError: An unknown name, or a split without clips.
+        UserError: A name is unknown, or the split has no clips.
     """
+    chosen = chosen_metrics(metrics)
+    from denoise_lib.damage import conditions
+    from denoise_lib.data.crops import spread
+    from denoise_lib.metrics.evaluate import evaluate as scored
+    from denoise_lib.models.baselines import Gain
+    from denoise_lib.models.checkpoints import denoiser
+    from denoise_lib.models.inference import device
+
     network = Gain() if model == Gain.name else denoiser(model)
-    corpus, heard, damage = _setting(condition, speech, Noise(noise, split, snr_db))
+    corpus, heard, damage = _setting(condition, speech, conditions.Noise(noise, split, snr))
     try:
-        clips = spread(corpus.split(split), most)
+        clips = spread(corpus.split(split), max_clips)
     except ValueError as error:
         raise UserError(error) from None
     if not clips:
         raise UserError(f"{corpus.name}: no clip in the split {split!r}")
-    scores = evaluate(
-        network, heard, clips, damage,
-        seed=seed, longest=longest or None, device=device(), metrics=metrics, reference=True,
+    scores = scored(
+        network, heard, clips, damage, seed=seed, max_seconds=max_seconds or None,
+        device=device(), metrics=chosen, reference=True,
     )  # fmt: skip
     if table:
         _write_csv(table, scores)
     print(f"{model}, {condition}, {split}, {len(clips)} clip{'s' * (len(clips) != 1)}")
-    for metric in metrics:
+    for metric in chosen:
         # Noisy and denoised over the same clips, so that their means can be compared.
         both = [
             each for each in scores if None not in (each["noisy"][metric], each["denoised"][metric])
         ]
         sides = {"noisy": both, "denoised": both}
         sides["clean"] = [each for each in scores if each["clean"][metric] is not None]
-        for side, scored in sides.items():
+        for side, found in sides.items():
             reasons = [each["clean_reason" if side == "clean" else "reason"] for each in scores]
             name = heading(metric) if side == "noisy" else ""
-            values = [each[side][metric] for each in scored]
+            values = [each[side][metric] for each in found]
             print(f"{name:8} {side:8} {_summary(metric, values, reasons)}")
 
 
 def _setting(
-    condition: str, speech: str, noise: Noise
+    condition: str, speech: str, noise: conditions.Noise
 ) -> tuple[Corpus, Corpus | ChangedCorpus, Damage]:
     """Where the clips are listed, where they are heard, and their damage."""
-    away = OUT_OF_DOMAIN.get(condition)
-    if away:
-        corpus = away.speech() if away.speech else open_speech(speech)
+    from denoise_lib.damage import conditions
+    from denoise_lib.damage.shifted import ChangedCorpus
+    from denoise_lib.data import corpora
+
+    if away := conditions.OUT_OF_DOMAIN.get(condition):
+        corpus = away.speech() if away.speech else corpora.open_speech(speech)
         heard = ChangedCorpus(corpus, away.change) if away.change else corpus
         return corpus, heard, away.make(noise)
     try:
-        damage = damage_for(condition, noise)
+        damage = conditions.damage_for(condition, noise)
     except UserError as error:
-        if condition in TRAINED:
+        if condition in conditions.TRAINED:
             raise
-        raise UserError(f"{error}; or away from home: {'; '.join(OUT_OF_DOMAIN)}") from None
-    corpus = open_speech(speech)
+        raise UserError(f"{error}; or away from home: {AWAY}") from None
+    corpus = corpora.open_speech(speech)
     return corpus, corpus, damage
+
+
+def chosen_metrics(named: str) -> tuple[str, ...]:
+    """Measures from "wsdr,pesq", or "all"; always in the same order, each once.
+
+    Raises:
+        UserError: A measure is unknown, or none is named.
+    """
+    wanted = {each.strip() for each in named.split(",")} - {""}
+    unknown = sorted(wanted - {"all", *METRICS})
+    if unknown or not wanted:
+        raise UserError(
+            f"--metrics: {repr(unknown[0]) + ' is no measure' if unknown else 'none is named'}; "
+            f"use {', '.join(METRICS)}, or all"
+        )
+    return tuple(each for each in METRICS if "all" in wanted or each in wanted)
 
 
 def _summary(metric: str, values: list[float], reasons: list[dict]) -> str:
@@ -104,27 +136,13 @@ def _summary(metric: str, values: list[float], reasons: list[dict]) -> str:
     why = "; ".join(f"{reason} ({count} of {len(reasons)})" for reason, count in missing.items())
     if not values:
         return why
+    from denoise_lib.metrics.intervals import interval
+
     mean, low, high = interval(values)
     return (
         f"{written(metric, mean):>9}   [{written(metric, low)}, {written(metric, high)}]   "
         f"n {len(values)}" + f" of {len(reasons)}, {why}" * bool(why)
     )
-
-
-def chosen_metrics(names: str) -> tuple[str, ...]:
-    """Measures from "wsdr,pesq", or "all"; always in the same order, each once.
-
-    Raises:
-        UserError: An unknown measure, or none.
-    """
-    wanted = {each.strip() for each in names.split(",")} - {""}
-    unknown = sorted(wanted - {"all", *ALL_METRICS})
-    if unknown or not wanted:
-        raise UserError(
-            f"--metrics: {repr(unknown[0]) + ' is no measure' if unknown else 'none is named'}; "
-            f"use {', '.join(ALL_METRICS)}, or all"
-        )
-    return tuple(each for each in ALL_METRICS if "all" in wanted or each in wanted)
 
 
 def _write_csv(path: Path, scores: list[dict]) -> None:

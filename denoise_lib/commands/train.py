@@ -1,55 +1,64 @@
-"""What `denoise enhance`, `train` and `evaluate` do: a recording, a network, a table of one's own."""
+"""`denoise train`: a network of one's own."""
+
+from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import torch
+import typer
 
-from denoise_lib.damage.augment import vary_speech
-from denoise_lib.damage.conditions import Noise, damage_for
-from denoise_lib.data.corpora import open_speech
-from denoise_lib.data.crops import CleanCrops, fixed_batch
+from denoise_lib.commands.options import TRAINED, Noise, Snr, Speech
 from denoise_lib.errors import UserError
-from denoise_lib.models.base import Denoiser, find
-from denoise_lib.models.checkpoints import load_pretrained, read_record
-from denoise_lib.models.widen import grown
 from denoise_lib.names import MODELS
-from denoise_lib.training.loop import Schedule, train
-from denoise_lib.training.losses import LOSSES
+
+if TYPE_CHECKING:
+    from denoise_lib.models.base import Denoiser
+
+VALIDATION_CLIPS, VALIDATION_SECONDS = 24, 2.0
 
 
-def train_model(
-    out: Path,
-    *,
-    model: str | None,
-    preset: str | None,
-    condition: str,
-    speech: str,
-    noise: str,
-    snr_db: float,
-    schedule: Schedule,
-    batch: int,
-    crop: float,
-    seed: int,
-    start: str | None,
-    precision: str,
-    workers: int,
-    vary: bool = False,
-    vary_share: float | None = None,
-    validate: str | None = None,
-    fixed_norms: bool = False,
+def train(
+    out: Annotated[Path, typer.Argument(help="checkpoint to write, .safetensors")],
+    model: Annotated[
+        str | None, typer.Option(help=f"{', '.join(MODELS)}; dcunet if nothing is said")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="size, such as small or 20; with --start, what a unet is enlarged to: large or fine"
+        ),
+    ] = None,
+    condition: Annotated[str, typer.Option(help=f"{TRAINED}; several with commas")] = "both",
+    speech: Speech = "default",
+    noise: Noise = "default",
+    snr: Snr = 0.75,
+    steps: Annotated[int, typer.Option(help="optimiser steps", min=1)] = 600,
+    learning_rate: Annotated[float, typer.Option(help="peak of the cosine", min=0)] = 2e-3,
+    batch: Annotated[int, typer.Option(help="crops in a batch", min=1)] = 8,
+    crop: Annotated[float, typer.Option(help="seconds of a crop", min=0.1)] = 1.0,
+    seed: Annotated[int, typer.Option(help="of weights, crops and damage")] = 0,
+    start: Annotated[str | None, typer.Option(help="checkpoint to start from")] = None,
+    precision: Annotated[
+        str, typer.Option(help="32-true, bf16-mixed, or auto: bf16 where that is fast")
+    ] = "32-true",
+    workers: Annotated[int, typer.Option(help="processes that read clips ahead", min=0)] = 0,
+    vary: Annotated[bool, typer.Option(help="vary colour, room and level of the speech")] = False,
+    vary_share: Annotated[
+        float | None,
+        typer.Option(help="share of the clips that --vary changes; 0.25 if left out", min=0, max=1),
+    ] = None,
+    validate: Annotated[
+        str | None, typer.Option(help="condition that chooses the best weights, if another one")
+    ] = None,
+    fixed_norms: Annotated[
+        bool, typer.Option(help="keep the batch norms' statistics of --start: for mixed conditions")
+    ] = False,
 ) -> None:
-    """Train one network and write its best weights to ``out`` (*.safetensors).
-
-    Args:
-        vary: Change the colour, bandwidth, room and level of some clips.
-        vary_share: How many of them, in [0, 1]; a quarter when left out.
-        validate: Condition of the validation clips, which choose the best weights; the training's
-            own when left out.
-        fixed_norms: See :func:`denoise_lib.training.loop.train`; needs ``start``.
+    """Train a network; an interrupted training goes on when it is started again.
 
     Raises:
-        UserError: An unknown name, or nothing to train on.
+        UserError: A name is unknown, options do not go together, or there is nothing to train on.
     """
     if out.suffix != ".safetensors":
         raise UserError(f"{out}: name the checkpoint .safetensors")
@@ -57,26 +66,39 @@ def train_model(
         raise UserError("--fixed-norms keeps the statistics of a trained network: name it by --start")
     if vary_share is not None and not vary:
         raise UserError("--vary-share says how much --vary changes: give --vary, too")
+    import torch
+
+    from denoise_lib.damage import augment, conditions
+    from denoise_lib.data import corpora
+    from denoise_lib.data.crops import CleanCrops, fixed_batch
+    from denoise_lib.models.checkpoints import read_record
+    from denoise_lib.training import loop
+    from denoise_lib.training.losses import LOSSES
+
     torch.manual_seed(seed)
     network = _started(start, model, preset) if start else _new_network(model or "dcunet", preset)
-    corpus = open_speech(speech)
+    corpus = corpora.open_speech(speech)
     clips = {split: corpus.split(split) for split in ("train", "valid")}
-    variety = partial(vary_speech, **({} if vary_share is None else {"share": vary_share}))
     for split, found in clips.items():
         if not found:
             raise UserError(f"{speech}: no clip falls into the split {split!r}; use more clips")
-    train(
+    damage, unheard = (
+        conditions.damage_for(each, conditions.Noise(noise, split, snr))
+        for each, split in ((condition, "train"), (validate or condition, "valid"))
+    )
+    variety = partial(augment.vary_speech, **({} if vary_share is None else {"share": vary_share}))
+    loop.train(
         network,
         CleanCrops(
-            corpus, clips["train"], batch=batch, seconds=crop, seed=seed, steps=schedule.steps,
+            corpus, clips["train"], batch=batch, seconds=crop, seed=seed, steps=steps,
             vary=variety if vary else None,
         ),
-        damage_for(condition, Noise(noise, "train", snr_db)),
+        damage,
         fixed_batch(
-            corpus, clips["valid"], damage_for(validate or condition, Noise(noise, "valid", snr_db)),
-            seed=seed, seconds=2.0, most=24,
+            corpus, clips["valid"], unheard,
+            seed=seed, seconds=VALIDATION_SECONDS, max_clips=VALIDATION_CLIPS,
         ),
-        schedule,
+        loop.Schedule(steps, learning_rate, validate_every=max(100, steps // 40)),
         out,
         loss=LOSSES[network.loss],
         margin=network.margin,
@@ -86,11 +108,13 @@ def train_model(
         fixed_norms=fixed_norms,
     )  # fmt: skip
     record = read_record(out)
-    print(f"{out}: step {record['step']} of {schedule.steps}, validation wSDR {record['valid']:.4f}")
+    print(f"{out}: step {record['step']} of {steps}, validation wSDR {record['valid']:.4f}")
 
 
 def _started(start: str, model: str | None, preset: str | None) -> Denoiser:
     """A trained network; with a preset, a larger one that goes on from it."""
+    from denoise_lib.models.checkpoints import load_pretrained
+
     network = load_pretrained(start)
     if model not in (None, name := network.name):
         raise UserError(f"{start} is a {name}, not a {model}: leave out --model, or --start")
@@ -98,6 +122,8 @@ def _started(start: str, model: str | None, preset: str | None) -> Denoiser:
         return network
     if name != "unet":
         raise UserError(f"only a unet can start a larger one, {start} is a {name}: leave out --preset")
+    from denoise_lib.models.widen import grown
+
     try:
         return grown(network, _new_network(name, preset))
     except ValueError as error:
@@ -105,6 +131,8 @@ def _started(start: str, model: str | None, preset: str | None) -> Denoiser:
 
 
 def _new_network(model: str, preset: str | None) -> Denoiser:
+    from denoise_lib.models.base import find
+
     if model not in MODELS:
         raise UserError(f"no model {model!r}: use {', '.join(MODELS)}")
     kind = find(model)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
+from denoise_lib import names
 from denoise_lib.damage.augment import OneOf, VariedCorruption, VariedStreet
 from denoise_lib.damage.corruption import Corruption
 from denoise_lib.damage.shifted import MadeAtRate, room, telephone
@@ -56,46 +56,39 @@ class Condition:
 
     Args:
         make: Makes the damage.
-        away: Whether it differs from the home condition, the fixed damage on the default corpus,
-            in a way that no training may have heard.
         change: Of each clean waveform, (time,) -> (time,), before it is brought to its level.
         speech: Opens the corpus whose test clips are scored, in place of the default one.
     """
 
     make: Callable[[Noise], Damage]
-    away: bool = False
     change: Callable[[Tensor], Tensor] | None = None
     speech: Callable[[], Corpus] | None = None
 
 
-def _fixed(condition: str, noise: Noise) -> Damage:
-    return Corruption.for_condition(condition)
-
-
-def _away(damage: Damage = Corruption(), **options: Callable) -> Condition:  # noqa: B008 - frozen
-    return Condition(lambda noise: damage, away=True, **options)
+def _is(damage: Damage, **options: Callable) -> Condition:
+    return Condition(lambda noise: damage, **options)
 
 
 # The same keys as in names.CONDITIONS.
 CONDITIONS = {
-    **{each: Condition(partial(_fixed, each)) for each in ("both", "zero", "raise")},
+    **{each: _is(Corruption.for_condition(each)) for each in ("both", "zero", "raise")},
     "street": Condition(lambda noise: noise.mix(StreetMix)),
-    "varied": Condition(lambda noise: VariedCorruption()),
+    "varied": _is(VariedCorruption()),
     "varied_street": Condition(lambda noise: noise.mix(VariedStreet)),
-    "home": _away(),
-    "frames of 30 ms": _away(Corruption(n_fft=480, hop=120)),
-    "frames of 60 ms, Hann": _away(Corruption(n_fft=960, hop=240, window="hann")),
+    "home": _is(Corruption()),
+    "frames of 30 ms": _is(Corruption(n_fft=480, hop=120)),
+    "frames of 60 ms, Hann": _is(Corruption(n_fft=960, hop=240, window="hann")),
     # The original study's frame: 2048/512 at 48 kHz.
-    "made at 48 kHz": _away(MadeAtRate(Corruption(n_fft=2048, hop=512), 48_000)),
+    "made at 48 kHz": _is(MadeAtRate(Corruption(n_fft=2048, hop=512), 48_000)),
     # The damage is absolute and linear but for its level: a raise of 2 is speech 6 dB softer.
-    "speech 6 dB softer": _away(Corruption(value=2.0)),
-    "speech 6 dB louder": _away(Corruption(value=0.5)),
-    "telephone band": _away(change=telephone),
-    "in a room": _away(change=room),
-    "read, another studio": _away(speech=open_read_speech),
+    "speech 6 dB softer": _is(Corruption(value=2.0)),
+    "speech 6 dB louder": _is(Corruption(value=0.5)),
+    "telephone band": _is(Corruption(), change=telephone),
+    "in a room": _is(Corruption(), change=room),
+    "read, another studio": _is(Corruption(), speech=open_read_speech),
 }
-TRAINED = tuple(name for name, each in CONDITIONS.items() if not each.away)
-OUT_OF_DOMAIN = {name: each for name, each in CONDITIONS.items() if each.away}
+TRAINED = tuple(name for name in CONDITIONS if not names.CONDITIONS[name].away)
+OUT_OF_DOMAIN = {name: each for name, each in CONDITIONS.items() if names.CONDITIONS[name].away}
 
 
 def damage_for(condition: str, noise: Noise) -> Damage:

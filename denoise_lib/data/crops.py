@@ -104,26 +104,26 @@ def damaged_batches(
         yield damage(clean, clip_generator(f"damage/{step}", crops.seed)), clean
 
 
-def spread(clips: list[Clip], most: int | None) -> list[Clip]:
-    """At most ``most`` clips, chosen by a hash of their names: over all voices, always the same.
+def spread(clips: list[Clip], max_clips: int | None) -> list[Clip]:
+    """At most ``max_clips`` clips, chosen by a hash of their names: over all voices, always the same.
 
-    All of them when ``most`` is 0 or None; a smaller choice is part of a larger one.
+    All of them when ``max_clips`` is 0 or None; a smaller choice is part of a larger one.
     """
-    return sorted(clips, key=lambda clip: share(clip.name))[: most or None]
+    return sorted(clips, key=lambda clip: share(clip.name))[: max_clips or None]
 
 
 def fixed_clip(
-    corpus: Corpus, clip: Clip, damage: Damage, seed: int, longest: float | None = None
+    corpus: Corpus, clip: Clip, damage: Damage, seed: int, max_seconds: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """One clip and the damage that is its own for ever: (noisy, clean), each (time,).
 
     Args:
         seed: Together with the clip's name it fixes the damage.
-        longest: Seconds of the clip's beginning to use; all of it when None.
+        max_seconds: Seconds of the clip's beginning to use; all of it when None.
     """
     waveform = corpus.waveform(clip)
-    if longest is not None:
-        waveform = waveform[: round(longest * corpus.rate)]
+    if max_seconds is not None:
+        waveform = waveform[: round(max_seconds * corpus.rate)]
     clean = to_level(waveform)
     return damage(clean, clip_generator(clip.name, seed)), clean
 
@@ -135,18 +135,18 @@ def fixed_batch(
     *,
     seed: int,
     seconds: float,
-    most: int | None = None,
+    max_clips: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The beginnings of several clips with their fixed damage: (noisy, clean), (batch, time).
 
     Clips shorter than ``seconds`` are left out, so that nothing is padded; of the others at
-    most ``most`` are used.
+    most ``max_clips`` are used.
 
     Raises:
         UserError: No clip is long enough.
     """
     samples = round(seconds * corpus.rate)
-    long_enough = spread([clip for clip in clips if clip.samples >= samples], most)
+    long_enough = spread([clip for clip in clips if clip.samples >= samples], max_clips)
     if not long_enough:
         raise UserError(
             f"{corpus.name}: no clip of {seconds} s or more to validate on; add longer ones"

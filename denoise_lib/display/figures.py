@@ -110,7 +110,7 @@ def scores_distribution(
 @styled
 def sweep(
     values: Sequence[float],
-    curves: Mapping[str, Sequence[Mapping[str, Any]]],
+    curves: Mapping[str, Sequence[tuple[float, list[float] | None]]],
     xlabel: str,
     ylabel: str,
 ) -> Figure:
@@ -118,15 +118,15 @@ def sweep(
 
     Args:
         values: Settings on the horizontal axis, ascending.
-        curves: {name: result rows, one for each value} with "denoised" and "ci95".
+        curves: {name: (mean, its 95 % interval or None) for each value}.
         xlabel: Quantity of the setting, and its unit.
         ylabel: Quantity of the means, and its unit.
     """
     figure, axis = subplots(size=(7.6, 3.2))
-    for (name, rows), marker in zip(curves.items(), "os^Dv" * 2, strict=False):
-        means = [row["denoised"] for row in rows]
+    for (name, points), marker in zip(curves.items(), "os^Dv" * 2, strict=False):
+        means = [mean for mean, _ in points]
         axis.plot(values, means, color=colour(name), marker=marker, markersize=4, label=label(name))
-        ends = [row["ci95"] or [row["denoised"]] * 2 for row in rows]
+        ends = [interval or [mean] * 2 for mean, interval in points]
         axis.fill_between(values, *zip(*ends, strict=True), color=colour(name), alpha=0.15, lw=0)
     axis.set_xticks(values)
     axis.set_xlabel(xlabel)

@@ -4,12 +4,16 @@ The markup works by itself: a list of versions, each with its spectrogram, score
 own audio controls. player.js turns it into the instrument, player.css sets it.
 """
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import html
 import io
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -29,7 +33,43 @@ PICTURE = (640, 180)  # pixels of a spectrogram
 ASSETS = ("<!--player assets-->", "<!--end of player assets-->")
 
 
-def compare(versions, rate=RATE, *, title, listen_for="", scores=None, gain_db=None, seconds=None):
+@dataclass(frozen=True)
+class Sound:
+    """A version as it is played.
+
+    Args:
+        key: Equal for equal sounds.
+        flac: The content of a FLAC file, 16 bit, mono.
+        picture: The content of a WebP file, its spectrogram without axes.
+    """
+
+    key: str
+    flac: bytes = field(repr=False)
+    picture: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, waveform: Any, rate: int = RATE) -> Sound:
+        """Encode a waveform (time,) within [-1, 1], torch or numpy.
+
+        Decoded samples differ from it by at most one step of 2 ** -15.
+        """
+        samples = np.clip(np.round(as_array(waveform) * 32768), -32768, 32767).astype("<i2")
+        key = hashlib.sha256(f"{rate} ".encode() + samples.tobytes()).hexdigest()[:16]
+        buffer = io.BytesIO()
+        soundfile.write(buffer, samples, rate, format="FLAC", subtype="PCM_16")
+        return cls(key, buffer.getvalue(), _picture(waveform, rate))
+
+
+def compare(
+    versions: dict[str, Any],
+    rate: int = RATE,
+    *,
+    title: str,
+    listen_for: str = "",
+    scores: dict[str, dict[str, float | None]] | None = None,
+    gain_db: float | None = None,
+    seconds: float | None = None,
+) -> Player:
     """A player for several versions of one clip; display it as the last value of a cell.
 
     All versions get the same gain, which the player shows: levels stay comparable. Nothing is
@@ -38,20 +78,20 @@ def compare(versions, rate=RATE, *, title, listen_for="", scores=None, gain_db=N
     Args:
         versions: {name: waveform (time,)}, torch or numpy, full scale = 1, all of one length, in
             the order of the buttons.
-        rate: samples per second.
-        title: what is heard.
-        listen_for: what to listen for, in a sentence.
+        rate: Samples per second.
+        title: What is heard.
+        listen_for: What to listen for, in a sentence.
         scores: {name: {metric: value}}; names and metrics may be missing.
-        gain_db: gain in dB for all versions; None: 0 dB, or less where the loudest sample of any
+        gain_db: Gain in dB for all versions; None: 0 dB, or less where the loudest sample of any
             version would come above -1 dB re full scale.
-        seconds: length of the excerpt from the start; None for the whole clip.
+        seconds: Length of the excerpt from the start; None for the whole clip.
 
     Returns:
         An object that Jupyter displays.
 
     Raises:
-        UserError: no version, versions of different lengths, a gain that would clip, or scores of a
-            version that is not there.
+        UserError: There is no version, versions have different lengths, a gain would clip, or
+            scores are of a version that is not there.
     """
     arrays = {name: as_array(waveform) for name, waveform in versions.items()}
     lengths = {name: len(array) for name, array in arrays.items()}
@@ -62,19 +102,21 @@ def compare(versions, rate=RATE, *, title, listen_for="", scores=None, gain_db=N
         raise UserError(
             f"compare({title!r}) has scores of {sorted(unknown)}, but plays {list(arrays)}"
         )
-    cut = seconds is not None and seconds * rate < next(iter(lengths.values()))
+    samples = next(iter(lengths.values()))
+    cut = seconds is not None and seconds * rate < samples
     if cut:
-        arrays = {name: array[: max(1, round(seconds * rate))] for name, array in arrays.items()}
+        samples = max(1, round(seconds * rate))
+        arrays = {name: array[:samples] for name, array in arrays.items()}
     if gain_db is None:
         gain_db = common_gain_db(arrays.values())
     gain = 10 ** (gain_db / 20)
     if max(float(np.abs(array).max()) for array in arrays.values()) * gain > 1:
         raise UserError(f"compare({title!r}): a gain of {gain_db} dB would clip; leave gain_db out")
-    played = {name: array * np.float32(gain) for name, array in arrays.items()}
-    return Player(title, played, rate, float(gain_db), listen_for, scores or {}, cut)
+    played = {name: Sound.of(array * np.float32(gain), rate) for name, array in arrays.items()}
+    return Player(title, played, rate, samples / rate, float(gain_db), listen_for, scores or {}, cut)
 
 
-def common_gain_db(waveforms):
+def common_gain_db(waveforms: Iterable[Any]) -> float:
     """The one gain for all versions of a clip, in dB.
 
     It is 0, or what brings the loudest sample of any version down to -1 dB re full scale; rounded
@@ -88,24 +130,29 @@ def common_gain_db(waveforms):
 
 @dataclass
 class Player:
-    """What compare() returns. `versions` are the samples as played, gain included."""
+    """What :func:`compare` returns.
+
+    Args:
+        versions: The sounds as played, gain included, by name.
+        rate: Samples per second.
+        seconds: Length of each.
+        gain_db: The gain that all of them got, dB.
+        cut: Whether they are the beginning of a clip, whose scores are of the whole.
+    """
 
     title: str
-    versions: dict = field(repr=False)
+    versions: dict[str, Sound]
     rate: int
+    seconds: float
     gain_db: float
     listen_for: str = ""
-    scores: dict = field(default_factory=dict, repr=False)
-    cut: bool = False  # the scores are of a longer clip
+    scores: dict[str, dict[str, float | None]] = field(default_factory=dict, repr=False)
+    cut: bool = False
 
-    @property
-    def seconds(self):
-        return len(next(iter(self.versions.values()))) / self.rate
-
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return self.html() + ASSETS[0] + assets() + ASSETS[1]
 
-    def html(self):
+    def html(self) -> str:
         """Markup of the player without style and script."""
         lines = [
             f'<div class="player" role="group" aria-label="{html.escape(f"Player: {self.title}")}" '
@@ -115,7 +162,7 @@ class Player:
         if self.listen_for:
             hint = html.escape(prose(self.listen_for))
             lines.append(f'<p class="player-hint">What to listen for: {hint}</p>')
-        lines += [self._version(name, waveform) for name, waveform in self.versions.items()]
+        lines += [self._version(name, sound) for name, sound in self.versions.items()]
         low, high = (number(level, 0) for level in DB_RANGE)
         gain = f"gain {number(self.gain_db, 1)} dB, the same for all versions"
         if self.cut and self.scores:
@@ -126,9 +173,8 @@ class Player:
         )
         return "\n".join(lines)
 
-    def _version(self, name, waveform):
+    def _version(self, name: str, sound: Sound) -> str:
         written = html.escape(label(name))
-        sound, source = encode(waveform, self.rate)
         alt = html.escape(f"Spectrogram: {label(name)}, {self.title}")
         heard = html.escape(f"{label(name)}, {self.title}")
         return (
@@ -137,12 +183,13 @@ class Player:
             f"<figcaption>{written}</figcaption>"
             f'<div class="player-screen"><img class="player-picture" alt="{alt}" '
             f'width="{PICTURE[0]}" height="{PICTURE[1]}" '
-            f'src="{_picture(waveform, self.rate)}">{self._axes()}</div>'
+            f'src="{data_uri("image/webp", sound.picture)}">{self._axes()}</div>'
             f'<audio class="player-native" controls preload="none" aria-label="{heard}" '
-            f'data-sound="{sound}" src="{source}"></audio>{self._scores(name)}</figure>'
+            f'data-sound="{sound.key}" src="{data_uri("audio/flac", sound.flac)}"></audio>'
+            f"{self._scores(name)}</figure>"
         )
 
-    def _axes(self):
+    def _axes(self) -> str:
         top = self.rate / 2000
         marks = [
             f'<span class="y" style="bottom:{share:.0%}">{top * share:g}</span>'
@@ -162,11 +209,9 @@ class Player:
             )
         return f'<span class="player-axes" aria-hidden="true">{"".join(marks)}</span>'
 
-    def _scores(self, name):
+    def _scores(self, name: str) -> str:
         given = self.scores.get(name, {})
-        metrics = [metric for metric in METRICS if metric in given] + [
-            m for m in given if m not in METRICS
-        ]
+        metrics = [*(each for each in METRICS if each in given), *(given.keys() - METRICS.keys())]
         items = (
             f"<div><dt>{html.escape(heading(each))}</dt><dd>{score(each, given[each])}</dd></div>"
             for each in metrics
@@ -174,31 +219,19 @@ class Player:
         return f'<dl class="player-scores">{"".join(items)}</dl>'
 
 
-def assets():
+def assets() -> str:
     """Style and script of the player as HTML; on a page they are needed once."""
-    return f"<style>{resource(__package__, 'player.css')}</style><script>{resource(__package__, 'player.js')}</script>"
+    style, script = (resource(__package__, f"player.{kind}") for kind in ("css", "js"))
+    return f"<style>{style}</style><script>{script}</script>"
 
 
-def encode(waveform, rate=RATE):
-    """A waveform as 16-bit mono FLAC.
-
-    Args:
-        waveform: (time,), within [-1, 1].
-        rate: samples per second.
-
-    Returns:
-        (key, source): a key that is equal for equal sounds, and a data URI. Decoded samples differ
-        from the waveform by at most one step of 2 ** -15.
-    """
-    samples = np.clip(np.round(as_array(waveform) * 32768), -32768, 32767).astype("<i2")
-    key = hashlib.sha256(f"{rate} ".encode() + samples.tobytes()).hexdigest()[:16]
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, rate, format="FLAC", subtype="PCM_16")
-    return key, "data:audio/flac;base64," + base64.b64encode(buffer.getvalue()).decode()
+def data_uri(kind: str, content: bytes) -> str:
+    """A file's content as an address that holds it, such as "data:audio/flac;base64,..."."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _picture(waveform, rate):
-    """Spectrogram as a data URI: WebP, DB_RANGE on the page's colour map, no axes."""
+def _picture(waveform: Any, rate: int) -> bytes:
+    """Spectrogram as WebP: DB_RANGE on the page's colour map, no axes."""
     hop = min(0.008, len(waveform) / rate / PICTURE[0])  # a column or more per pixel
     levels = spectrogram_db(waveform, rate, hop=max(hop, 0.001))
     share = np.clip((levels - DB_RANGE[0]) / (DB_RANGE[1] - DB_RANGE[0]), 0, 1)
@@ -206,4 +239,4 @@ def _picture(waveform, rate):
     pixels = matplotlib.colormaps[COLOUR_MAP](np.asarray(image), bytes=True)[..., :3]
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "WEBP", quality=55, method=6)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()

@@ -191,7 +191,7 @@ class Room(widgets.VBox):
 
     def _save(self, _) -> None:
         try:
-            found = parameter_file.recipe(self.scene, self.setting)
+            found = parameter_file.made_for(self.scene, self.setting)
             command = parameter_file.write(found, self.file.value, self.root)
         except UserError as error:
             self.say(str(error), error=True)

@@ -26,7 +26,7 @@ def evaluate(
     damage: Damage,
     *,
     seed: int,
-    longest: float | None = None,
+    max_seconds: float | None = None,
     metrics: tuple[str, ...] = METRICS,
     device: str | torch.device = "cpu",
     reference: bool = False,
@@ -34,7 +34,7 @@ def evaluate(
     """Score a model on clips, each with the damage that is fixed by its name and the seed.
 
     Args:
-        longest: Seconds of each clip's beginning to use; all of it when None.
+        max_seconds: Seconds of each clip's beginning to use; all of it when None.
         metrics: Which measures to take.
         reference: Also score each clean clip against itself.
 
@@ -45,7 +45,7 @@ def evaluate(
     model = model.to(device)
     jobs = []
     for clip in clips:
-        noisy, clean = fixed_clip(corpus, clip, damage, seed, longest)
+        noisy, clean = fixed_clip(corpus, clip, damage, seed, max_seconds)
         versions = {"noisy": noisy, "denoised": process(model, noisy.to(device)).cpu()}
         jobs.append((versions | ({"clean": clean} if reference else {}), clean, noisy, metrics))
     # Networks first, scores after: both at once would fight for the cores.

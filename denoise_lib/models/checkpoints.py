@@ -20,6 +20,8 @@ from denoise_lib.models.base import Denoiser, find
 from denoise_lib.models.baselines import BASELINES
 from denoise_lib.paths import PRETRAINED
 
+_read: set[str] = set()  # shipped files that this process has asked for
+
 
 def save_model(path: Path, model: Denoiser, **facts) -> None:
     """Write a model to ``path`` (*.safetensors), whole or not at all.
@@ -64,6 +66,20 @@ def load_model(path: Path) -> Denoiser:
     return model.eval()
 
 
+def shipped(file: str) -> Path:
+    """Path of a file that comes with the library, such as "unet.safetensors".
+
+    What a process asks for is noted (:func:`read_files`): a notebook's numbers depend on it.
+    """
+    _read.add(file)
+    return PRETRAINED / file
+
+
+def read_files() -> frozenset[str]:
+    """The shipped files that this process has asked for."""
+    return frozenset(_read)
+
+
 def pretrained_names() -> list[str]:
     """Names that :func:`load_pretrained` knows."""
     return sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
@@ -82,7 +98,7 @@ def load_pretrained(name: str) -> Denoiser:
         UserError: There is no such name or file.
     """
     if name in pretrained_names():
-        return load_model(PRETRAINED / f"{name}.safetensors")
+        return load_model(shipped(f"{name}.safetensors"))
     if name.endswith(".safetensors"):
         return load_model(Path(name))
     raise UserError(

@@ -1,33 +1,42 @@
-"""Results at a glance: the table at the head of the page and the sentences above it.
+"""Results at a glance: the table at the head of the page, its drawing, the sentences above it.
 
 Every number of ours comes from results.json.
 """
 
+from __future__ import annotations
+
+import math
 from dataclasses import dataclass
+from typing import Any
 
+from denoise_lib.names import colour, label, number
 from denoise_lib.names import condition as written
-from denoise_lib.names import label, number
 
-# The original study's wSDR: (condition, what our experiments' names end in): (noisy, best, by).
+Row = dict[str, Any]  # of results.json
+
+# The original study's wSDR: (condition, which training of ours is compared): (noisy, best, by).
 # Source: the table of the original study's report, on VCTK at 48 kHz, 4.8k training clips, 483 test
 # clips. Other data than ours, so the numbers stand beside ours as a mark, not as a ranking.
 ORIGINAL = {
-    ("both", ""): (-0.801, -0.926, "DCUnet"),
-    ("zero", ""): (-0.89, -0.92, "DCUnet"),
-    ("raise", ""): (-0.86, -0.99, "DCUnet"),
-    ("street", ":before"): (-0.4, -0.5, "DCUnet"),
-    ("street", ":retrained"): (-0.38, -0.94, "DCUnet"),
+    ("both", "fixed"): (-0.801, -0.926, "DCUnet"),
+    ("zero", "fixed"): (-0.89, -0.92, "DCUnet"),
+    ("raise", "fixed"): (-0.86, -0.99, "DCUnet"),
+    ("street", "before"): (-0.4, -0.5, "DCUnet"),
+    ("street", "retrained"): (-0.38, -0.94, "DCUnet"),
 }
 ORIGINAL_NOTE = (
     "The original study used VCTK at 48 kHz, with 4.8 thousand clips for training and 483 for the "
     "test; its best was a DCUnet throughout. That is other data than ours, so its numbers are a "
     "mark to measure by, not a ranking."
 )
-STAGES = {"": "", ":before": " (not trained on it)", ":retrained": " (retrained on it)"}
+# Experiments declare in their notebooks in which of these lines they stand.
+STAGES = {"fixed": "", "before": " (not trained on it)", "retrained": " (retrained on it)"}
 NETWORKS = ("autoencoder", "wavenet", "dcunet", "unet", "tuned unet")
-# The shipped networks know streets too, so they stand where others were retrained.
-SHIPPED = "08_shipped"
 LIMIT = -1.0
+# The drawing.
+FAR, NEAR = 1.05, 0.004  # distances from the limit at the two ends of the axis
+LEFT, RIGHT, TOP, ROW = 200, 725, 28, 30  # pixels
+TICKS = (0, -0.4, -0.6, -0.8, -0.9, -0.95, -0.98, -0.99, -0.995)
 
 
 @dataclass
@@ -36,32 +45,35 @@ class Line:
 
     condition: str
     stage: str
-    rows: dict  # model -> row of results.json
+    rows: dict[str, Row]  # by model
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """How the line is called on the page."""
         return written(self.condition) + STAGES[self.stage]
 
     @property
-    def limit(self):
+    def limit(self) -> float | None:
         """What the damage allows: all of it can be undone from its positions; a street's cannot."""
         return None if self.condition == "street" else LIMIT
 
     @property
-    def noisy(self):
+    def noisy(self) -> float:
+        """Mean wSDR of the damaged clips."""
         return next(iter(self.rows.values()))["noisy"]
 
     @property
-    def best(self):
+    def best(self) -> tuple[str, Row]:
         """(model, row) of our best model: the lowest wSDR."""
         return min(self.rows.items(), key=lambda item: item[1]["denoised"])
 
     @property
-    def original(self):
+    def original(self) -> tuple[float, float, str]:
+        """The original study's noisy and best wSDR, and what reached it."""
         return ORIGINAL[self.condition, self.stage]
 
     @property
-    def outcome(self):
+    def outcome(self) -> str:
         """The original's best against the interval of our best: a key of OUTCOMES."""
         row = self.best[1]
         low, high = row["ci95"] or (row["denoised"], row["denoised"])
@@ -69,60 +81,52 @@ class Line:
         return "beaten" if high < mark else "not reached" if low > mark else "level"
 
 
-def lines(results, split="test"):
-    """The lines of the table that have a result, from the rows of results.json."""
+def lines(results: dict[str, Any], split: str = "test") -> list[Line]:
+    """The lines of the table that have a result.
+
+    Args:
+        results: Content of results.json.
+    """
     found = []
     for condition, stage in ORIGINAL:
-        rows = {}
-        for model in NETWORKS:
-            matching = [
-                row
-                for row in results
-                if (row["condition"], row["split"], row["metric"]) == (condition, split, "wsdr")
-                and row["denoised"] is not None
-                and _stands_for(row, model, stage)
-            ]
-            if matching:
-                rows[model] = matching[0]
+        standing = {name for name, stages in results["headline"].items() if stage in stages}
+        wanted = (condition, split, "wsdr")
+        rows: dict[str, Row] = {}
+        for row in results["results"]:
+            if (row["condition"], row["split"], row["metric"]) == wanted:
+                if row["experiment"] in standing and row["denoised"] is not None:
+                    rows.setdefault(row["model"], row)
+        rows = {model: rows[model] for model in NETWORKS if model in rows}
         if rows:
             found.append(Line(condition, stage, rows))
     return found
 
 
-def _stands_for(row, model, stage):
-    """Is a row of results.json this model's, in a line of this stage?"""
-    if row["model"] != model:
-        return False
-    if row["experiment"] == SHIPPED:
-        return stage != ":before"
-    return row["experiment"].partition(":")[2] == stage.removeprefix(":")
-
-
-def models(table):
+def models(table: list[Line]) -> list[str]:
     """Models that have a number in any line, in the order of the columns."""
     return [model for model in NETWORKS if any(model in line.rows for line in table)]
 
 
-def section(row):
+def section(row: Row) -> str:
     """Name of the notebook that made a row: "05_street_noise:before" -> "05_street_noise"."""
     return row["experiment"].partition(":")[0]
 
 
-def interval(row):
+def interval(row: Row) -> str:
     """The interval of a row as text, or nothing where there is none."""
     return f"[{number(row['ci95'][0])}, {number(row['ci95'][1])}]" if row["ci95"] else ""
 
 
-def abstract(results):
+def abstract(results: dict[str, Any]) -> list[str]:
     """What came out, in sentences; each number is a number of results.json."""
     table = {(line.condition, line.stage): line for line in lines(results)}
-    sentences = [_models(table["both", ""])] if ("both", "") in table else []
-    single = [table[key] for key in (("zero", ""), ("raise", "")) if key in table]
+    sentences = [_models(table["both", "fixed"])] if ("both", "fixed") in table else []
+    single = [table[key] for key in (("zero", "fixed"), ("raise", "fixed")) if key in table]
     if single:
         parts = [f"for {line.name} {_change(line)}" for line in single]
         sentences.append(_sentence(" and ".join(parts)))
-    sentences += _street(table.get(("street", ":before")), table.get(("street", ":retrained")))
-    unseen = {line.condition: line for line in lines(results, "unseen_voice") if not line.stage}
+    sentences += _street(table.get(("street", "before")), table.get(("street", "retrained")))
+    unseen = {line.condition: line for line in lines(results, "unseen_voice") if line.stage == "fixed"}
     if "both" in unseen:
         line = unseen["both"]
         sentences.append(
@@ -133,7 +137,7 @@ def abstract(results):
     return sentences
 
 
-def _models(line):
+def _models(line: Line) -> str:
     model, row = line.best
     text = (
         f"on {row['n']} test clips damaged by {line.name}, the {label(model)} brings the mean wSDR "
@@ -144,18 +148,18 @@ def _models(line):
     return _sentence("; ".join([text, *parts]))
 
 
-def _denoised(item):
+def _denoised(item: tuple[str, Row]) -> float:
     return item[1]["denoised"]
 
 
-def _reached(line, row):
+def _reached(line: Line, row: Row) -> str:
     """What a network did that is not the best: it may also have done harm."""
     if row["denoised"] < line.noisy:
         return f"reaches {number(row['denoised'])}"
     return f"does harm, at {number(row['denoised'])}"
 
 
-def _street(before, retrained):
+def _street(before: Line | None, retrained: Line | None) -> list[str]:
     parts = []
     if before:
         parts.append(
@@ -170,7 +174,7 @@ def _street(before, retrained):
     return [_sentence("; ".join(parts))] if parts else []
 
 
-def _against(table):
+def _against(table: list[Line]) -> str:
     counts = {
         outcome: [_mark(line) for line in table if line.outcome == outcome] for outcome in OUTCOMES
     }
@@ -180,7 +184,7 @@ def _against(table):
     return _sentence("the original study’s best result, on other data, is " + "; ".join(parts))
 
 
-def _mark(line):
+def _mark(line: Line) -> str:
     """A line's best result with its interval, and the original's."""
     model, row = line.best
     ours = f"{label(model)} {number(row['denoised'])} {interval(row)}".strip()
@@ -190,17 +194,68 @@ def _mark(line):
 OUTCOMES = {"beaten": "beaten", "level": "within our interval", "not reached": "not reached"}
 
 
-def _change(line):
+def _change(line: Line) -> str:
     return f"the {label(line.best[0])} goes {_span(line)}"
 
 
-def _span(line):
+def _span(line: Line) -> str:
     return f"from {number(line.noisy)} to {number(line.best[1]['denoised'])}"
 
 
-def _listed(names):
+def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def _sentence(text):
+def _sentence(text: str) -> str:
     return text[0].upper() + text[1:] + "."
+
+
+def chart(table: list[Line]) -> str:
+    """SVG of the table's lines: a grey dot is noisy, a diamond the original's best, the rest ours.
+
+    Colours of ink and paper are the page's.
+    """
+    bottom = TOP + ROW * len(table)
+    marks = []
+    for tick in TICKS:
+        x = place(tick)
+        text = f"{tick:g}".replace("-", "\N{MINUS SIGN}")
+        marks.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP - 6}" y2="{bottom}"/>')
+        marks.append(f'<text x="{x}" y="{TOP - 12}" text-anchor="middle">{text}</text>')
+    for index, line in enumerate(table):
+        marks += _row(line, TOP + ROW * (index + 0.5))
+    height = bottom + 4
+    return (
+        f'<svg class="chart" viewBox="0 0 736 {height}" aria-hidden="true">{"".join(marks)}</svg>'
+    )
+
+
+def place(score: float) -> float:
+    """Where a wSDR lies, in pixels from the left; perfect is at the right."""
+    distance = min(max(score - LIMIT, NEAR), FAR)
+    share = math.log(FAR / distance) / math.log(FAR / NEAR)
+    return round(LEFT + share * (RIGHT - LEFT), 1)
+
+
+def _row(line: Line, y: float) -> list[str]:
+    marks = [f'<text class="name" x="0" y="{y + 4}">{line.name}</text>']
+    marks.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y}" y2="{y}"/>')
+    marks.append(_dot(line.noisy, colour("noisy"), y))
+    for model in NETWORKS:
+        if model in line.rows:
+            marks += _network(line.rows[model], colour(model), y)
+    x = place(line.original[1])
+    marks.append(f'<path class="original" d="M{x} {y - 7}l6 7-6 7-6-7z"/>')
+    return marks
+
+
+def _network(row: Row, tone: str, y: float) -> list[str]:
+    marks = []
+    if row["ci95"]:
+        low, high = map(place, row["ci95"])
+        marks.append(f'<line x1="{low}" x2="{high}" y1="{y}" y2="{y}" stroke="{tone}"/>')
+    return [*marks, _dot(row["denoised"], tone, y)]
+
+
+def _dot(score: float, tone: str, y: float) -> str:
+    return f'<circle cx="{place(score)}" cy="{y}" r="4.5" fill="{tone}"/>'

@@ -1,64 +1,66 @@
 """The player at the head of the page: one clip, all versions that the notebooks made of it."""
 
-import soundfile
+from __future__ import annotations
+
+from pathlib import Path
 
 from denoise_lib import names
-from denoise_lib.display import player
+from denoise_lib.display.player import Player, Sound
 from denoise_lib.files import read_json
 
+SAME = ("clean", "noisy")  # versions that two notebooks must have alike
 
-def listen_first(runs, notebooks):
+
+def listen_first(runs: Path, notebooks: list[str]) -> Player | None:
     """The player at the head of the page: one clip with the outputs of several runs.
 
-    Takes the clip that most versions of exist; runs that kept the same clip with other damage are
-    left out, for their outputs would not compare.
+    Takes the clip that most versions of exist. Runs that kept the same clip with other damage or
+    another gain are left out, for their outputs would not compare. The sounds are those that the
+    sections play, to the byte.
+
+    Args:
+        runs: Folder of one profile's runs.
+        notebooks: Whose examples to take, in order.
 
     Returns:
-        A player.Player, or None when no run kept an example.
+        None when no run kept an example.
     """
-    groups = {}
-    for path in (
-        path for name in notebooks for path in sorted((runs / name / "examples").glob("*.json"))
-    ):
-        example = read_json(path)
-        versions = _waveforms(example, path.parent)
-        merged = groups.setdefault((example["clip"], example["condition"]), (example, {}, {}))
-        same = all(
-            _equal(merged[1][name], versions[name])
-            for name in ("clean", "noisy")
-            if name in merged[1]
-        )
-        if same and {"clean", "noisy"} <= set(versions):
-            for entry in example["versions"]:
+    groups: dict[tuple[str, str], dict[str, tuple[dict, Path]]] = {}
+    examples: dict[tuple[str, str], dict] = {}
+    for name in notebooks:
+        for path in sorted((runs / name / "examples").glob("*.json")):
+            example = read_json(path)
+            key = example["clip"], example["condition"]
+            found = {each["name"]: (each, path.parent) for each in example["versions"]}
+            known = groups.get(key, found)
+            if set(SAME) <= set(found) and all(_key(known, each) == _key(found, each) for each in SAME):
+                examples.setdefault(key, example)
                 # The first run that has a version gives both its sound and its scores.
-                if (name := entry["name"]) not in merged[1]:
-                    merged[1][name], merged[2][name] = versions[name], entry["scores"]
-    order = list(names.CONDITIONS)
-    ranked = sorted(
-        groups.values(), key=lambda group: (-len(group[1]), order.index(group[0]["condition"]))
-    )
-    if not ranked or not ranked[0][1]:
+                groups[key] = known | {each: found[each] for each in found if each not in known}
+    order = {condition: place for place, condition in enumerate(names.CONDITIONS)}
+    ranked = sorted(examples, key=lambda key: (-len(groups[key]), order.get(key[1], len(order))))
+    if not ranked:
         return None
-    example, versions, scores = ranked[0]
-    condition = example["condition"]
-    return player.compare(
-        versions,
-        example["rate"],
-        title=f"{example['clip']}, {names.condition(condition)}",
-        listen_for=names.CONDITIONS[condition].listen_for,
-        scores=scores,
-        seconds=player.LONGEST_HEARD,  # as in the sections, so that the sounds are the same
+    clip, condition = ranked[0]
+    example, versions = examples[ranked[0]], groups[ranked[0]]
+    return Player(
+        title=f"{clip}, {names.condition(condition)}",
+        versions={name: _sound(*version) for name, version in versions.items()},
+        rate=example["rate"],
+        seconds=example["seconds"],
+        gain_db=example["gain_db"],
+        listen_for=names.CONDITIONS.get(condition, names.Condition(condition)).listen_for,
+        scores={name: entry["scores"] for name, (entry, _) in versions.items()},
+        cut=example["cut"],
     )
 
 
-def _waveforms(example, folder):
-    """The versions of an example as they were before its gain."""
-    gain = 10 ** (example["gain_db"] / 20)
-    files = {entry["name"]: folder / entry["file"] for entry in example["versions"]}
-    return {name: soundfile.read(file, dtype="float32")[0] / gain for name, file in files.items()}
+def _key(versions: dict[str, tuple[dict, Path]], name: str) -> str:
+    """What tells the sound of a version."""
+    return versions[name][0]["key"]
 
 
-def _equal(one, other):
-    return (
-        len(one) == len(other) and abs(one - other).max() < 1e-3
-    )  # two roundings to 16 bits, and a gain
+def _sound(entry: dict, folder: Path) -> Sound:
+    """A version as its example keeps it."""
+    sound, picture = ((folder / entry[each]).read_bytes() for each in ("sound", "picture"))
+    return Sound(entry["key"], sound, picture)

@@ -1,5 +1,7 @@
 """The page: all runs of a profile as one self-contained report/index.html, and its results.json."""
 
+from __future__ import annotations
+
 import base64
 import csv
 import hashlib
@@ -8,39 +10,41 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
 from denoise_lib import names
 from denoise_lib.data import default_corpora
 from denoise_lib.display import style
-from denoise_lib.display.player import ASSETS
+from denoise_lib.display.player import ASSETS, Player
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, resource, write_json
 from denoise_lib.paths import ROOT, TEMPLATE, runs_folder
-from denoise_lib.report import chart, glance, provenance, sections
+from denoise_lib.report import glance, provenance, sections
 from denoise_lib.report.listen_first import listen_first
 from denoise_lib.report.parameters import names as notebook_names
 
 BUDGET = 8_000_000  # bytes of a page that can be published
-def collect(profile, root=ROOT):
+def collect(profile: str, root: Path = ROOT) -> dict[str, Any]:
     """Everything that results.json of the page holds, as DESIGN has it."""
     root = Path(root)
-    return provenance.collect(runs_folder(profile, root), notebook_names(root / "notebooks"))
+    folder = root / "notebooks"
+    return provenance.collect(runs_folder(profile, root), folder, notebook_names(folder))
 
 
-def build(profile="quick", root=ROOT):
+def build(profile: str = "quick", root: Path = ROOT) -> Path:
     """Write report/results.json and report/index.html from the runs of a profile.
 
     Args:
-        profile: whose runs, in report/build/<profile>.
-        root: folder of the clone.
+        profile: Whose runs, in report/build/<profile>.
+        root: Folder of the clone.
 
     Returns:
         Path of the page.
 
     Raises:
-        UserError: there is no run, or one cannot be shown.
+        UserError: There is no run, or one cannot be shown.
     """
     root = Path(root)
     results = collect(profile, root)
@@ -67,12 +71,12 @@ def build(profile="quick", root=ROOT):
     return path
 
 
-def _profile_values(root, profile, name):
+def _profile_values(root: Path, profile: str, name: str) -> dict[str, Any]:
     path = root / "notebooks" / "profiles" / f"{profile}.toml"
     return tomllib.loads(path.read_text(encoding="utf-8")).get(name, {}) if path.exists() else {}
 
 
-def render(results, made, player):
+def render(results: dict[str, Any], made: list[sections.Section], player: Player | None) -> str:
     """The page as HTML text, before sounds are stored once."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE),
@@ -94,11 +98,11 @@ def render(results, made, player):
         provenance=results["provenance"],
         sections=made,
         player=player,
-        table=glance.lines(results["results"]),
-        unseen=glance.lines(results["results"], "unseen_voice"),
+        table=glance.lines(results),
+        unseen=glance.lines(results, "unseen_voice"),
         glance=glance,
         anchor=lambda row: by_name[glance.section(row)].anchor(row),
-        chart=chart.chart,
+        chart=glance.chart,
         credits=credits_of(made),
         labels=names,
         style=style,
@@ -114,11 +118,11 @@ def render(results, made, player):
     )
 
 
-def _template_files(*names):
-    return "".join((TEMPLATE / name).read_text(encoding="utf-8") for name in names)
+def _template_files(*files: str) -> str:
+    return "".join((TEMPLATE / file).read_text(encoding="utf-8") for file in files)
 
 
-def results_csv(rows):
+def results_csv(rows: list[dict[str, Any]]) -> str:
     """Rows of results.json as CSV with a header; the interval's ends are two columns."""
     columns = ["experiment", "condition", "model", "split", "metric", "n", "noisy", "denoised"]
     out = io.StringIO()
@@ -129,7 +133,7 @@ def results_csv(rows):
     return out.getvalue()
 
 
-def credits_of(made):
+def credits_of(made: list[sections.Section]) -> list[str]:
     """Who recorded what is heard: sentences on the default corpora that the runs have read."""
     read = {
         (key, section.run["parameters"].get(key))
@@ -149,7 +153,7 @@ def credits_of(made):
     return found
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Seconds as text: 75 -> "1 min 15 s"."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
@@ -161,16 +165,17 @@ BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAA
 NOTEBOOK_ASSETS = re.compile(f"{ASSETS[0]}.*?{ASSETS[1]}", re.DOTALL)
 
 
-def store_once(text):
+def store_once(text: str) -> str:
     """Take out what a page needs once only: style and script of the players, and what came before.
 
     Where a sound occurs again its player names it by key, and the reader without scripts gets a
     link to where it can be played. A picture that occurs again is named by key too; player.js fills
     it in, and without scripts it is blank.
     """
-    sounds, pictures = set(), set()
+    sounds: set[str] = set()
+    pictures: set[str] = set()
 
-    def sound(match):
+    def sound(match: re.Match[str]) -> str:
         attributes, key = match.groups()
         if key in sounds:
             return (
@@ -180,7 +185,7 @@ def store_once(text):
         sounds.add(key)
         return match[0].replace("<audio", f'<audio id="sound-{key}"', 1)
 
-    def picture(match):
+    def picture(match: re.Match[str]) -> str:
         attributes, source = match.groups()
         key = hashlib.sha256(source.encode()).hexdigest()[:16]
         if key in pictures:

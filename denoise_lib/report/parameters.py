@@ -210,3 +210,16 @@ def names(folder: str | Path) -> list[str]:
     if not found:
         raise UserError(f"no numbered notebooks in {folder}; run this from a clone of the project")
     return found
+
+
+def declared(notebook: nbformat.NotebookNode, key: str, default: object) -> object:
+    """What a notebook declares about itself in its metadata, under "denoise".
+
+    needs: Names of notebooks whose runs it reads.
+    plays: Conditions that it plays damaged, on clips drawn by its seed.
+    played_clips: How many of those clips.
+    publishes: {name of a shipped network: checkpoint in its run}, for `make publish`.
+    headline: {experiment: lines of the page's head table in which it stands}, of "fixed", "before"
+        and "retrained".
+    """
+    return notebook.metadata.get("denoise", {}).get(key, default)

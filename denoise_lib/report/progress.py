@@ -1,75 +1,105 @@
 """What the terminal shows while notebooks run: which one, which step, and how long is left."""
 
-import re
+from __future__ import annotations
+
+import json
 import shutil
 import sys
+import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self, TextIO
 
-STEP = re.compile(r"step (\d+)/(\d+)")
+EVERY = 0.5  # s between two looks at what a run has written
 
 
 class RunProgress:
-    """A file that notebooks print to: lines with `step 200/800` become progress, others go.
+    """Shows what a run writes about its trainings, for as long as a ``with`` block lasts.
 
-    On a terminal one line is rewritten; elsewhere, in a log, every step line is printed.
+    On a terminal one line is rewritten; elsewhere, in a log, every line is printed.
 
     Args:
-        name: notebook that runs.
-        names: all notebooks of the report, for "[2/5]".
-        expected: seconds this notebook took last time, None when unknown.
-        later: seconds that those after it took, None when unknown.
-        stream: where to show it, standard output by default.
-        clock: function of no argument, seconds.
+        name: Notebook that runs.
+        names: All notebooks of the report, for "[2/5]".
+        file: What the run writes, a line of JSON each time: training, step, steps, loss, valid.
+        expected: Seconds that this notebook took last time, None when unknown.
+        later: Seconds that those after it took, None when unknown.
+        stream: Where to show it, standard output by default.
+        clock: Function of no argument, seconds.
     """
 
-    def __init__(self, name, names, expected=None, later=None, stream=None, clock=time.monotonic):
+    def __init__(
+        self,
+        name: str,
+        names: list[str],
+        file: Path,
+        expected: float | None = None,
+        later: float | None = None,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.label = f"[{names.index(name) + 1}/{len(names)}] {name}"
+        self.file, self.read = file, 0
         self.expected, self.later = expected, later
         self.stream, self.clock = stream or sys.stdout, clock
-        self.start, self.first, self.rest, self.shown = clock(), None, "", 0
+        self.start, self.shown = clock(), 0
+        self.first: tuple[str, int, float] | None = None  # training, step and time of its first line
+        self.over = threading.Event()
+        self.watcher = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
+        """Show that the run begins, and begin to look."""
         self._show(self.label + _left(self._known(0)))
+        self.watcher.start()
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        """Show how the run ended, and after how long."""
+        self.over.set()
+        self.watcher.join()
+        self.look()
         minutes, seconds = divmod(round(self.clock() - self.start), 60)
         self._show(f"{self.label}  {'stopped' if kind else 'done'} after {minutes}:{seconds:02d}")
         if self.stream.isatty():
             self.stream.write("\n")
 
-    def write(self, text):
-        """Take text as printed, in pieces of any length."""
-        *lines, self.rest = (self.rest + text).split("\n")
-        for line in lines:
-            if step := STEP.search(line):
-                self._step(line.strip(), int(step[1]), int(step[2]))
+    def look(self) -> None:
+        """Show what has been written since the last look."""
+        if not self.file.exists():
+            return
+        with open(self.file, encoding="utf-8") as file:
+            file.seek(self.read)
+            while (line := file.readline()).endswith("\n"):  # a line in the making is left for later
+                self.read = file.tell()
+                self._step(json.loads(line))
 
-    def flush(self):
-        self.stream.flush()
+    def _watch(self) -> None:
+        while not self.over.wait(EVERY):
+            self.look()
 
-    def _step(self, line, step, total):
-        now = self.clock()
+    def _step(self, entry: dict[str, Any]) -> None:
+        training, step, steps, now = entry["training"], entry["step"], entry["steps"], self.clock()
         # Speed counts from the first line of a training: when that began is not seen.
-        if self.first is None or step <= self.first[0] or total != self.first[2]:
-            self.first = (step, now, total)
+        if self.first is None or training != self.first[0] or step <= self.first[1]:
+            self.first = (training, step, now)
         left, of = self._known(now - self.start), ""
-        if left is None and step > self.first[0]:
-            left = (now - self.first[1]) / (step - self.first[0]) * (total - step)
+        if left is None and step > self.first[1]:
+            left = (now - self.first[2]) / (step - self.first[1]) * (steps - step)
             of = " of this training"
-        self._show(f"{self.label}  {line}{_left(left, of)}")
+        text = f"{training}: step {step}/{steps}  valid {entry['valid']:.4f}"
+        self._show(f"{self.label}  {text}{_left(left, of)}")
 
-    def _known(self, elapsed):
+    def _known(self, elapsed: float) -> float | None:
         """Seconds left to the end of the report, from earlier runs; None when there were none."""
         if self.expected is None or self.later is None:
             return None
         return max(0, self.expected - elapsed) + self.later
 
-    def _show(self, line):
+    def _show(self, line: str) -> None:
         if self.stream.isatty():
-            line = line[
-                : shutil.get_terminal_size().columns - 1
-            ]  # a wrapped line cannot be rewritten
+            # A line that is wrapped cannot be rewritten.
+            line = line[: shutil.get_terminal_size().columns - 1]
             self.stream.write("\r" + line.ljust(self.shown))
             self.shown = len(line)
         else:
@@ -77,9 +107,9 @@ class RunProgress:
         self.stream.flush()
 
 
-def _left(seconds, of=""):
+def _left(seconds: float | None, of: str = "") -> str:
     if seconds is None:
         return ""
-    return (
-        f", about {seconds / 60:.0f} min left{of}" if seconds >= 60 else f", under 1 min left{of}"
-    )
+    if seconds < 60:
+        return f", under 1 min left{of}"
+    return f", about {seconds / 60:.0f} min left{of}"

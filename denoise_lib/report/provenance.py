@@ -1,5 +1,7 @@
 """Where numbers come from: what a run depends on, what it ran on, and the record of all runs."""
 
+from __future__ import annotations
+
 import ast
 import functools
 import hashlib
@@ -8,93 +10,102 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from denoise_lib.files import read_json
+from nbformat import NotebookNode
 
-# Networks that a published report leaves behind: name for load_pretrained() -> checkpoint of the runs.
-PRETRAINED = {
-    "dcunet-stft": "04_dcunet/both.safetensors",
-    "dcunet-street": "05_street_noise/street.safetensors",
-}
+from denoise_lib.errors import UserError
+from denoise_lib.files import read_json, sha256
+from denoise_lib.report.parameters import declared, read_notebook
 
-# Rooms and modules that no number, figure or sound in a notebook depends on: they run the notebooks,
-# set the page around them, or are the listening room, which is not part of the page.
-PAGE_ONLY = {"cli", "commands", "environment", "listening_room", "report"}
-PACKAGES = [
-    "torch",
-    "torchaudio",
-    "numpy",
-    "librosa",
-    "torchmetrics",
-    "pesq",
-    "pystoi",
-    "speechmos",
-    "onnxruntime",
-    "lightning-fabric",
-    "papermill",
-]
+PACKAGES = (
+    "torch", "torchaudio", "numpy", "librosa", "torchmetrics", "pesq", "pystoi", "speechmos",
+    "onnxruntime", "lightning-fabric", "papermill",
+)  # fmt: skip
 
 
-def library_digest(root):
-    """Digest of the library sources that the numbers depend on, and of the locked packages.
+def sources(root: Path) -> dict[str, str]:
+    """Digests of all that a run of a notebook may depend on in a clone.
 
-    Sources count as syntax trees without docstrings: a better comment retrains no network. Shipped
-    networks count, but for those that a published report leaves behind.
+    Modules of the library count as syntax trees without docstrings: a better comment retrains no
+    network. Beside them stand the shipped networks and their histories, and the locked packages.
+
+    Returns:
+        {"denoise_lib.models.dcunet": digest, ..., "pretrained/unet.safetensors": digest, ...,
+        "requirements.lock": digest}
     """
-    digest = hashlib.sha256()
-    lock = root / "requirements.lock"
-    digest.update(lock.read_bytes() if lock.exists() else b"")
-    package = root / "denoise_lib"
+    package, found = root / "denoise_lib", {}
     for path in sorted(package.rglob("*.py")):
-        name = path.relative_to(package).with_suffix("").as_posix()
-        if name.partition("/")[0] not in PAGE_ONLY:
-            tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
-            digest.update(f"{name}\0{ast.dump(tree)}\0".encode())
+        parts = path.relative_to(root).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
+        found[name] = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
     for path in sorted((package / "pretrained").glob("*")):
-        if path.suffix in (".safetensors", ".json") and path.stem not in PRETRAINED:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+        found[f"pretrained/{path.name}"] = sha256(path)
+    lock = root / "requirements.lock"
+    found[lock.name] = sha256(lock) if lock.exists() else ""
+    return found
 
 
-def _without_docstrings(tree):
+def _without_docstrings(tree: ast.AST) -> ast.AST:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:]
+        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
     return tree
 
 
-def corpora_digests(parameters):
+def reached(written: dict[str, Any]) -> list[str]:
+    """The sources that a run has reached: what it loaded and read, and the locked packages.
+
+    Args:
+        written: What the notebook left in its results.json.
+    """
+    shipped = [f"pretrained/{name}" for name in written["shipped"]]
+    return [*written["modules"], *shipped, "requirements.lock"]
+
+
+def corpora_digests(parameters: dict[str, Any]) -> dict[str, str]:
     """Digests of the corpora a notebook reads by its parameters, {"speech": ..., "noise": ...}."""
     kinds = [kind for kind in ("speech", "noise") if kind in parameters]
     return {kind: corpus_digest(kind, parameters[kind]) for kind in kinds}
 
 
 @functools.cache
-def corpus_digest(kind, source):
+def corpus_digest(kind: str, source: str) -> str:
     """Digest of the "speech" or "noise" corpus `source`; asked for many times, opened once."""
-    from denoise_lib.data import corpora  # only when needed: opening one may fetch it
+    from denoise_lib.data import corpora  # only here: torch takes seconds to load
 
     return getattr(corpora, f"open_{kind}")(source).digest
 
 
-def fingerprint(notebook, parameters, library, corpora, needs):
+def fingerprint(
+    notebook: NotebookNode,
+    parameters: dict[str, Any],
+    found: dict[str, str],
+    names: Iterable[str],
+    corpora: dict[str, str],
+    needs: dict[str, str | None],
+) -> str:
     """Digest of everything the results of a notebook depend on; prose and time stamps do not count.
 
     Args:
-        notebook: nbformat node.
-        parameters: effective values by name, without `out`.
-        library: `library_digest()`.
-        corpora: `corpora_digests()`.
+        notebook: As it is in the clone.
+        parameters: Effective values by name, without `out`.
+        found: What :func:`sources` gave.
+        names: Which of them count, see :func:`reached`.
+        corpora: What :func:`corpora_digests` gave.
         needs: {notebook: fingerprint} of the runs it reads.
     """
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    library = {name: found.get(name) for name in names}
     parts = json.dumps([code, parameters, library, corpora, needs], sort_keys=True)
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
-def commit(root):
+def commit(root: Path) -> tuple[str | None, bool]:
     """(commit, dirty) of a clone; (None, True) outside git.
 
     Dirty means that something the numbers depend on differs from the commit: changes to README or
@@ -110,13 +121,13 @@ def commit(root):
     return head, bool(changed)
 
 
-def _git(root, *arguments):
+def _git(root: Path, *arguments: str) -> str:
     return subprocess.run(
         ["git", "-C", str(root), *arguments], check=True, text=True, capture_output=True
     ).stdout.strip()
 
 
-def machine():
+def machine() -> dict[str, Any]:
     """What the run ran on: processor, usable cores, memory in GiB, accelerators, system, Python."""
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
@@ -147,7 +158,7 @@ def machine():
     }
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Installed versions of the packages that decide the numbers."""
     found = {}
     for name in PACKAGES:
@@ -158,17 +169,22 @@ def versions():
     return found
 
 
-def collect(build, names):
+def collect(build: Path, folder: Path, names: list[str]) -> dict[str, Any]:
     """Merge the runs of one profile into the object that the page's results.json holds.
 
     Args:
-        build: folder of one profile, report/build/<profile>.
-        names: notebooks in order; those without a finished run are left out.
+        build: Folder of one profile's runs, report/build/<profile>.
+        folder: The notebooks' folder.
+        names: Notebooks in order; those without a finished run are left out.
 
     Returns:
-        {"profile", "provenance", "results", "differences"}: all runs' rows, and all differences
-        between systems. Where runs differ in commit, "commit" is
-        None; "commits" gives it by notebook, so that a mixed page can be announced as such.
+        {"profile", "provenance", "headline", "results", "measurements", "differences"}: all runs'
+        lines. Where runs differ in commit, "commit" is None; "commits" gives it by notebook, so
+        that a mixed page can be announced as such. "headline" says in which lines of the head
+        table an experiment stands, as its notebook declares.
+
+    Raises:
+        UserError: A run was made by an earlier version of the library.
     """
     build = Path(build)
     runs = {
@@ -177,9 +193,15 @@ def collect(build, names):
         if (build / name / "run.json").exists()
     }
     written = [read_json(build / name / "results.json") for name in runs]
+    for name, run in runs.items():
+        if "reached" not in run:
+            raise UserError(f"{name} was run by an earlier version: `make report` runs it again")
     commits = {name: run["commit"] for name, run in runs.items()}
     seeds = {run["parameters"].get("seed") for run in runs.values()}
     last = max(runs.values(), key=lambda run: run["finished"], default={})
+    headline: dict[str, list[str]] = {}
+    for name in runs:
+        headline |= declared(read_notebook(folder, name), "headline", {})
     return {
         "profile": build.name,
         "provenance": {
@@ -197,6 +219,8 @@ def collect(build, names):
             "peak_memory_mib": {name: run["peak_memory_mib"] for name, run in runs.items()},
             "finished": last.get("finished"),
         },
+        "headline": headline,
         "results": [row for run in written for row in run["rows"]],
-        "differences": [row for run in written for row in run.get("differences", [])],
+        "measurements": [line for run in written for line in run["measurements"]],
+        "differences": [line for run in written for line in run["differences"]],
     }

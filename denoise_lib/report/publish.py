@@ -1,30 +1,67 @@
 """Copy the built page of the quick profile, its example clips and its trained networks to where
-visitors and users find them without building."""
+visitors and users find them without building, and bring README's results in step.
+"""
+
+from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
+from denoise_lib.data import default_corpora
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, read_json
+from denoise_lib.names import label, number
 from denoise_lib.paths import ROOT, runs_folder
-from denoise_lib.report import examples, readme
+from denoise_lib.report import glance
 from denoise_lib.report.page import BUDGET
-from denoise_lib.report.provenance import PRETRAINED
+from denoise_lib.report.parameters import declared, names, read_notebook
 
 PROFILE = "quick"
+START = "<!-- results: written by `make publish` from docs/results.json -->"
+END = "<!-- end of results -->"
+TITLES = {
+    "test": "Clips of the training voices, not used in training",
+    "unseen_voice": "A voice and a language never heard in training",
+}
 
 
-def publish(root=ROOT):
+def publish(root: Path = ROOT) -> None:
     """Copy report/index.html and report/results.json to docs/, example clips to audio/, trained
-    networks to denoise_lib/pretrained/, and bring README's table in step.
+    networks to denoise_lib/pretrained/, and rewrite README's table.
 
     Raises:
-        UserError: there is no page, it is of another profile or too large, or its numbers were not
+        UserError: There is no page, it is of another profile or too large, or its numbers were not
             all made from one commit; nothing is copied then.
     """
     root = Path(root)
     page = root / "report" / "index.html"
     results = read_json(root / "report" / "results.json")
+    _check(page, results)
+    text = rewritten((root / "README.md").read_text(encoding="utf-8"), results)
+    build = runs_folder(PROFILE, root)
+    copies = {root / "docs" / name: root / "report" / name for name in ("index.html", "results.json")}
+    for name, source in published_networks(root / "notebooks").items():
+        copies[root / "denoise_lib" / "pretrained" / f"{name}.safetensors"] = build / source
+    sounds, lines = _examples(build, names(root / "notebooks"))
+    copies |= {root / "audio" / f"{name}.flac": source for name, source in sounds.items()}
+    for source in copies.values():
+        if not source.exists():
+            raise UserError(f"{source} does not exist: run `make report`")
+    for target, source in copies.items():
+        with atomic(target) as temporary:
+            shutil.copyfile(source, temporary)
+    for target, content in (("README.md", text), ("audio/README.md", _credits(lines))):
+        with atomic(root / target) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    print(
+        f"published {page.stat().st_size / 1e6:.1f} MB to docs/; "
+        "commit docs/, audio/, denoise_lib/pretrained/ and README.md"
+    )
+
+
+def _check(page: Path, results: dict[str, Any]) -> None:
+    """Raise UserError unless this page can be published."""
     past = results["provenance"]
     if results["profile"] != PROFILE:
         raise UserError(
@@ -46,21 +83,114 @@ def publish(root=ROOT):
         raise UserError(
             "the runs are of different commits: `make clean report` makes them all again"
         )
-    text = readme.rewritten((root / "README.md").read_text(encoding="utf-8"), results)
-    build = runs_folder(PROFILE, root)
-    copies = {root / "docs" / name: root / "report" / name for name in ("index.html", "results.json")}
-    for name, source in PRETRAINED.items():
-        copies[root / "denoise_lib" / "pretrained" / f"{name}.safetensors"] = build / source
-    for source in copies.values():
-        if not source.exists():
-            raise UserError(f"{source} does not exist: run `make report`")
-    examples.copy(build, root / "audio")
-    for target, source in copies.items():
-        with atomic(target) as temporary:
-            shutil.copyfile(source, temporary)
-    with atomic(root / "README.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    print(
-        f"published {page.stat().st_size / 1e6:.1f} MB to docs/; "
-        "commit docs/, audio/, denoise_lib/pretrained/ and README.md"
+
+
+def published_networks(folder: Path) -> dict[str, str]:
+    """What the notebooks of a folder leave as shipped networks: {name: "<notebook>/<checkpoint>"}."""
+    found = {}
+    for notebook in names(folder):
+        own = declared(read_notebook(folder, notebook), "publishes", {})
+        found |= {name: f"{notebook}/{checkpoint}" for name, checkpoint in own.items()}
+    return found
+
+
+def _examples(build: Path, notebooks: list[str]) -> tuple[dict[str, Path], list[str]]:
+    """The clips that the runs keep for audio/: {name: path}, and a line of a table for each."""
+    sounds, lines = {}, []
+    for notebook in notebooks:
+        for path in sorted((build / notebook / "examples").glob("*.json")):
+            example = read_json(path)
+            for entry in example["versions"]:
+                if name := entry.get("publish_as"):
+                    sounds[name] = path.parent / entry["whole"]
+                    wsdr = number(entry["scores"].get("wsdr"))
+                    lines.append(f"| `{name}.flac` | {entry['what']} | {wsdr} | `{example['clip']}` |")
+    return sounds, lines
+
+
+def _credits(lines: list[str]) -> str:
+    speech = "\n".join(f"- `{each.prefix}...`: {each.credit}" for each in default_corpora.SPEECH)
+    street = "\n".join(f"- {each.credit}" for each in default_corpora.STREET)
+    return f"""# Example clips
+
+Written by `make publish` from the runs of the quick profile; 16 kHz, 16 bit, one gain for all.
+
+| sound | what it is | wSDR | clip |
+|---|---|--:|---|
+{chr(10).join(lines)}
+
+The speech comes from the core sound prompts of Asterisk (Debian packages
+`asterisk-core-sounds-*-g722`), here changed as the table says:
+
+{speech}
+
+The street recordings come from the city game LinCity-NG (Debian package `lincity-ng-data`):
+
+{street}
+
+Sounds made from these recordings are under the same licences as the recordings.
+"""
+
+
+def table(results: dict[str, Any]) -> str:
+    """README's results as Markdown: no number in it is typed.
+
+    Args:
+        results: Content of a results.json.
+
+    Returns:
+        Two tables of wSDR, one per split, each value with its 95 % interval where it has one, and
+        a line on where the numbers come from.
+    """
+    text = []
+    networks = glance.models(glance.lines(results))
+    for split, title in TITLES.items():
+        lines = glance.lines(results, split)
+        # The original study had no voice of its own to keep out of training.
+        original = ["original study"] if split == "test" else []
+        columns = ["noisy", *original, *map(label, networks), "limit"]
+        if lines:
+            text += [f"**{title}**", "", f"| | {' | '.join(columns)} |"]
+            text += ["|---|" + "--:|" * len(columns)]
+            text += [_row(line, networks, bool(original)) for line in lines] + [""]
+    past = results["provenance"]
+    counts = sorted(
+        {
+            row["n"]
+            for split in TITLES
+            for line in glance.lines(results, split)
+            for row in line.rows.values()
+        }
     )
+    text.append(
+        f"wSDR: lower is better, {number(glance.LIMIT, 0)} is perfect; means over "
+        f"{' to '.join(map(str, dict.fromkeys([counts[0], counts[-1]])))} test clips with 95 % "
+        f"intervals. {glance.ORIGINAL_NOTE} Profile `{results['profile']}`, commit "
+        f"`{past['commit'][:7]}`, {round(sum(past['seconds'].values()) / 60)} minutes on "
+        f"{past['machine']['cores']} cores."
+    )
+    return "\n".join(text)
+
+
+def _row(line: glance.Line, networks: list[str], original: bool) -> str:
+    cells = [number(line.noisy), *([number(line.original[1])] if original else [])]
+    for model in networks:
+        row = line.rows.get(model)
+        cells.append(
+            f"{number(row['denoised'])} {glance.interval(row)}".strip() if row else number(None)
+        )
+    return f"| {line.name} | {' | '.join([*cells, number(line.limit, 0)])} |"
+
+
+def rewritten(text: str, results: dict[str, Any]) -> str:
+    """README's text with the table of these results between its two markers.
+
+    Raises:
+        UserError: A marker is missing.
+    """
+    if not 0 <= text.find(START) < text.find(END):
+        raise UserError(
+            f"README.md has no results table to rewrite: put {START} and {END} around it"
+        )
+    before, rest = text.split(START, 1)
+    return f"{before}{START}\n\n{table(results)}\n\n{END}{rest.split(END, 1)[1]}"

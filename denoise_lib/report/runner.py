@@ -4,19 +4,24 @@ A run is made in <notebook>.partial and takes the place of the previous one only
 and checked; a failed or interrupted run leaves the previous one as it was, and can be gone on with.
 """
 
+from __future__ import annotations
+
 import datetime
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from denoise_lib.errors import UserError
 from denoise_lib.files import read_json, write_json
 from denoise_lib.paths import ROOT, runs_folder
 from denoise_lib.report import provenance
-from denoise_lib.report.execution import NotebookFailed, execute, peak_memory, refresh_prose
+from denoise_lib.report.execution import NotebookFailed, execute, refresh_prose
 from denoise_lib.report.parameters import (
     cell_parameters,
+    declared,
     given_values,
     names,
     profile_values,
@@ -24,33 +29,44 @@ from denoise_lib.report.parameters import (
 )
 from denoise_lib.report.progress import RunProgress
 
+# What a run writes by itself; a resumed one begins without them.
+OWN_FILES = ("results.json", "progress.jsonl")
 
-def report(profile="quick", root=ROOT):
+
+def report(profile: str = "quick", root: Path = ROOT) -> Path:
     """Run every numbered notebook whose results are missing or out of date, then build the page.
 
     Returns:
         Path of the page.
 
     Raises:
-        UserError: no such profile, a wrong parameter, or a notebook that failed; notebooks before
-            it keep their finished runs.
+        UserError: There is no such profile, a parameter is wrong, or a notebook failed; notebooks
+            before it keep their finished runs.
     """
     study = Study(profile, root)
-    stale = study.stale()
+    stale, ran = study.stale(), 0
     for index, name in enumerate(stale):
-        study.run(name, waiting=stale[index + 1 :])
-    print(f"{len(study.names) - len(stale)} of {len(study.names)} notebooks were up to date already")
+        # What stands before it has been run by now, and may have come out as it was.
+        if study.out_of_date(name):
+            study.run(name, waiting=stale[index + 1 :])
+            ran += 1
+    print(f"{len(study.names) - ran} of {len(study.names)} notebooks were up to date already")
     return study.build_page()
 
 
-def notebook(name, parameters=None, profile="quick", root=ROOT):
+def notebook(
+    name: str,
+    parameters: dict[str, Any] | None = None,
+    profile: str = "quick",
+    root: Path = ROOT,
+) -> Path:
     """Run one notebook again, with other parameters if given, then rebuild the page.
 
     Runs that it needs are made first where they are missing; where they exist they are used as they
     are, with whatever parameters they were made.
 
     Args:
-        name: such as "04_dcunet".
+        name: Such as "04_dcunet".
         parameters: {name: text or value}, texts read as papermill reads them; they go before the
             profile's values.
 
@@ -58,7 +74,8 @@ def notebook(name, parameters=None, profile="quick", root=ROOT):
         Path of the page.
 
     Raises:
-        UserError: unknown notebook or parameter, a value of the wrong type, or a failed run.
+        UserError: The notebook or a parameter is unknown, a value has the wrong type, or the run
+            failed.
     """
     study = Study(profile, root)
     study.override(name, parameters or {})
@@ -72,14 +89,14 @@ class Study:
     """The notebooks of one clone under one profile, and their runs.
 
     Args:
-        profile: name of a file in notebooks/profiles.
-        root: folder of the clone.
+        profile: Name of a file in notebooks/profiles.
+        root: Folder of the clone.
 
     Raises:
-        UserError: no such profile, or something is wrong with a notebook or the profile.
+        UserError: There is no such profile, or something is wrong with a notebook or the profile.
     """
 
-    def __init__(self, profile, root=ROOT):
+    def __init__(self, profile: str, root: Path = ROOT) -> None:
         self.root, self.profile = Path(root), profile
         self.folder = self.root / "notebooks"
         self.build = runs_folder(profile, self.root)
@@ -87,92 +104,122 @@ class Study:
         self.notebooks = {name: read_notebook(self.folder, name) for name in self.names}
         self.known = {name: cell_parameters(node, name) for name, node in self.notebooks.items()}
         self.values = profile_values(self.folder, profile, self.known)
-        self.library = provenance.library_digest(self.root)
+        self.sources = provenance.sources(self.root)
         for index, name in enumerate(self.names):
             for other in self.needs(name):
                 if other not in self.names[:index]:
                     raise UserError(f"{name} needs {other!r}, which is no notebook before it")
 
-    def needs(self, name):
+    def needs(self, name: str) -> list[str]:
         """Notebooks whose runs this one reads, from its metadata."""
-        return self.notebooks[name].metadata.get("denoise", {}).get("needs", [])
+        return declared(self.notebooks[name], "needs", [])
 
-    def upstream(self, name):
+    def upstream(self, name: str) -> list[str]:
         """Every notebook that `name` needs, directly or not, in order."""
         found = set(self.needs(name)).union(*(self.upstream(other) for other in self.needs(name)))
         return [other for other in self.names if other in found]
 
-    def override(self, name, texts):
+    def override(self, name: str, texts: dict[str, Any]) -> None:
         """Set parameters of one notebook from {name: text or value}."""
         if name not in self.known:
             raise UserError(f"there is no notebook {name!r}; there are {', '.join(self.names)}")
         self.values.setdefault(name, {}).update(given_values(texts, self.known[name], name))
 
-    def parameters(self, name):
+    def parameters(self, name: str) -> dict[str, Any]:
         """Effective values: the notebook's, then the profile's, then the reader's; never `out`."""
         own = {key: parameter.default for key, parameter in self.known[name].items()}
         values = {**own, **self.values.get(name, {}), "profile": self.profile}
         values.pop("out", None)
         return values
 
-    def record(self, name):
+    def record(self, name: str) -> dict[str, Any]:
         """run.json of the finished run, or {}."""
         path = self.build / name / "run.json"
         return read_json(path) if path.exists() else {}
 
-    def fingerprint(self, name, upstream):
-        """The fingerprint of a run of `name`, given those of the runs it needs."""
+    def fingerprint(
+        self, name: str, upstream: dict[str, str | None], reached: Iterable[str]
+    ) -> str:
+        """The fingerprint of a run of `name` now.
+
+        Args:
+            upstream: Fingerprints of the runs that it needs, and perhaps of others.
+            reached: The sources that count.
+        """
         values = self.parameters(name)
         needs = {other: upstream[other] for other in self.needs(name)}
+        corpora = provenance.corpora_digests(values)
         return provenance.fingerprint(
-            self.notebooks[name], values, self.library, provenance.corpora_digests(values), needs
+            self.notebooks[name], values, self.sources, reached, corpora, needs
         )
 
-    def stale(self):
-        """Notebooks to run, in order: their last run's fingerprint is not that of a run now."""
-        now = {}
-        for name in self.names:
-            now[name] = self.fingerprint(name, now)
-        return [name for name in self.names if self.record(name).get("fingerprint") != now[name]]
+    def out_of_date(self, name: str, upstream: dict[str, str | None] | None = None) -> bool:
+        """Whether a run of `name` now would depend on something else than its last one did.
 
-    def run(self, name, waiting=()):
+        Args:
+            upstream: Fingerprints of the runs before it; those of the finished ones when left out.
+        """
+        record = self.record(name)
+        if upstream is None:
+            upstream = {other: self.record(other).get("fingerprint") for other in self.needs(name)}
+        if "reached" not in record:  # no run, or one of an earlier version
+            return True
+        return record["fingerprint"] != self.fingerprint(name, upstream, record["reached"])
+
+    def stale(self) -> list[str]:
+        """Notebooks to run, in order: those out of date, or that would be after the ones before."""
+        now: dict[str, str | None] = {}
+        found = []
+        for name in self.names:
+            if self.out_of_date(name, now):
+                found.append(name)
+            reached = self.record(name).get("reached")
+            now[name] = self.fingerprint(name, now, reached) if reached else None
+        return found
+
+    def run(self, name: str, waiting: Iterable[str] = ()) -> None:
         """Run one notebook, whose needs have been run, and put the run in its place.
 
         Args:
-            waiting: notebooks to come after it, for the time left.
+            waiting: Notebooks to come after it, for the time left.
 
         Raises:
-            UserError: the notebook failed; its executed part is kept as <name>.failed.ipynb.
+            UserError: The notebook failed; its executed part is kept as <name>.failed.ipynb.
         """
         values = self.parameters(name)
         # Everything is recorded as it is before the run: edits meanwhile belong to the next one.
+        self.sources = provenance.sources(self.root)
         upstream = {other: self.record(other)["fingerprint"] for other in self.needs(name)}
         record = {
             "notebook": name,
             "profile": self.profile,
             "parameters": values,
-            "fingerprint": self.fingerprint(name, upstream),
             "corpora": provenance.corpora_digests(values),
             "needs": upstream,
         }
         record["commit"], record["dirty"] = provenance.commit(self.root)
         partial, final = self.build / f"{name}.partial", self.build / name
-        _prepare(partial, record["fingerprint"])
+        # What it will reach is not known yet: only with everything alike it is the same run again.
+        _prepare(partial, self.fingerprint(name, upstream, self.sources))
         target = partial / "executed.ipynb"
         # Relative, since the executed notebook is published and need not tell of this machine.
         out = Path(os.path.relpath(partial, self.folder)).as_posix()
         start = time.monotonic()
+        progress = RunProgress(
+            name, self.names, partial / "progress.jsonl",
+            self.seconds(name), self.seconds(*waiting),
+        )  # fmt: skip
         try:
-            with RunProgress(
-                name, self.names, self.seconds(name), self.seconds(*waiting)
-            ) as progress:
-                executed = execute(
-                    self.folder / f"{name}.ipynb", target, name, {**values, "out": out}, progress
-                )
+            with progress:
+                execute(self.folder / f"{name}.ipynb", target, {**values, "out": out})
+            written = read_json(partial / "results.json")
+            reached = provenance.reached(written)
             record |= {
+                "fingerprint": self.fingerprint(name, upstream, reached),
+                "reached": reached,
                 "seconds": round(time.monotonic() - start, 1),
                 "finished": datetime.datetime.now().astimezone().isoformat("T", "seconds"),
-                "peak_memory_mib": peak_memory(executed),
+                "peak_memory_mib": written["peak_memory_mib"],
                 "machine": provenance.machine(),
                 "versions": provenance.versions(),
             }
@@ -186,7 +233,7 @@ class Study:
             os.replace(target, failed)
             raise UserError(f"{name} failed: {error}; see {os.path.relpath(failed)}") from error
 
-    def seconds(self, *names):
+    def seconds(self, *names: str) -> float | None:
         """Seconds these notebooks took with the same parameters, here or where docs/ was made.
 
         Returns:
@@ -205,7 +252,7 @@ class Study:
                 return None
         return total
 
-    def build_page(self):
+    def build_page(self) -> Path:
         """Bring the prose of finished runs up to date and build the page; returns its path."""
         from denoise_lib.report import page  # only here: nbconvert takes its time to load
 
@@ -215,7 +262,7 @@ class Study:
         return page.build(self.profile, root=self.root)
 
 
-def _prepare(partial, fingerprint):
+def _prepare(partial: Path, fingerprint: str) -> None:
     """Make the folder of a run; what an interrupted run left is kept if this is the same run again.
 
     Trainings then go on from their checkpoints, which gives what an uninterrupted one gives.
@@ -225,3 +272,5 @@ def _prepare(partial, fingerprint):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         mark.write_text(fingerprint, encoding="utf-8")
+    for name in OWN_FILES:
+        (partial / name).unlink(missing_ok=True)

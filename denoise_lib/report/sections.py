@@ -1,24 +1,29 @@
 """One executed notebook as one section of the page."""
 
+from __future__ import annotations
+
 import base64
 import mimetypes
 import re
 import shlex
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from latex2mathml.converter import convert
 from nbconvert.exporters import TemplateExporter
 from nbconvert.filters import Highlight2HTML, strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
 
 from denoise_lib.errors import UserError
 from denoise_lib.files import read_json
 from denoise_lib.paths import TEMPLATE
-from denoise_lib.report.parameters import cell_parameters
+from denoise_lib.report.parameters import Parameter, cell_parameters
 
 SHOWN = ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown")
 
@@ -30,18 +35,19 @@ class Section:
     name: str
     title: str
     html: str = ""
-    contents: list = field(default_factory=list)  # (anchor, heading) below the title
-    parameters: list = field(default_factory=list)  # (Parameter, value, value of the profile)
-    run: dict = field(default_factory=dict)  # run.json
-    flags: list = field(default_factory=list)  # how it differs from the rest of the page
-    cells: list = field(default_factory=list)  # (anchor, source) of code cells that show something
+    contents: list[tuple[str, str]] = field(default_factory=list)  # anchors, headings
+    # Parameters with their values, and those of the profile.
+    parameters: list[tuple[Parameter, Any, Any]] = field(default_factory=list)
+    run: dict[str, Any] = field(default_factory=dict)  # run.json
+    flags: list[str] = field(default_factory=list)  # how it differs from the rest of the page
 
     @property
-    def number(self):
+    def number(self) -> str:
+        """Number of the section, without the notebook's leading zero."""
         return str(int(self.name[:2]))
 
     @property
-    def rerun(self):
+    def rerun(self) -> str:
         """The command that makes this section again, with its parameters."""
         command = f"make notebook NB={self.name}"
         if self.run.get("profile", "quick") != "quick":
@@ -52,33 +58,22 @@ class Section:
         given = " ".join(f"-p {name} {shlex.quote(str(value))}" for name, value in changed)
         return command + (f' P="{given}"' if given else "")
 
-    def anchor(self, row):
-        """Anchor of the output of the cell that made a row of results, or else of the section.
-
-        Rows are made by an experiment's `identity()`, `score()`, `denoise()` and `reference()`;
-        where a notebook holds several experiments, the cell names its own.
-        """
-        call = r"\.identity\(" if row["condition"] == "identity" else r"\.(score|denoise)\("
-        if row["condition"] != "identity" and row.get("model") in ("clean", "identity"):
-            call = r"\.reference\(|\.score\(Identity\(\)"
-        several = ":" in row["experiment"]
-        for anchor, source in self.cells:
-            if re.search(call, source) and (not several or row["experiment"] in source):
-                return anchor
-        return self.name
+    def anchor(self, line: dict[str, Any]) -> str:
+        """Anchor of the output of the cell that made a line of results or measurements."""
+        return f"{self.name}-cell-{line['cell']}"
 
 
-def read_section(name, build, notebooks, profile):
+def read_section(name: str, build: Path, notebooks: Path, profile: dict[str, Any]) -> Section:
     """Read one run; a notebook without a run gives a section without html.
 
     Args:
-        name: notebook, such as "04_dcunet".
-        build: folder of the profile's runs.
-        notebooks: folder of the notebooks' sources, for titles and pictures.
+        name: Notebook, such as "04_dcunet".
+        build: Folder of the profile's runs.
+        notebooks: Folder of the notebooks' sources, for titles and pictures.
         profile: {parameter: value} that the profile sets for this notebook.
 
     Raises:
-        UserError: the run holds an error, a formula or a picture that cannot be shown.
+        UserError: The run holds an error, a formula or a picture that cannot be shown.
     """
     folder = Path(build) / name
     run = read_json(folder / "run.json") if (folder / "run.json").exists() else {}
@@ -97,14 +92,14 @@ def read_section(name, build, notebooks, profile):
         for key, parameter in known.items()
         if key in run["parameters"] and key != "profile"
     ]
-    cells = _number_cells(node, name)
+    _anchor_cells(node, name)
     renderer = Renderer(name, Path(notebooks))
     exporter = SectionExporter(renderer)
     body, _ = exporter.from_notebook_node(node, resources={"parameters": parameters})
-    return Section(name, title, body, renderer.headings, parameters, run, cells=cells)
+    return Section(name, title, body, renderer.headings, parameters, run)
 
 
-def flag_differences(sections):
+def flag_differences(sections: Iterable[Section]) -> None:
     """Note on each section how it differs from the rest.
 
     A section differs by its commit, by parameters that are not the profile's, or by having been
@@ -130,12 +125,12 @@ def flag_differences(sections):
                 section.flags.append(f"made from an earlier run of {other} than the one shown here")
 
 
-def short(commit):
+def short(commit: str | None) -> str:
     """The first letters of a commit, or words where there is none."""
     return commit[:10] if commit else "no commit"
 
 
-def _take_title(node, name):
+def _take_title(node: NotebookNode, name: str) -> str:
     """Remove the notebook's first heading and return its text: the page sets it itself."""
     for cell in node.cells:
         found = (
@@ -147,14 +142,19 @@ def _take_title(node, name):
     return name[3:].replace("_", " ").capitalize()
 
 
-def _number_cells(node, name):
-    """Give each code cell that shows something an anchor; returns [(anchor, source)]."""
-    cells = []
-    for index, cell in enumerate(node.cells):
-        if cell.cell_type == "code" and parts(cell)["shown"]:
-            cell.metadata["anchor"] = f"{name}-cell-{index}"
-            cells.append((cell.metadata["anchor"], cell.source))
-    return cells
+def _anchor_cells(node: NotebookNode, name: str) -> None:
+    """Give each code cell an anchor, by the number that the run has stamped on what it made.
+
+    A cell that shows nothing lends its anchor to the next one that does.
+    """
+    silent: list[str] = []
+    for cell in node.cells:
+        if cell.cell_type != "code" or cell.execution_count is None:
+            continue
+        silent.append(f"{name}-cell-{cell.execution_count}")
+        if parts(cell)["shown"]:
+            cell.metadata["anchors"] = silent[::-1]
+            silent = []
 
 
 class SectionExporter(TemplateExporter):
@@ -163,14 +163,14 @@ class SectionExporter(TemplateExporter):
     file_extension = ".html"
     template_name = "section"
 
-    def __init__(self, renderer):
+    def __init__(self, renderer: Renderer) -> None:
         super().__init__(extra_template_basedirs=[str(TEMPLATE)])
         self.register_filter("markdown", renderer.markdown)
         self.register_filter("code", Highlight2HTML())
         self.register_filter("parts", parts)
 
 
-def parts(cell):
+def parts(cell: NotebookNode) -> dict[str, Any]:
     """What a code cell shows, and what it logs.
 
     Returns:
@@ -189,7 +189,7 @@ def parts(cell):
     return {"shown": shown, "log": _final_lines(strip_ansi("".join(log)))}
 
 
-def _final_lines(text):
+def _final_lines(text: str) -> str:
     """Keep what a terminal would still show of lines that were written over."""
     return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n")).strip("\n")
 
@@ -197,14 +197,17 @@ def _final_lines(text):
 class Renderer(IPythonRenderer):
     """Markdown to HTML: formulas as MathML, pictures inside, headings below the section's title."""
 
-    def __init__(self, name, folder):
+    def __init__(self, name: str, folder: Path) -> None:
         super().__init__(escape=False, exclude_anchor_links=True)
-        self.name, self.folder, self.headings = name, folder, []
+        self.name, self.folder = name, folder
+        self.headings: list[tuple[str, str]] = []
 
-    def markdown(self, text):
+    def markdown(self, text: str) -> str:
+        """Markdown as HTML."""
         return MarkdownWithMath(renderer=self).render(text)
 
-    def heading(self, text, level, **_):
+    def heading(self, text: str, level: int, **_: Any) -> str:
+        """A heading with an anchor, one level below the section's title or deeper."""
         words = re.findall(r"[a-z0-9]+", re.sub("<[^>]+>", "", text).lower())
         anchor = "-".join([self.name, *words])
         taken = [known for known, _ in self.headings]
@@ -215,14 +218,16 @@ class Renderer(IPythonRenderer):
         level = min(max(level, 2) + 1, 6)
         return f'<h{level} id="{anchor}">{text}</h{level}>\n'
 
-    def link(self, text, url, title=None):
+    def link(self, text: str, url: str, title: str | None = None) -> str:
+        """A link out of the page, or to the section of another notebook."""
         notebook = re.fullmatch(r"(?:\./)?(\d\d_\w+)\.ipynb", url)
         if notebook:
             return f'<a href="#{notebook[1]}">{text}</a>'
         # A file of the repository is nowhere beside the page.
         return super().link(text, url, title) if re.match(r"https?:|mailto:|#", url) else text
 
-    def image(self, text, url, title=None):
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        """A picture of the repository, inside the page."""
         if url.startswith("attachment:") or url.startswith("data:"):
             return super().image(text, url, title)
         path = self.folder / url
@@ -234,16 +239,19 @@ class Renderer(IPythonRenderer):
         source = base64.b64encode(path.read_bytes()).decode()
         return f'<img class="diagram" alt="{escape(text)}" src="data:{kind};base64,{source}">'
 
-    def inline_math(self, body):
+    def inline_math(self, body: str) -> str:
+        """A formula in a line, as MathML."""
         return self._formula(body, "inline")
 
-    def block_math(self, body):
+    def block_math(self, body: str) -> str:
+        """A formula on a line of its own, as MathML."""
         return f'<span class="formula">{self._formula(body, "block")}</span>'
 
-    def latex_environment(self, name, body):
+    def latex_environment(self, name: str, body: str) -> str:
+        """A formula in a LaTeX environment, as MathML."""
         return self.block_math(rf"\begin{{{name}}}{body}\end{{{name}}}")
 
-    def _formula(self, body, display):
+    def _formula(self, body: str, display: str) -> str:
         try:
             result = convert(body.strip(), display=display)
         except Exception as error:  # latex2mathml has a dozen of its own

@@ -98,10 +98,8 @@ def ablation(
         ]
         if not lines:
             lines.append(["noisy", None, None, *(row["noisy"] for row in rows), None])
-        seconds = lab.run.row(
-            condition="training", model=name, split="train", metric="seconds",
-            experiment=experiment, denoised=lab.histories[key][-1]["seconds"],
-        )  # fmt: skip
+        seconds = lab.histories[key][-1]["seconds"]
+        lab.run.measure("training time", name, seconds, unit="s", experiment=experiment)
         count = sum(each.numel() for each in model.parameters())
         far = None
         if name != first:
@@ -110,6 +108,6 @@ def ablation(
             low, high = (number(each, 4) for each in row["ci95"] or (None, None))
             far = f"{number(row['mean'], 4)} [{low}, {high}]"
         lines.append(
-            [name, count, f"{seconds['denoised']:.0f}", *(row["denoised"] for row in rows), far]
+            [name, count, f"{seconds:.0f}", *(row["denoised"] for row in rows), far]
         )
     return lines

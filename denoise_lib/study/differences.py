@@ -1,18 +1,26 @@
 """Differences between two systems on the same clips, with intervals that respect the voices."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterable
+from typing import Any
 
 from denoise_lib.metrics.intervals import paired_difference
 
+Record = dict[str, Any]  # of one clip in one metric, with the keys of run.CLIP_COLUMNS
+System = str | tuple[str, str]  # a model, or (experiment, model)
 SAME = 1e-3  # two noisy scores of one clip that differ by more are of different damage
 
 
-def difference_row(clips, a, b, *, condition, split, metric):
+def difference_row(
+    clips: Iterable[Record], a: System, b: System, *, condition: str, split: str, metric: str
+) -> dict[str, Any]:
     """One line of results: system `a` minus system `b` on the clips that both have a score of.
 
     Args:
-        clips: records of single clips, one per metric, with the keys of `results.CLIP_COLUMNS`.
-        a, b: a model ("dcunet"), or (experiment, model) where several experiments have scored it.
+        clips: Records of single clips, one per metric.
+        a, b: A model ("dcunet"), or (experiment, model) where several experiments have scored it.
             As `b`, "noisy" stands for what `a` was given.
 
     Returns:
@@ -21,8 +29,8 @@ def difference_row(clips, a, b, *, condition, split, metric):
         none, from a number of `voices`.
 
     Raises:
-        KeyError: no such scores, or of several experiments.
-        ValueError: the systems were not scored on the same clips with the same damage.
+        KeyError: There are no such scores, or of several experiments.
+        ValueError: The systems were not scored on the same clips with the same damage.
     """
     where = {"condition": condition, "split": split, "metric": metric}
     one, a_experiment, a = _scores(clips, a, where)
@@ -52,8 +60,10 @@ def difference_row(clips, a, b, *, condition, split, metric):
     }
 
 
-def _scores(clips, system, where):
-    """({clip: record}, experiment, model) of one system."""
+def _scores(
+    clips: Iterable[Record], system: System, where: dict[str, str]
+) -> tuple[dict[str, Record], str, str]:
+    """Records by clip, experiment and model of one system."""
     wanted = where | (
         {"model": system}
         if isinstance(system, str)
@@ -72,7 +82,7 @@ def _scores(clips, system, where):
     return by_clip, experiments[0], wanted["model"]
 
 
-def _check_pairs(one, other, what):
+def _check_pairs(one: dict[str, Record], other: dict[str, Record], what: str) -> None:
     """Refuse systems whose scores cannot be paired."""
     if one.keys() != other.keys():
         raise ValueError(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import binary_average_precision
 
 from denoise_lib.damage.conditions import no_damage
 from denoise_lib.damage.corruption import FIXED, Corruption, Positions
@@ -24,34 +24,19 @@ from denoise_lib.data.crops import (
     fixed_clip,
     spread,
 )
-from denoise_lib.display.player import LONGEST_HEARD, compare
+from denoise_lib.display.player import LONGEST_HEARD, Player, compare
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.evaluate import evaluate
 from denoise_lib.metrics.measures import METRICS, score
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.baselines import Identity
-from denoise_lib.models.inference import process
-from denoise_lib.paths import run_folder  # noqa: F401 - for the notebooks
-from denoise_lib.study.inversion import find, invert, misjudged
-from denoise_lib.study.run import Run
+from denoise_lib.models.inference import device, process
+from denoise_lib.study.run import Row, Run
 from denoise_lib.training.loop import Schedule, train
 from denoise_lib.training.losses import LOSSES, Loss
 
 SPLITS = ("test", "unseen_voice")
-
-
-def needed_run(run: Run, notebook: str) -> Path:
-    """Folder of an earlier notebook's run under the same profile.
-
-    Raises:
-        UserError: That notebook has not been run.
-    """
-    folder = run.out.parent / notebook
-    if not (folder / "results.json").exists():
-        raise UserError(
-            f"{run.name} needs a run of {notebook}: make notebook NB={notebook} PROFILE={run.profile}"
-        )
-    return folder
+Scores = dict[str, list[dict]]  # by split, one dict per clip, see metrics.evaluate
 
 
 @dataclass
@@ -67,8 +52,8 @@ class Experiment:
         precision: See :func:`denoise_lib.training.loop.train`.
         workers: See :func:`denoise_lib.training.loop.train`.
         validation_clips: Clips that choose the best weights.
-        test_clips: Most clips to score in a split; all when 0.
-        longest: Seconds of each scored clip's beginning to use; all of it when 0.
+        max_clips: Most clips to score in a split; all when 0.
+        max_seconds: Seconds of each scored clip's beginning to use; all of it when 0.
         metrics: Measures to take.
     """
 
@@ -80,15 +65,24 @@ class Experiment:
     precision: str = "32-true"
     workers: int = 0
     validation_clips: int = 24
-    test_clips: int = 0
-    longest: float = 10.0
-    metrics: list[str] | tuple[str, ...] = METRICS
+    max_clips: int = 0
+    max_seconds: float = 10.0
+    metrics: Sequence[str] = METRICS
     histories: dict[str, list[dict]] = field(default_factory=dict)
 
-    @property
-    def device(self) -> torch.device:
-        """Where networks run."""
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    def needed(self, notebook: str) -> Path:
+        """Folder of an earlier notebook's run under the same profile.
+
+        Raises:
+            UserError: That notebook has not been run.
+        """
+        folder = self.run.out.parent / notebook
+        if not (folder / "results.json").exists():
+            raise UserError(
+                f"{self.run.name} needs a run of {notebook}: "
+                f"make notebook NB={notebook} PROFILE={self.run.profile}"
+            )
+        return folder
 
     def train(
         self,
@@ -116,18 +110,19 @@ class Experiment:
         )  # fmt: skip
         validation = fixed_batch(
             self.corpus, clips or self.corpus.split("valid"), validation_damage or damage,
-            seed=self.seed, seconds=2.0, most=self.validation_clips,
+            seed=self.seed, seconds=2.0, max_clips=self.validation_clips,
         )  # fmt: skip
         model, self.histories[label] = train(
             model, crops, damage, validation, schedule, self.run.out / f"{label}.safetensors",
             loss=loss or LOSSES[model.loss], margin=model.margin if margin is None else margin,
-            label=label, precision=self.precision, workers=self.workers,
+            precision=self.precision, workers=self.workers,
+            label=label, progress=self.run.progress,
         )  # fmt: skip
         return model
 
     def clips(self, split: str) -> list[Clip]:
         """The clips of a split that are scored."""
-        return spread(self.corpus.split(split), self.test_clips)
+        return spread(self.corpus.split(split), self.max_clips)
 
     def score(
         self,
@@ -139,7 +134,7 @@ class Experiment:
         name: str | None = None,
         splits: tuple[str, ...] = SPLITS,
         corpus: Corpus | ChangedCorpus | None = None,
-    ) -> dict[str, list[dict]]:
+    ) -> Scores:
         """Score a model on the test clips and the unseen voice; rows and clips go to the run.
 
         Args:
@@ -155,7 +150,7 @@ class Experiment:
             if clips := self.clips(split):
                 scores[split] = evaluate(
                     model, corpus or self.corpus, clips, damage, seed=self.seed,
-                    longest=self.longest or None, metrics=self.metrics, device=self.device,
+                    max_seconds=self.max_seconds or None, metrics=self.metrics, device=device(),
                 )  # fmt: skip
                 self.run.add(
                     scores[split], condition=condition, model=name or model.name, split=split,
@@ -170,7 +165,7 @@ class Experiment:
         experiment: str | None = None,
         *,
         splits: tuple[str, ...] = SPLITS,
-    ) -> dict[str, list[dict]]:
+    ) -> Scores:
         """Add the rows that bound every table: the damaged clips as they are, and the clean ones.
 
         The rows are of the models "identity" and "clean", the clean clip scored against itself,
@@ -184,7 +179,7 @@ class Experiment:
             if clips := self.clips(split):
                 scores[split] = evaluate(
                     Identity(), self.corpus, clips, damage, seed=self.seed,
-                    longest=self.longest or None, metrics=self.metrics, reference=True,
+                    max_seconds=self.max_seconds or None, metrics=self.metrics, reference=True,
                 )  # fmt: skip
                 clean = []
                 for each in scores[split]:
@@ -197,78 +192,13 @@ class Experiment:
                     )  # fmt: skip
         return scores
 
-    def inverted(
-        self, condition: str, wrong: float = 0.0, experiment: str | None = None, **parameters
-    ) -> dict:
-        """Score exact inversion from the positions, a share of them wrong; test clips alone.
-
-        Args:
-            condition: "zero", "raise" or "both".
-            wrong: Share of the positions that is misjudged, in [0, 1].
-            parameters: Of the damage, where they are not the fixed one's, such as ``hop``.
-
-        Returns:
-            The row of wSDR, of the model "inversion".
-        """
-        procedure, records = Corruption.for_condition(condition, **parameters), []
-        for clip in self.clips("test"):
-            clean, noisy, positions = self._damaged(clip, procedure)
-            known = misjudged(positions, wrong, clip_generator(f"wrong/{clip.name}", self.seed))
-            records.append(self._record(clip, invert(noisy, known, procedure), clean, noisy))
-        rows = self.run.add(
-            records, condition=condition, model="inversion", split="test", experiment=experiment
-        )
-        return next(row for row in rows if row["metric"] == "wsdr")
-
-    def found(
-        self, model: Denoiser | None, condition: str, experiment: str, name: str
-    ) -> dict[str, dict[str, float]]:
-        """Find the positions from what a model takes away, see :func:`inversion.find`; test clips.
-
-        Without a model the clean clip stands for its output. Rows of the model "<name>" are its own scores, of "<name>, explained" those of what the
-        positions so found explain. Per kind of position there are average precision, precision and
-        recall (evidence of 0.5 and more counts as found), and the share of touched ones among the
-        candidates, which is the average precision of a guess; the clips' candidates are pooled.
-
-        Returns:
-            By kind, "zeroed" and "raised", the share and the three measures; without those kinds
-            that the condition does not have.
-        """
-        procedure = Corruption.for_condition(condition)
-        plain, explained, kinds = [], [], {"zeroed": [], "raised": []}
-        for clip in self.clips("test"):
-            clean, noisy, positions = self._damaged(clip, procedure)
-            estimate = process(model, noisy[0].to(self.device)).cpu()[None] if model else clean
-            found = find(noisy, estimate, procedure)
-            plain.append(self._record(clip, estimate, clean, noisy))
-            explained.append(self._record(clip, found.waveform, clean, noisy))
-            for kind, seen in kinds.items():
-                where = getattr(found.candidates, kind)
-                seen.append((found.evidence[where], getattr(positions, kind)[where]))
-        for system, records in ((name, plain), (f"{name}, explained", explained)):
-            self.run.add(
-                records, condition=condition, model=system, split="test", experiment=experiment
-            )
-        measured = {}
-        for kind, seen in kinds.items():
-            evidence, truth = map(torch.cat, zip(*seen, strict=True))
-            if not len(truth):
-                continue
-            measured[kind] = _detection(evidence, truth)
-            for metric, value in measured[kind].items():
-                self.run.row(
-                    condition=condition, model=name, split="test", metric=f"{metric}, {kind}",
-                    denoised=value, n=len(plain), experiment=experiment,
-                )  # fmt: skip
-        return measured
-
-    def _damaged(self, clip: Clip, procedure: Corruption) -> tuple[Tensor, Tensor, Positions]:
+    def damaged(self, clip: Clip, procedure: Corruption) -> tuple[Tensor, Tensor, Positions]:
         """A clip, its own damage and the positions of that, as a batch of one."""
         clean = self.clean(clip)[None]
         positions = procedure.draw(procedure.stft(clean), clip_generator(clip.name, self.seed))
         return clean, procedure(clean, clip_generator(clip.name, self.seed)), positions
 
-    def _record(self, clip: Clip, estimate: Tensor, clean: Tensor, noisy: Tensor) -> dict:
+    def record(self, clip: Clip, estimate: Tensor, clean: Tensor, noisy: Tensor) -> dict:
         """Scores of a clip, a batch of one, as results keep them."""
         before, after = (self.scores(each[0], clean[0], noisy[0]) for each in (noisy, estimate))
         return {"clip": clip.name, "voice": clip.voice, "noisy": before, "denoised": after}
@@ -280,8 +210,8 @@ class Experiment:
         *,
         alone_steps: int,
         name: str = "",
-        **options,
-    ) -> tuple[dict[str, Denoiser], dict[str, dict[str, list[dict]]]]:
+        **options: Any,
+    ) -> tuple[dict[str, Denoiser], dict[str, Scores]]:
         """Train and score a network for both changes, and from there one for each change alone.
 
         What undoes both undoes each, only not as well as it might; a third of the steps from there
@@ -300,7 +230,7 @@ class Experiment:
         """
         where = f"{self.run.name}:{name}" if name else None
 
-        def trained(condition, start, schedule):
+        def trained(condition: str, start: Denoiser, schedule: Schedule) -> Denoiser:
             return self.train(
                 start, Corruption.for_condition(condition), schedule,
                 f"{name}_{condition}".lstrip("_"), **options,
@@ -326,8 +256,8 @@ class Experiment:
         *,
         experiment: str | None = None,
         label: str = "identity",
-        **options,
-    ) -> tuple[Denoiser, dict]:
+        **options: Any,
+    ) -> tuple[Denoiser, Row]:
         """Can the network copy its input? Train and score it on the same few undamaged clips.
 
         Returns:
@@ -339,7 +269,7 @@ class Experiment:
         )  # fmt: skip
         return model, self.copies(model, clips, experiment)
 
-    def copies(self, model: Denoiser, clips: int, experiment: str | None = None) -> dict:
+    def copies(self, model: Denoiser, clips: int, experiment: str | None = None) -> Row:
         """Score a network on a few undamaged training clips.
 
         Returns:
@@ -348,7 +278,7 @@ class Experiment:
         """
         scores = evaluate(
             model, self.corpus, self.drawn("train", clips), no_damage, seed=self.seed,
-            metrics=("wsdr",), device=self.device,
+            metrics=("wsdr",), device=device(),
         )  # fmt: skip
         rows = self.run.add(
             scores, condition="identity", model=model.name, split="train", experiment=experiment
@@ -370,8 +300,8 @@ class Experiment:
         return next(clip for clip in self.corpus.clips if clip.name == name)
 
     def clean(self, clip: Clip) -> Tensor:
-        """A clip as it is scored: the nominal level, at most ``longest`` seconds; (time,)."""
-        return fixed_clip(self.corpus, clip, no_damage, self.seed, self.longest or None)[1]
+        """A clip as it is scored: the nominal level, at most ``max_seconds`` seconds; (time,)."""
+        return fixed_clip(self.corpus, clip, no_damage, self.seed, self.max_seconds or None)[1]
 
     def scores(self, estimate: Tensor, clean: Tensor, noisy: Tensor) -> dict[str, float | None]:
         """This experiment's measures of one clip."""
@@ -387,30 +317,49 @@ class Experiment:
         listen_for: str,
         damage: Damage | None = None,
         key: str | None = None,
-    ):
+        publish_as: dict[str, tuple[str, str]] | None = None,
+    ) -> Player:
         """A comparison player of clean, noisy and each model's output; the clip is kept.
 
         Args:
             condition: "zero", "raise", "both", "identity", or another with its ``damage``.
             models: By the name on the button.
             key: Name to keep the clip under; made of condition and clip when left out.
+            publish_as: See :meth:`denoise_lib.study.run.Run.example`.
         """
         if damage is None:
             damage = no_damage if condition == "identity" else Corruption.for_condition(condition)
-        noisy, clean = fixed_clip(self.corpus, clip, damage, self.seed, self.longest or None)
+        noisy, clean = fixed_clip(self.corpus, clip, damage, self.seed, self.max_seconds or None)
         versions = {"clean": clean, "noisy": noisy}
         for name, model in models.items():
-            versions[name] = process(model, noisy.to(self.device)).cpu()
-        scores = {name: self.scores(each, clean, noisy) for name, each in versions.items()}
-        if condition != "identity":  # nothing to compare with other networks' outputs
-            self.run.example(
-                key or f"{condition}-{clip.name.replace('/', '-')}",
-                clip=clip.name, condition=condition, split=clip.split, voice=clip.voice,
-                versions=versions, scores=scores,
-            )  # fmt: skip
-        return compare(
-            versions, self.corpus.rate, title=title, listen_for=listen_for, scores=scores,
+            versions[name] = process(model, noisy.to(device())).cpu()
+        player = compare(
+            versions,
+            self.corpus.rate,
+            title=title,
+            listen_for=listen_for,
+            scores={name: self.scores(each, clean, noisy) for name, each in versions.items()},
             seconds=LONGEST_HEARD,
+        )
+        if condition != "identity":  # nothing to compare with other networks' outputs
+            self.keep(
+                key or f"{condition}-{clip.name}", player, clip, condition, publish_as, versions
+            )
+        return player
+
+    def keep(
+        self,
+        key: str,
+        player: Player,
+        clip: Clip,
+        condition: str,
+        publish_as: dict[str, tuple[str, str]] | None = None,
+        whole: dict[str, Tensor] | None = None,
+    ) -> None:
+        """Keep what a player plays of a clip, see :meth:`denoise_lib.study.run.Run.example`."""
+        self.run.example(
+            key, player, clip=clip.name, condition=condition, split=clip.split, voice=clip.voice,
+            publish_as=publish_as, whole=whole,
         )  # fmt: skip
 
     @staticmethod
@@ -418,7 +367,7 @@ class Experiment:
         """One measure of every clip; ``side`` is "noisy" or "denoised"."""
         return [each[side][metric] for each in scores]
 
-    def by_condition(self, scores: dict[str, dict[str, list[dict]]], name: str) -> dict:
+    def by_condition(self, scores: dict[str, Scores], name: str) -> dict[str, dict]:
         """wSDR of the test clips, noisy and denoised, by condition: what figures draw."""
         return {
             condition: {
@@ -427,18 +376,6 @@ class Experiment:
             }
             for condition, by_split in scores.items()
         }
-
-
-def _detection(evidence: Tensor, truth: Tensor) -> dict[str, float]:
-    """How well evidence, found from 0.5 on, tells what is true; both (n,)."""
-    said = evidence >= 0.5
-    hits = float((truth & said).sum())
-    return {
-        "share": float(truth.float().mean()),
-        "average precision": float(binary_average_precision(evidence, truth.int())),
-        "precision": hits / max(1, int(said.sum())),
-        "recall": hits / max(1, int(truth.sum())),
-    }
 
 
 def worst(scores: list[dict], metric: str = "wsdr") -> dict:

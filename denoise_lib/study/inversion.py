@@ -7,12 +7,19 @@ coefficients, and what was lost in some of them is still there in the others.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torchmetrics.functional.classification import binary_average_precision
 
 from denoise_lib.damage.corruption import Corruption, Positions
+from denoise_lib.data.crops import clip_generator
+from denoise_lib.models.base import Denoiser
+from denoise_lib.models.inference import device, process
+from denoise_lib.study.experiment import Experiment
+from denoise_lib.study.run import Row
 
 
 def invert(
@@ -162,7 +169,13 @@ def _exchange(mask: Tensor, others: Tensor, share: float, generator: torch.Gener
     return (mask & ~first(mask)) | first(others)
 
 
-def _conjugate_gradients(operator, inner, x: Tensor, residual: Tensor, iterations: int) -> Tensor:
+def _conjugate_gradients(
+    operator: Callable[[Tensor], Tensor],
+    inner: Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    residual: Tensor,
+    iterations: int,
+) -> Tensor:
     """Solve ``operator(x) = b`` from a start x, whose residual ``b - operator(x)`` is given.
 
     Args:
@@ -192,3 +205,85 @@ def _window_sums(procedure: Corruption, length: int) -> Tensor:
         stride=(1, procedure.hop),
     )[0, 0, 0]
     return sums[procedure.n_fft // 2 :][:length]
+
+
+def score_inverted(
+    lab: Experiment,
+    condition: str,
+    wrong: float = 0.0,
+    experiment: str | None = None,
+    **parameters: Any,
+) -> Row:
+    """Score exact inversion from the positions, a share of them wrong; test clips alone.
+
+    Args:
+        condition: "zero", "raise" or "both".
+        wrong: Share of the positions that is misjudged, in [0, 1].
+        parameters: Of the damage, where they are not the fixed one's, such as ``hop``.
+
+    Returns:
+        The row of wSDR, of the model "inversion".
+    """
+    procedure, records = Corruption.for_condition(condition, **parameters), []
+    for clip in lab.clips("test"):
+        clean, noisy, positions = lab.damaged(clip, procedure)
+        known = misjudged(positions, wrong, clip_generator(f"wrong/{clip.name}", lab.seed))
+        records.append(lab.record(clip, invert(noisy, known, procedure), clean, noisy))
+    rows = lab.run.add(
+        records, condition=condition, model="inversion", split="test", experiment=experiment
+    )
+    return next(row for row in rows if row["metric"] == "wsdr")
+
+
+def score_found(
+    lab: Experiment, model: Denoiser | None, condition: str, experiment: str, name: str
+) -> dict[str, dict[str, float]]:
+    """Find the positions from what a model takes away, see :func:`find`; test clips alone.
+
+    Without a model the clean clip stands for its output. Rows of the model "<name>" are its own
+    scores, of "<name>, explained" those of what the positions so found explain. Measurements of
+    each kind of position are average precision, precision and recall (evidence of 0.5 and more
+    counts as found), and the share of touched ones among the candidates, which is the average
+    precision of a guess; the clips' candidates are pooled.
+
+    Returns:
+        By kind, "zeroed" and "raised", the share and the three measures; without those kinds that
+        the condition does not have.
+    """
+    procedure = Corruption.for_condition(condition)
+    plain, explained, kinds = [], [], {"zeroed": [], "raised": []}
+    for clip in lab.clips("test"):
+        clean, noisy, positions = lab.damaged(clip, procedure)
+        estimate = process(model, noisy[0].to(device())).cpu()[None] if model else clean
+        found = find(noisy, estimate, procedure)
+        plain.append(lab.record(clip, estimate, clean, noisy))
+        explained.append(lab.record(clip, found.waveform, clean, noisy))
+        for kind, seen in kinds.items():
+            where = getattr(found.candidates, kind)
+            seen.append((found.evidence[where], getattr(positions, kind)[where]))
+    for system, records in ((name, plain), (f"{name}, explained", explained)):
+        lab.run.add(records, condition=condition, model=system, split="test", experiment=experiment)
+    measured = {}
+    for kind, seen in kinds.items():
+        evidence, truth = map(torch.cat, zip(*seen, strict=True))
+        if not len(truth):
+            continue
+        measured[kind] = _detection(evidence, truth)
+        for what, value in measured[kind].items():
+            lab.run.measure(
+                f"{what}, {kind} positions", f"{name}, {condition}", value,
+                n=len(plain), experiment=experiment,
+            )  # fmt: skip
+    return measured
+
+
+def _detection(evidence: Tensor, truth: Tensor) -> dict[str, float]:
+    """How well evidence, found from 0.5 on, tells what is true; both (n,)."""
+    said = evidence >= 0.5
+    hits = float((truth & said).sum())
+    return {
+        "share": float(truth.float().mean()),
+        "average precision": float(binary_average_precision(evidence, truth.int())),
+        "precision": hits / max(1, int(said.sum())),
+        "recall": hits / max(1, int(truth.sum())),
+    }

@@ -134,7 +134,7 @@ def best_neighbourhood(
 
     Example:
         ``best_neighbourhood(*fixed_batch(corpus, corpus.split("valid"), damage, seed=0,
-        seconds=2.0, most=24))``
+        seconds=2.0, max_clips=24))``
     """
     procedure = procedure or Corruption()
     spectrum = procedure.stft(noisy)

@@ -1,167 +1,190 @@
-"""What a notebook leaves behind: summary rows, per-clip scores, clips to listen to.
+"""What a notebook leaves behind: scores, measurements, clips to listen to, how far it has come.
 
-A row of results.json is {experiment, condition, model, split, n, total, metric, noisy, denoised,
-ci95}: `noisy` and `denoised` are means over the `n` scored clips out of `total`, `ci95` is the 95 %
-interval of `denoised`. Where no clip has a score, `reason` says why if it is the same for all.
-Differences between two systems are a list of their own, see `comparison.difference_row`.
+A row of results is {experiment, condition, model, split, n, total, voices, metric, noisy, denoised,
+ci95, cell}: `noisy` and `denoised` are means over the `n` scored clips out of `total`, of `voices`
+voices, `ci95` is the 95 %
+interval of `denoised`. Where no clip has a score, `reason` says why if it is the same for all. What
+is no score of noisy and denoised clips is a measurement, {experiment, name, of, value, unit, ci95, n,
+cell}. Differences between two systems are a list of their own, see `differences.difference_row`.
+`cell` is the number of the notebook's cell that made the line, None outside a notebook.
 """
 
+from __future__ import annotations
+
 import csv
+import json
 import math
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from denoise_lib import RATE
+from denoise_lib.audio import save
+from denoise_lib.display.player import Player
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, write_json
 from denoise_lib.metrics.intervals import interval
-from denoise_lib.progress import COMPLETE
-from denoise_lib.study.differences import difference_row
+from denoise_lib.models import checkpoints
+from denoise_lib.study.differences import System, difference_row
 
-CLIP_COLUMNS = [
-    "experiment",
-    "condition",
-    "model",
-    "split",
-    "clip",
-    "voice",
-    "metric",
-    "noisy",
-    "denoised",
+CLIP_COLUMNS = (
+    "experiment", "condition", "model", "split", "clip", "voice", "metric", "noisy", "denoised",
     "reason",
-]
+)  # fmt: skip
+Row = dict[str, Any]
 
 
 class Run:
-    """Collects the results of one notebook; nothing but examples is written before `finish()`.
+    """Collects the results of one notebook; only examples are written before :meth:`finish`.
 
     Args:
-        name: notebook name, such as "04_dcunet"; also the default experiment name.
-        out: folder of this run, made when missing.
-        profile: name of the profile the notebook runs under.
-        parameters: what the notebook was given, by name; kept beside the rows.
+        name: Of the notebook, such as "04_dcunet"; also the name of its main experiment.
+        out: Folder of this run, made when missing.
+        profile: Name of the profile that the notebook runs under.
     """
 
-    def __init__(self, name, out, profile="quick", parameters=None):
+    def __init__(self, name: str, out: str | Path, profile: str = "quick") -> None:
         self.name, self.out, self.profile = name, Path(out), profile
-        self.parameters = dict(parameters or {})
-        self.rows, self.clips, self.differences = [], [], []
+        self.rows: list[Row] = []
+        self.measurements: list[Row] = []
+        self.differences: list[Row] = []
+        self.clips: list[Row] = []
         self.out.mkdir(parents=True, exist_ok=True)
 
-    def add(self, scores, *, condition, model, split, experiment=None):
-        """Add the scores of one model on one set of clips; one summary row per metric.
+    def add(
+        self,
+        scores: list[dict],
+        *,
+        condition: str,
+        model: str,
+        split: str,
+        experiment: str | None = None,
+    ) -> list[Row]:
+        """Add the scores of one model on one set of clips; one row for each metric.
 
         Args:
-            scores: one dict per clip, {"clip", "voice", "noisy": {metric: value}, "denoised":
+            scores: One dict per clip, {"clip", "voice", "noisy": {metric: value}, "denoised":
                 {metric: value}, "reason": {metric: why a value is missing}}. A missing value is
                 None: the clip then counts in `total` but not in `n`, for noisy and denoised alike,
                 so that both means are over the same clips.
-            condition: "zero", "raise", "both" or "street".
-            split: "test" or "unseen_voice".
-            experiment: as in DESIGN's results.json, when one notebook holds several.
+            condition: Such as "both" or "street".
+            split: "test", "unseen_voice", "valid" or "train".
+            experiment: Where the rows belong when one notebook holds several experiments.
 
         Returns:
-            The new summary rows.
+            The new rows.
 
         Raises:
-            ValueError: no scores, or a score that is not finite (a broken metric or model).
+            ValueError: There are no scores, or one is not finite (a broken metric or model).
         """
         if not scores:
             raise ValueError(f"{self.name}: no scores for {model}, {condition}, {split}")
-        key = dict(
-            experiment=experiment or self.name, condition=condition, model=model, split=split
-        )
+        key = {
+            "experiment": experiment or self.name,
+            "condition": condition,
+            "model": model,
+            "split": split,
+        }
         new = []
         for metric in dict.fromkeys(metric for clip in scores for metric in clip["denoised"]):
-            pairs = []
-            for clip in scores:
-                pair = [
-                    _finite(clip[side].get(metric), clip["clip"], metric)
-                    for side in ("noisy", "denoised")
-                ]
-                self.clips.append(
-                    {
-                        **key,
-                        "clip": clip["clip"],
-                        "voice": clip["voice"],
-                        "metric": metric,
-                        "noisy": pair[0],
-                        "denoised": pair[1],
-                        "reason": clip.get("reason", {}).get(metric, ""),
-                    }
-                )
-                if None not in pair:
-                    pairs.append(pair)
-            new.append(
-                {**key, "n": len(pairs), "total": len(scores), "metric": metric, **_summary(pairs)}
-            )
-            reasons = {clip.get("reason", {}).get(metric) for clip in scores}
-            if not pairs and len(reasons) == 1 and any(reasons):
-                new[-1]["reason"] = reasons.pop()
+            records = [_record(clip, metric) for clip in scores]
+            self.clips += [key | record for record in records]
+            scored = [each for each in records if None not in (each["noisy"], each["denoised"])]
+            counts = {"n": len(scored), "total": len(scores)}
+            counts["voices"] = len({each["voice"] for each in scored})
+            row = {**counts, "metric": metric, **_summary(scored)}
+            reasons = {record["reason"] for record in records}
+            if not scored and len(reasons) == 1 and any(reasons):
+                row["reason"] = reasons.pop()
+            new.append({**key, **row, "cell": _cell()})
         self.rows += new
         return new
 
-    def row(
+    def measure(
         self,
+        name: str,
+        of: str,
+        value: float,
         *,
-        condition,
-        model,
-        split,
-        metric,
-        denoised,
-        noisy=None,
-        ci95=None,
-        n=1,
-        experiment=None,
-    ):
-        """Add one row as it is, for a number that has no clips behind it."""
-        self.rows.append(
+        unit: str = "",
+        ci95: list[float] | None = None,
+        n: int = 1,
+        experiment: str | None = None,
+    ) -> Row:
+        """Add a number that is no score of noisy and denoised clips: seconds, a correlation.
+
+        Args:
+            name: What was measured.
+            of: Of what.
+            value: How much of the unit.
+            unit: Such as "s" or "dB"; empty for a pure number.
+            ci95: 95 % interval, low and high.
+            n: Number of clips, seeds or places that the value is a mean over.
+            experiment: As in :meth:`add`.
+
+        Returns:
+            The new measurement.
+        """
+        self.measurements.append(
             {
                 "experiment": experiment or self.name,
-                "condition": condition,
-                "model": model,
-                "split": split,
-                "n": n,
-                "total": n,
-                "metric": metric,
-                "noisy": noisy,
-                "denoised": denoised,
+                "name": name,
+                "of": of,
+                "value": value,
+                "unit": unit,
                 "ci95": ci95,
+                "n": n,
+                "cell": _cell(),
             }
         )
-        return self.rows[-1]
+        return self.measurements[-1]
 
     def compare(
-        self, a, b, *, condition, split="test", metric="wsdr", experiment=None, earlier=()
-    ):
+        self,
+        a: System,
+        b: System,
+        *,
+        condition: str,
+        split: str = "test",
+        metric: str = "wsdr",
+        experiment: str | None = None,
+        earlier: Iterable[Row] = (),
+    ) -> Row:
         """Add how two systems differ on the same clips: mean of a minus b, interval over voices.
 
         Args:
-            a, b: a model such as "dcunet", or (experiment, model); `b` may be "noisy".
-            experiment: where the line belongs, when one notebook holds several.
-            earlier: records of other runs to look for the systems in, from `read_clips()`.
+            a, b: A model such as "dcunet", or (experiment, model); `b` may be "noisy".
+            experiment: Where the line belongs, when one notebook holds several.
+            earlier: Records of other runs to look for the systems in, from :func:`read_clips`.
 
         Returns:
-            The new line, see `comparison.difference_row`.
+            The new line, see :func:`denoise_lib.study.differences.difference_row`.
 
         Raises:
-            KeyError: no such scores, or of several experiments.
-            ValueError: not the same clips, or not the same damage.
+            KeyError: There are no such scores, or of several experiments.
+            ValueError: The clips are not the same, or not their damage.
         """
-        row = difference_row(
-            [*self.clips, *earlier], a, b, condition=condition, split=split, metric=metric
-        )
-        self.differences.append({"experiment": experiment or self.name, **row})
+        clips = [*self.clips, *earlier]
+        row = difference_row(clips, a, b, condition=condition, split=split, metric=metric)
+        self.differences.append({"experiment": experiment or self.name, **row, "cell": _cell()})
         return self.differences[-1]
 
-    def value(self, condition, model, metric="wsdr", split="test", experiment=None):
-        """The summary row of one number, for a verdict sentence.
+    def value(
+        self,
+        condition: str,
+        model: str,
+        metric: str = "wsdr",
+        split: str = "test",
+        experiment: str | None = None,
+    ) -> Row:
+        """The row of one number, for a verdict.
 
         Raises:
-            KeyError: there is no such row, or there are several (name the experiment).
+            KeyError: There is no such row, or there are several (name the experiment).
         """
         wanted = {"condition": condition, "model": model, "metric": metric, "split": split}
         if experiment:
@@ -172,46 +195,57 @@ class Run:
         return found[0]
 
     def example(
-        self, key, *, clip, condition, split, voice, versions, scores=None, rate=RATE, gain_db=None
-    ):
-        """Keep one clip for the page: a FLAC per version and examples/<key>.json naming them.
+        self,
+        key: str,
+        player: Player,
+        *,
+        clip: str,
+        condition: str,
+        split: str,
+        voice: str,
+        publish_as: dict[str, tuple[str, str]] | None = None,
+        whole: dict[str, Tensor] | None = None,
+    ) -> None:
+        """Keep what a player plays for the page's head, and whole clips for the repository.
+
+        examples/<key>.json names, for each version, the sound as it is played: its key, its FLAC
+        file and its spectrogram.
 
         Args:
-            key: name of the example; what may not stand in a file name becomes "-".
-            versions: {version: waveform (time,)} in the order to show: clean, noisy, dcunet.
-            scores: {version: {metric: value}}.
-            gain_db: gain in dB, applied to every version alike: levels within a clip stay
-                comparable, and the page can say what was done. None: as in a player, 0 dB or what
-                keeps the loudest version from clipping.
+            key: Name of the example; what may not stand in a file name becomes "-".
+            player: What :func:`denoise_lib.display.player.compare` returned.
+            publish_as: {version: (file name in audio/ without its suffix, what it is)}, for
+                `make publish`.
+            whole: {version: waveform (time,)}, needed for the versions that are published; they
+                get the player's gain.
         """
-        from denoise_lib.audio import save  # only here: numbers need neither audio nor players
-        from denoise_lib.display.player import common_gain_db
-
         key = re.sub(r"[^\w-]+", "-", key)
-        folder = self.out / "examples"
-        if gain_db is None:
-            gain_db = common_gain_db(versions.values())
-        gain = 10 ** (gain_db / 20)
-        entries = []
-        for name, waveform in versions.items():
-            file = f"{key}-{re.sub(r'[^a-z0-9]+', '_', name.lower())}.flac"
-            save(folder / file, waveform * gain, rate)
-            entries.append({"name": name, "file": file, "scores": (scores or {}).get(name, {})})
-        write_json(
-            folder / f"{key}.json",
-            {
-                "clip": clip,
-                "condition": condition,
-                "split": split,
-                "voice": voice,
-                "rate": rate,
-                "gain_db": gain_db,
-                "versions": entries,
-            },
-        )
+        folder, entries = self.out / "examples", []
+        for name, sound in player.versions.items():
+            file = f"{key}-{re.sub(r'[^a-z0-9]+', '_', name.lower())}"
+            for suffix, content in ((".flac", sound.flac), (".webp", sound.picture)):
+                with atomic(folder / f"{file}{suffix}") as temporary:
+                    temporary.write_bytes(content)
+            entry = {"name": name, "key": sound.key, "sound": f"{file}.flac"}
+            entry |= {"picture": f"{file}.webp", "scores": player.scores.get(name, {})}
+            if name in (publish_as or {}):
+                published, described = publish_as[name]
+                loud = whole[name] * 10 ** (player.gain_db / 20)
+                save(folder / f"{published}-whole.flac", loud, player.rate)
+                entry |= {"publish_as": published, "what": described}
+                entry |= {"whole": f"{published}-whole.flac"}
+            entries.append(entry)
+        what = {"clip": clip, "condition": condition, "split": split, "voice": voice}
+        how = {"rate": player.rate, "gain_db": player.gain_db, "seconds": player.seconds}
+        write_json(folder / f"{key}.json", {**what, **how, "cut": player.cut, "versions": entries})
 
-    def finish(self):
-        """Write results.json and clips.csv, print peak memory and the mark of a complete run."""
+    def progress(self, entry: dict[str, Any]) -> None:
+        """Note how far a training has come, for whoever runs the notebook: a line of JSON."""
+        with open(self.out / "progress.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def finish(self) -> None:
+        """Write clips.csv and results.json, whose being there says that the run is complete."""
         with atomic(self.out / "clips.csv") as temporary:
             with open(temporary, "w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, CLIP_COLUMNS)
@@ -222,20 +256,23 @@ class Run:
             {
                 "experiment": self.name,
                 "profile": self.profile,
-                "parameters": self.parameters,
                 "rows": self.rows,
+                "measurements": self.measurements,
                 "differences": self.differences,
+                "peak_memory_mib": peak_memory(),
+                # What the numbers depend on, for the runner: this library's modules that were
+                # loaded, and the shipped files that were read.
+                "modules": sorted(name for name in sys.modules if _ours(name)),
+                "shipped": sorted(checkpoints.read_files()),
             },
         )
-        print(f"peak memory: {peak_memory()} MiB")
-        print(COMPLETE.format(name=self.name))
 
 
-def read_clips(folder):
-    """Records of single clips of a finished run, as in `Run.clips`; a missing score is None.
+def read_clips(folder: Path) -> list[Row]:
+    """Records of single clips of a finished run, as in ``Run.clips``; a missing score is None.
 
     Raises:
-        UserError: the folder holds no finished run.
+        UserError: The folder holds no finished run.
     """
     path = Path(folder) / "clips.csv"
     if not path.exists():
@@ -248,7 +285,37 @@ def read_clips(folder):
     return records
 
 
-def _finite(value, clip, metric):
+def peak_memory() -> int:
+    """Largest resident memory of this process so far, MiB (0 where the system cannot tell)."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))  # bytes on macOS, else KiB
+
+
+def _cell() -> int | None:
+    """The number that Jupyter gives to the cell that is being executed."""
+    shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
+    # Not its execution_count, which newer versions raise before the cell and older ones after it.
+    return len(shell.user_ns["In"]) - 1 if shell else None
+
+
+def _ours(module: str) -> bool:
+    return module.partition(".")[0] == "denoise_lib"
+
+
+def _record(clip: dict, metric: str) -> Row:
+    """One clip's line of clips.csv in one metric."""
+    sides = {
+        side: _finite(clip[side].get(metric), clip["clip"], metric) for side in ("noisy", "denoised")
+    }
+    who = {"clip": clip["clip"], "voice": clip["voice"], "metric": metric}
+    return {**who, **sides, "reason": clip.get("reason", {}).get(metric, "")}
+
+
+def _finite(value: float | None, clip: str, metric: str) -> float | None:
     if value is None:
         return None
     value = float(value)
@@ -257,23 +324,13 @@ def _finite(value, clip, metric):
     return value
 
 
-def _summary(pairs):
-    if not pairs:
+def _summary(scored: list[Row]) -> Row:
+    """Means of both sides, and the interval of the denoised one, over records of clips."""
+    if not scored:
         return {"noisy": None, "denoised": None, "ci95": None}
-    noisy, denoised = zip(*pairs, strict=True)
-    mean, low, high = interval(denoised)
+    mean, low, high = interval([each["denoised"] for each in scored])
     return {
-        "noisy": float(np.mean(noisy)),
+        "noisy": float(np.mean([each["noisy"] for each in scored])),
         "denoised": mean,
         "ci95": None if math.isnan(low) else [low, high],
     }
-
-
-def peak_memory():
-    """Largest resident memory of this process so far, in MiB (0 where the system cannot tell)."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))  # bytes on macOS, else KiB

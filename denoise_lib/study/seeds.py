@@ -9,6 +9,7 @@ from torch import nn
 
 from denoise_lib.damage.corruption import Corruption
 from denoise_lib.metrics.intervals import over_seeds
+from denoise_lib.names import METRICS, heading
 from denoise_lib.study.experiment import Experiment
 from denoise_lib.study.run import Run
 from denoise_lib.training.loop import Loss, Schedule
@@ -46,7 +47,7 @@ def compare_seeds(
     """Add how two variants of :func:`train_seeds` differ: each seed on its own, then over seeds.
 
     Returns:
-        The row over seeds, of the model "<a> minus <b>" and the metric "difference of <metric>".
+        The measurement over seeds.
     """
     means = [
         run.compare(
@@ -56,8 +57,7 @@ def compare_seeds(
         for seed in seeds
     ]  # fmt: skip
     mean, ci95 = over_seeds(means)
-    return run.row(
-        condition=f"{condition}, over seeds", model=f"{a} minus {b}", split="test",
-        metric=f"difference of {metric}", denoised=mean, ci95=ci95, n=len(seeds),
-        experiment=f"{run.name}:seeds",
+    return run.measure(
+        f"difference of {heading(metric)} over seeds, {condition}", f"{a} minus {b}", mean,
+        unit=METRICS[metric].unit, ci95=ci95, n=len(seeds), experiment=f"{run.name}:seeds",
     )  # fmt: skip

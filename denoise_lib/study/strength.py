@@ -29,7 +29,7 @@ def strength_for_level(
         middle = replace(damage, **{parameter: (low + high) / 2})
         scores = []
         for clip in clips:
-            noisy, clean = fixed_clip(lab.corpus, clip, middle, lab.seed, lab.longest or None)
+            noisy, clean = fixed_clip(lab.corpus, clip, middle, lab.seed, lab.max_seconds or None)
             scores.append(wsdr(noisy, clean, noisy))
         if float(torch.stack(scores).mean()) < target:
             low = getattr(middle, parameter)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from denoise_lib.names import METRICS, condition, label, number, shown_decimals
+from denoise_lib.study.run import Row
 
 
-def describe(row: dict, what: str) -> str:
+def describe(row: Row, what: str) -> str:
     """Verdict clause of a result row: before, after, interval and number of clips."""
     interval = f" [{number(row['ci95'][0])}, {number(row['ci95'][1])}]" if row["ci95"] else ""
     return (
@@ -16,7 +17,7 @@ def describe(row: dict, what: str) -> str:
     )
 
 
-def describe_difference(row: dict) -> str:
+def describe_difference(row: Row) -> str:
     """Verdict clause of a difference between two systems: how much, interval, what it shows."""
     name, unit, decimals, better = METRICS[row["metric"]]
     what = f"{label(row['a'])} minus {label(row['b'])}"
@@ -40,26 +41,27 @@ def describe_difference(row: dict) -> str:
     )
 
 
-def describe_seeds(row: dict) -> str:
-    """Verdict clause of a row of :func:`compare_seeds`: how much, interval, what it shows."""
-    metric = row["metric"].removeprefix("difference of ")
+def describe_seeds(measured: Row, metric: str) -> str:
+    """Verdict clause of a difference over seeds: how much, interval, what it shows.
+
+    Args:
+        measured: What :func:`denoise_lib.study.seeds.compare_seeds` returned for this metric.
+    """
     name, unit, decimals, better = METRICS[metric]
     decimals += 1  # differences are small
-    written = f"{label(row['model'])}: {name} {number(row['denoised'], decimals)}"
+    written = f"{label(measured['of'])}: {name} {number(measured['value'], decimals)}"
     written += f" {unit}" if unit else ""
-    if row["ci95"] is None:
-        return f"{written} from {row['n']} seed"
-    low, high = row["ci95"]
+    if measured["ci95"] is None:
+        return f"{written} from {measured['n']} seed"
+    low, high = measured["ci95"]
     shown = "no difference is shown"
     if low > 0 or high < 0:
         shown = "better" if (low > 0) == (better == "higher") else "worse"
-    return (
-        f"{written} [{number(low, decimals)}, {number(high, decimals)}] over {row['n']} seeds, "
-        f"{shown}"
-    )
+    interval = f"[{number(low, decimals)}, {number(high, decimals)}]"
+    return f"{written} {interval} over {measured['n']} seeds, {shown}"
 
 
-def sorted_out(differences: list[dict]) -> str:
+def sorted_out(differences: list[Row]) -> str:
     """Verdict clauses of the lines that :meth:`Run.compare` gave: which are worse than the first,
     which better, and of which neither is shown by these clips."""
     found = {"worse": [], "better": [], "no difference is shown": []}

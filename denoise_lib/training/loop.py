@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -64,6 +65,7 @@ def train(
     loss: Loss = wsdr_loss,
     margin: int = 0,
     label: str = "",
+    progress: Callable[[dict], None] | None = None,
     precision: str = "32-true",
     workers: int = 0,
     fixed_norms: bool = False,
@@ -83,6 +85,8 @@ def train(
         loss: What is minimised; validation is always wSDR.
         margin: Samples at either end of a crop that only serve as context and are not scored.
         label: Name in the progress lines.
+        progress: Told after each validation how far it is: training (the label), step, steps, loss,
+            valid, seconds.
         precision: Lightning Fabric's name of it, such as "bf16-mixed" on a GPU, or "auto", see
             :func:`fastest_precision`.
         workers: Processes that read clips ahead.
@@ -134,6 +138,8 @@ def train(
             if better:
                 save_model(checkpoint, model, plan=plan, finished=False, **log.last())
             state.save(log)
+            if progress:
+                progress({"training": label, "steps": schedule.steps, **log.history[-1]})
         fabric.print(_progress_line(label, schedule.steps, log.history[-1]))
     if fabric.is_global_zero:
         record = read_record(checkpoint)
