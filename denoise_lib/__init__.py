@@ -14,8 +14,8 @@ import os
 
 import lazy_loader
 
-# Threads that wait should sleep. By default they spin, and as soon as another program wants a core a
-# training step takes ten times as long (seen: 0.2 s, then 3.5 s). Read when torch is first loaded.
+# Threads that wait should sleep. By default they spin, and as soon as another program wants a core
+# a training step takes ten times as long (seen: 0.2 s, then 3.5 s). Read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # onnxruntime, which DNSMOS needs, otherwise keeps notes about the machine for its makers.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -65,18 +65,21 @@ VERSIONS = {
 CONDITIONS = {
     "both": Condition(
         "zeroing and raising",
-        listen_for="the roughness in loud vowels, the buzz in the pauses, and what each network leaves",
+        listen_for="the roughness in loud vowels, the buzz in the pauses, and what networks leave",
     ),
     "zero": Condition(
-        "zeroing alone", "#c2418f",
+        "zeroing alone",
+        "#c2418f",
         "the roughness in loud vowels, where strong coefficients are missing",
     ),
     "raise": Condition(
-        "raising alone", "#16877a",
+        "raising alone",
+        "#16877a",
         "the buzz in the pauses, and whether the quiet sounds of speech go with it",
     ),
     "street": Condition(
-        "street noise", "#cc5540",
+        "street noise",
+        "#cc5540",
         "what is left of the street, and what the voice has lost with it",
     ),
     "varied": Condition("the procedure with drawn parameters"),
@@ -90,7 +93,7 @@ CONDITIONS = {
     "telephone band": Condition("telephone band", away=True),
     "in a room": Condition("in a room", away=True),
     "read, another studio": Condition("read, another studio", away=True),
-}  # fmt: skip
+}
 
 SPLITS: dict[str, str] = {
     "test": "test clips, training voices",
@@ -117,9 +120,7 @@ def _words(known: Iterable[str]) -> re.Pattern[str]:
 
 _WRITTEN = MODELS | VERSIONS
 _COLOURED = {
-    key: each.colour
-    for key, each in (_WRITTEN | CONDITIONS).items()
-    if each.colour != OTHER_COLOUR
+    key: each.colour for key, each in (_WRITTEN | CONDITIONS).items() if each.colour != OTHER_COLOUR
 }
 _WRITTEN_WORDS, _COLOURED_WORDS = _words(_WRITTEN), _words(_COLOURED)
 

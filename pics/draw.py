@@ -19,11 +19,11 @@ from torch import Tensor
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
 
-from denoise_lib import RATE, Corruption  # noqa: E402
-from denoise_lib.display.style import INK, QUIET  # noqa: E402
-from denoise_lib.models import DCUnet, DenoisingWaveNet  # noqa: E402
-from denoise_lib.models.dcunet import LAYERS  # noqa: E402
-from denoise_lib.names import colour as tone  # noqa: E402
+from denoise_lib import RATE, Corruption
+from denoise_lib.display.style import INK, QUIET
+from denoise_lib.models import DCUnet, DenoisingWaveNet
+from denoise_lib.models.dcunet import LAYERS
+from denoise_lib.names import colour as tone
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 LINE, CARD, FILL = "#c9ccd2", "#fbfbfa", "#eef0f3"

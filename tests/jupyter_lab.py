@@ -52,18 +52,31 @@ def jupyter_lab(clone, settings):
     disabled = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
     (config / "labconfig" / "page_config.json").write_text(json.dumps(disabled))
     names = ("config", "data", "runtime", "ipython", "settings", "workspaces")
-    variables = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
-                 "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")  # fmt: skip
+    variables = (
+        "JUPYTER_CONFIG_DIR",
+        "JUPYTER_DATA_DIR",
+        "JUPYTER_RUNTIME_DIR",
+        "IPYTHONDIR",
+        "JUPYTERLAB_SETTINGS_DIR",
+        "JUPYTERLAB_WORKSPACES_DIR",
+    )
     environment = dict(os.environ, PYTHONPATH=str(clone))
     environment |= {key: str(settings / name) for key, name in zip(variables, names, strict=True)}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [
-        sys.executable, "-m", "jupyterlab", *make_lab(), "--no-browser", "--allow-root",
-        f"--IdentityProvider.token={TOKEN}", "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        *make_lab(),
+        "--no-browser",
+        "--allow-root",
+        f"--IdentityProvider.token={TOKEN}",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+    ]
     log = settings / "server.log"
     with open(log, "wb") as output:
         server = subprocess.Popen(command, env=environment, cwd=clone, stdout=output, stderr=output)
@@ -101,9 +114,7 @@ def opened_notebook(browser, address, name, **options):
     asked, complaints = [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console", lambda line: complaints.append(line.text) if line.type == "error" else None
-    )
+    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
     try:
         page.goto(f"{address}/lab/tree/{name}.ipynb?token={TOKEN}")
         # Before the kernel is there, JupyterLab would ask which one to take.

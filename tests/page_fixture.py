@@ -162,20 +162,30 @@ STAGES = {"before": "wavenet", "retrained": "dcunet"}  # whose output stands for
 
 def noise_design(run):
     book = Notebook(run.name, "Noise design")
-    book.text("What does the *fixed* procedure do to speech?\n\n## The procedure\n\n"
-              "It takes $X = \\mathrm{STFT}(x)$ and changes it, as `Corruption` does.\n\n"
-              "$$\\mathrm{wSDR} = a\\,d(y, e) + (1 - a)\\,d(x - y, x - e),\\qquad "
-              "d(u, v) = -\\frac{\\langle u, v\\rangle}{\\lVert u\\rVert\\,\\lVert v\\rVert}$$\n\n"
-              "![The signal path](../pics/path.svg)\n\n| change | share |\n|---|---|\n"
-              "| zeroing | $20\\,\\%$ |\n\nThe networks: [the next section]"
-              "(02_autoencoder.ipynb) and [arXiv](https://arxiv.org).")  # fmt: skip
+    book.text(
+        "What does the *fixed* procedure do to speech?\n\n## The procedure\n\n"
+        "It takes $X = \\mathrm{STFT}(x)$ and changes it, as `Corruption` does.\n\n"
+        "$$\\mathrm{wSDR} = a\\,d(y, e) + (1 - a)\\,d(x - y, x - e),\\qquad "
+        "d(u, v) = -\\frac{\\langle u, v\\rangle}{\\lVert u\\rVert\\,\\lVert v\\rVert}$$\n\n"
+        "![The signal path](../pics/path.svg)\n\n| change | share |\n|---|---|\n"
+        "| zeroing | $20\\,\\%$ |\n\nThe networks: [the next section]"
+        "(02_autoencoder.ipynb) and [arXiv](https://arxiv.org)."
+    )
     scenes = {each: Scene(each) for each in ("zero", "raise", "both")}
     versions = {"clean": scenes["both"].clean, **{k: each.noisy for k, each in scenes.items()}}
-    book.show("show(spectra.spectrograms(versions))", lambda: show(
-        spectra.spectrograms(versions), "Clean, zeroed, raised, both."))  # fmt: skip
-    book.show("compare(versions)", lambda: compare(
-        versions, title="Damage by condition", listen_for="holes, and a buzz at -50 dB",
-        scores={k: {"wsdr": each.score(each.noisy)} for k, each in scenes.items()}))  # fmt: skip
+    book.show(
+        "show(spectra.spectrograms(versions))",
+        lambda: show(spectra.spectrograms(versions), "Clean, zeroed, raised, both."),
+    )
+    book.show(
+        "compare(versions)",
+        lambda: compare(
+            versions,
+            title="Damage by condition",
+            listen_for="holes, and a buzz at -50 dB",
+            scores={k: {"wsdr": each.score(each.noisy)} for k, each in scenes.items()},
+        ),
+    )
     mean = np.mean([each.score(each.noisy) for each in scenes.values()])
     book.show("verdict(...)", lambda: verdict(f"Damaged clips score {mean:.3f}."))
     return book
@@ -205,19 +215,31 @@ def network(run, model):
     book.stamped(run.rows)
     run.measure("training time", model, 12.5, unit="s")
     book.stamped(run.measurements)
-    book.show("models, scores = lab.denoise(network)", lambda: show(
-        figures.training_curves({"both": history, "zero": history[:6]}), "Training."))  # fmt: skip
-    book.show("show(figures.scores_distribution(values))", lambda: show(
-        figures.scores_distribution(values), "wSDR of every test clip."))  # fmt: skip
+    book.show(
+        "models, scores = lab.denoise(network)",
+        lambda: show(figures.training_curves({"both": history, "zero": history[:6]}), "Training."),
+    )
+    book.show(
+        "show(figures.scores_distribution(values))",
+        lambda: show(figures.scores_distribution(values), "wSDR of every test clip."),
+    )
     scene = Scene("both")
     versions, scores = scene.versions(model), scene.scores(model)
-    player = compare(versions, title=f"Zeroing and raising: {scene.clip}",
-                     listen_for="what is left", scores=scores)  # fmt: skip
+    player = compare(
+        versions,
+        title=f"Zeroing and raising: {scene.clip}",
+        listen_for="what is left",
+        scores=scores,
+    )
     run.example("both-clip-3", player, clip=scene.clip, condition="both", split="test", voice="en")
     book.show("lab.player()", lambda: player)
     row = run.value("both", model)
-    book.show("verdict(...)", lambda: verdict(
-        f"The {label(model)} goes from {row['noisy']:.3f} to {row['denoised']:.3f}."))  # fmt: skip
+    book.show(
+        "verdict(...)",
+        lambda: verdict(
+            f"The {label(model)} goes from {row['noisy']:.3f} to {row['denoised']:.3f}."
+        ),
+    )
     return book
 
 
@@ -227,17 +249,31 @@ def street(run):
     book.text("Does it help on a street?")
     scenes = [Scene("street", f"en/clip-{i}", i, 1.0) for i in range(6)]
     for stage, worth in STAGES.items():
-        book.stamped(run.add([each.row(worth) for each in scenes], condition="street", model="dcunet",
-                             split="test", experiment=f"05_street_noise:{stage}"))  # fmt: skip
-        book.show(f'lab.score(model, experiment="05_street_noise:{stage}")',
-                  lambda stage=stage: verdict(f"{stage}: scored."))  # fmt: skip
+        book.stamped(
+            run.add(
+                [each.row(worth) for each in scenes],
+                condition="street",
+                model="dcunet",
+                split="test",
+                experiment=f"05_street_noise:{stage}",
+            )
+        )
+        book.show(
+            f'lab.score(model, experiment="05_street_noise:{stage}")',
+            lambda stage=stage: verdict(f"{stage}: scored."),
+        )
     scene = Scene("street")
-    book.show("lab.player()", lambda: compare(
-        scene.versions("dcunet"), title="On the street", listen_for="the street",
-        scores=scene.scores("dcunet")))  # fmt: skip
+    book.show(
+        "lab.player()",
+        lambda: compare(
+            scene.versions("dcunet"),
+            title="On the street",
+            listen_for="the street",
+            scores=scene.scores("dcunet"),
+        ),
+    )
     rows = [["train", 30, 412.5], ["test", 12, None]]
-    book.show("table(rows)", lambda: table(
-        rows, ["split", "recordings", "s"], "Recordings."))  # fmt: skip
+    book.show("table(rows)", lambda: table(rows, ["split", "recordings", "s"], "Recordings."))
     return book
 
 
@@ -268,11 +304,16 @@ def make_clone(root, profile="quick"):
             "seconds": 60.0 + index,
             "peak_memory_mib": 500,
             "finished": f"2026-01-02T03:0{index}:00+00:00",
-            "machine": {"processor": "A processor", "cores": 2, "memory_gib": 4.0,
-                        "system": "Linux 6", "python": "3.11.2"},
+            "machine": {
+                "processor": "A processor",
+                "cores": 2,
+                "memory_gib": 4.0,
+                "system": "Linux 6",
+                "python": "3.11.2",
+            },
             "versions": {"torch": "2.13.0", "numpy": "2.4.0"},
             "corpora": {"speech": "ab" * 32},
-        }  # fmt: skip
+        }
         (build / name / "run.json").write_text(json.dumps(record))
     return root
 

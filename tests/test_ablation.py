@@ -18,9 +18,15 @@ def tiny():
 
 def test_lines_rows_and_crops(tmp_path, speech, monkeypatch):
     lab = Experiment(
-        Run("04_dcunet", tmp_path / "04_dcunet"), speech, batch=2, crop=0.2, validation_clips=2,
-        max_clips=2, max_seconds=0.5, metrics=["wsdr", "si_sdr"],
-    )  # fmt: skip
+        Run("04_dcunet", tmp_path / "04_dcunet"),
+        speech,
+        batch=2,
+        crop=0.2,
+        validation_clips=2,
+        max_clips=2,
+        max_seconds=0.5,
+        metrics=["wsdr", "si_sdr"],
+    )
     seen = []
     train = Experiment.train
 
@@ -32,8 +38,9 @@ def test_lines_rows_and_crops(tmp_path, speech, monkeypatch):
     variants = {"one": Variant(tiny), "one, longer": Variant(tiny, si_sdr_loss, longer=2)}
     lines = ablation(lab, Schedule(2, validate_every=2), variants)
     assert seen == [
-        ("ablation_one", 2, 0.2, wsdr_loss), ("ablation_one_longer", 1, 0.4, si_sdr_loss),
-    ]  # fmt: skip
+        ("ablation_one", 2, 0.2, wsdr_loss),
+        ("ablation_one_longer", 1, 0.4, si_sdr_loss),
+    ]
     assert [line[0] for line in lines] == ["noisy", "one", "one, longer"]
     count = sum(each.numel() for each in tiny().parameters())
     row = lab.run.value("both", "one", split="valid", experiment="04_dcunet:ablation")
@@ -53,10 +60,12 @@ def test_lines_are_sorted_out_by_what_the_clips_show():
         return {"a": name, "mean": mean, "ci95": list(ci95) or None}
 
     lines = [
-        far("unet, small", 0.002, 0.001, 0.003), far("dcunet", 0.07, 0.06, 0.08),
-        far("unet, same", 0.001, -0.001, 0.002), far("unet, long", -0.004, -0.005, -0.003),
+        far("unet, small", 0.002, 0.001, 0.003),
+        far("dcunet", 0.07, 0.06, 0.08),
+        far("unet, same", 0.001, -0.001, 0.002),
+        far("unet, long", -0.004, -0.005, -0.003),
         far("unet, one clip", 0.5),
-    ]  # fmt: skip
+    ]
     assert sorted_out(lines) == (
         "worse: DCUnet by 0.0700, U-Net, small by 0.0020; better: U-Net, long by 0.0040; "
         "no difference is shown: U-Net, one clip, U-Net, same"

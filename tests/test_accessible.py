@@ -57,7 +57,7 @@ def test_no_violation_without_the_page_s_scripts_running(browser, path):
 
 def test_axe_finds_what_is_broken(browser, path, tmp_path):
     broken = tmp_path / "index.html"
-    text = path.read_text(encoding="utf-8").replace("<h1>", '<button></button><h1>', 1)
+    text = path.read_text(encoding="utf-8").replace("<h1>", "<button></button><h1>", 1)
     broken.write_text(text, encoding="utf-8")
     with opened(browser, broken) as page:
         assert any(rule.startswith("button-name") for rule in violations(page))

@@ -284,9 +284,7 @@ def test_phase_is_kept_and_no_blend_changes_nothing(clean):
     spectrum = Corruption().stft(clean[None])
     turned = Neighbourhood(blend=1.0).repair(spectrum) * spectrum.conj()
     assert float(torch.angle(turned[turned.abs() > 1e-6]).abs().max()) < 1e-3
-    torch.testing.assert_close(
-        Neighbourhood(blend=0.0)(clean[None])[0], clean, atol=1e-6, rtol=0
-    )
+    torch.testing.assert_close(Neighbourhood(blend=0.0)(clean[None])[0], clean, atol=1e-6, rtol=0)
 
 
 @pytest.fixture

@@ -106,9 +106,7 @@ def test_the_p_value_is_scipy_s(blind):
 
 
 def test_x_is_drawn_evenly(blind):
-    draws = blind.evaluate(
-        "s => Array.from({ length: 6000 }, () => s.blindTest.draw(3))"
-    )
+    draws = blind.evaluate("s => Array.from({ length: 6000 }, () => s.blindTest.draw(3))")
     counts = np.bincount(draws, minlength=3)
     # Five standard deviations of a binomial: once in a million runs.
     assert len(counts) == 3 and abs(counts - 2000).max() < 5 * (6000 * 2 / 9) ** 0.5

@@ -89,7 +89,10 @@ def test_keys(page, player):
     page.keyboard.press("ArrowLeft")
     assert player.evaluate(POSITION) == pytest.approx(0.5)
     page.keyboard.press("l")
-    assert player.get_by_role("button", name="loop", exact=True).get_attribute("aria-pressed") == "true"
+    assert (
+        player.get_by_role("button", name="loop", exact=True).get_attribute("aria-pressed")
+        == "true"
+    )
     assert player.evaluate("p => p.player.transport.loop")
     # On a version that is not chosen, space presses the button like any other.
     page.keyboard.press(" ")

@@ -180,8 +180,10 @@ def test_enhance_loads_only_what_it_needs(tmp_path):
     given = ["enhance", str(AUDIO / "ex_street.flac"), str(tmp_path / "o.wav")]
     done = subprocess.run(
         [sys.executable, "-c", code, *given, "--model", "dcunet-street"],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     loaded = set(done.stdout.split())
     assert "denoise_lib.models.dcunet" in loaded and (tmp_path / "o.wav").exists()
     heavy = {"torchmetrics", "onnxruntime", "lightning_fabric", "matplotlib", "librosa", "joblib"}

@@ -89,7 +89,9 @@ def test_a_clip_does_not_depend_on_its_batch():
 def test_same_name_same_damage_other_name_other_damage():
     x = speech_like(1, 6000)[0]
     assert torch.equal(Corruption()(x, clip_generator("a")), Corruption()(x, clip_generator("a")))
-    assert not torch.equal(Corruption()(x, clip_generator("a")), Corruption()(x, clip_generator("b")))
+    assert not torch.equal(
+        Corruption()(x, clip_generator("a")), Corruption()(x, clip_generator("b"))
+    )
     assert not torch.equal(
         Corruption()(x, clip_generator("a", seed=0)), Corruption()(x, clip_generator("a", seed=1))
     )
@@ -118,7 +120,9 @@ def test_given_the_positions_the_damage_is_affine():
     touched = positions.zeroed | positions.raised
     constant = torch.zeros_like(spectrum).masked_fill(positions.raised, 1)
     expected = procedure.istft(spectrum * ~touched, 5000) + procedure.istft(constant, 5000)
-    torch.testing.assert_close(procedure.istft(procedure.apply(spectrum, positions), 5000), expected)
+    torch.testing.assert_close(
+        procedure.istft(procedure.apply(spectrum, positions), 5000), expected
+    )
 
 
 def test_stronger_damage_scores_worse():

@@ -123,7 +123,11 @@ def test_fixed_batch_pads_nothing():
     noisy, clean = fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=1.2)
     assert noisy.shape == clean.shape == (2, round(1.2 * RATE))
     assert (
-        len(fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=1, max_clips=1)[0])
+        len(
+            fixed_batch(
+                corpus, corpus.split("valid"), Corruption(), seed=0, seconds=1, max_clips=1
+            )[0]
+        )
         == 1
     )
     with pytest.raises(UserError, match="9 s or more"):

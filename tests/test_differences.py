@@ -62,9 +62,13 @@ def test_one_voice_is_the_bootstrap_over_clips():
     zeros = np.zeros(60)
     found = paired_difference(difference, zeros, ["ru"] * 60)
     scipys = scipy.stats.bootstrap(
-        (difference, zeros), lambda a, b, axis: (a - b).mean(axis=axis), paired=True,
-        method="percentile", n_resamples=10_000, rng=np.random.default_rng(1),
-    ).confidence_interval  # fmt: skip
+        (difference, zeros),
+        lambda a, b, axis: (a - b).mean(axis=axis),
+        paired=True,
+        method="percentile",
+        n_resamples=10_000,
+        rng=np.random.default_rng(1),
+    ).confidence_interval
     for expected in (tuple(scipys), interval(difference)[1:]):
         assert found[1:] == pytest.approx(expected, abs=0.05 * half_width(found))
 
@@ -104,9 +108,10 @@ def test_coverage_in_simulated_studies(voices, clips, low, high):
 @given(
     st.lists(
         st.tuples(st.floats(-50, 50), st.floats(-50, 50), st.sampled_from("abc")),
-        min_size=2, max_size=30,
+        min_size=2,
+        max_size=30,
     )
-)  # fmt: skip
+)
 def test_swapping_the_systems_turns_the_sign_and_the_mean_is_inside(clips):
     a, b, voices = map(list, zip(*clips, strict=True))
     mean, low, high = paired_difference(a, b, voices, resamples=2000)
@@ -162,12 +167,20 @@ def records(model, denoised, noisy=(-0.8, -0.7, -0.6, -0.5), metric="wsdr", **ch
     """Per-clip records of one model on four clips of two voices."""
     return [
         {
-            "experiment": "04_dcunet", "condition": "both", "model": model, "split": "test",
-            "clip": f"clip-{i}", "voice": "ab"[i % 2], "metric": metric, "noisy": before,
-            "denoised": after, "reason": "", **changes,
+            "experiment": "04_dcunet",
+            "condition": "both",
+            "model": model,
+            "split": "test",
+            "clip": f"clip-{i}",
+            "voice": "ab"[i % 2],
+            "metric": metric,
+            "noisy": before,
+            "denoised": after,
+            "reason": "",
+            **changes,
         }
         for i, (before, after) in enumerate(zip(noisy, denoised, strict=True))
-    ]  # fmt: skip
+    ]
 
 
 WHERE = {"condition": "both", "split": "test", "metric": "wsdr"}
@@ -181,10 +194,17 @@ def test_line_of_two_systems():
         [-0.95, -0.94, -0.93, -0.92], [-0.85, -0.82, -0.84, -0.80], list("abab")
     )
     assert row == {
-        **WHERE, "a": "dcunet", "b": "wavenet", "a_experiment": "04_dcunet",
-        "b_experiment": "03_wavenet", "mean": mean, "ci95": [low, high], "n": 4, "total": 4,
+        **WHERE,
+        "a": "dcunet",
+        "b": "wavenet",
+        "a_experiment": "04_dcunet",
+        "b_experiment": "03_wavenet",
+        "mean": mean,
+        "ci95": [low, high],
+        "n": 4,
+        "total": 4,
         "voices": 2,
-    }  # fmt: skip
+    }
     assert row["mean"] == pytest.approx(-0.1075) and high < 0
 
 
@@ -209,9 +229,11 @@ def test_stages_are_told_apart_by_their_experiment():
     with pytest.raises(KeyError, match="2 experiments hold .* name one"):
         difference_row(before + after, "dcunet", "noisy", **WHERE)
     row = difference_row(
-        before + after, ("05_street_noise:retrained", "dcunet"),
-        ("05_street_noise:before", "dcunet"), **WHERE,
-    )  # fmt: skip
+        before + after,
+        ("05_street_noise:retrained", "dcunet"),
+        ("05_street_noise:before", "dcunet"),
+        **WHERE,
+    )
     assert row["mean"] == pytest.approx(-0.4) and (row["a"], row["b"]) == ("dcunet", "dcunet")
     with pytest.raises(KeyError, match="0 experiments"):
         difference_row(before, "wavenet", "noisy", **WHERE)
@@ -232,10 +254,15 @@ def test_systems_that_met_other_clips_or_damage_are_not_compared(other, says):
 
 def scores(records):
     return [
-        {"clip": each["clip"], "voice": each["voice"], "noisy": {"wsdr": each["noisy"]},
-         "denoised": {"wsdr": each["denoised"]}, "reason": {}}
+        {
+            "clip": each["clip"],
+            "voice": each["voice"],
+            "noisy": {"wsdr": each["noisy"]},
+            "denoised": {"wsdr": each["denoised"]},
+            "reason": {},
+        }
         for each in records
-    ]  # fmt: skip
+    ]
 
 
 def test_runs_are_compared_across_notebooks(tmp_path):
@@ -267,14 +294,17 @@ def compared(tmp_path):
                 better += 0.001 * len(experiment)
                 clips = [
                     {
-                        "clip": f"{split}-{i}", "voice": "a", "reason": {},
+                        "clip": f"{split}-{i}",
+                        "voice": "a",
+                        "reason": {},
                         "noisy": {"wsdr": -0.4 - place, "pesq": 1.5},
                         "denoised": {
-                            "wsdr": -0.4 - place - better, "pesq": None if i else 2 + better,
+                            "wsdr": -0.4 - place - better,
+                            "pesq": None if i else 2 + better,
                         },
                     }
                     for i in range(3)
-                ]  # fmt: skip
+                ]
                 run.add(clips, condition=condition, model=model, split=split, experiment=experiment)
     return run
 

@@ -1,4 +1,4 @@
-"""What the notebooks share: results rows, players, levels; and the commands built on the same parts."""
+"""What the notebooks share: rows, players, levels; and the commands built on the same parts."""
 
 import csv
 import json
@@ -41,7 +41,9 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture
 def lab(tmp_path):
     run = Run("02_autoencoder", tmp_path / "02_autoencoder", profile="smoke")
-    return Experiment(run, small_corpus(3.0), batch=2, crop=0.3, max_seconds=1.5, metrics=["wsdr", "si_sdr"])
+    return Experiment(
+        run, small_corpus(3.0), batch=2, crop=0.3, max_seconds=1.5, metrics=["wsdr", "si_sdr"]
+    )
 
 
 def network():
@@ -52,8 +54,10 @@ def test_denoise_trains_and_scores_every_condition(lab):
     models, scores = lab.denoise(network, Schedule(3, validate_every=3), alone_steps=2)
     assert list(models) == list(scores) == ["zero", "raise", "both"]
     assert {name: history[-1]["step"] for name, history in lab.histories.items()} == {
-        "both": 3, "zero": 2, "raise": 2
-    }  # fmt: skip
+        "both": 3,
+        "zero": 2,
+        "raise": 2,
+    }
     # Each change alone goes on from the network for both.
     start = _digest(models["both"])
     assert read_record(lab.run.out / "zero.safetensors")["plan"]["start"] == start
@@ -67,7 +71,11 @@ def test_denoise_trains_and_scores_every_condition(lab):
     for row in rows:
         assert row["model"] == "autoencoder" and row["n"] == 3
     with open(lab.run.out / "clips.csv", encoding="utf-8") as file:
-        per_clip = [r for r in csv.DictReader(file) if (r["condition"], r["metric"], r["split"]) == ("both", "wsdr", "test")]
+        per_clip = [
+            r
+            for r in csv.DictReader(file)
+            if (r["condition"], r["metric"], r["split"]) == ("both", "wsdr", "test")
+        ]
     mean = np.mean([float(r["denoised"]) for r in per_clip])
     assert lab.run.value("both", "autoencoder")["denoised"] == pytest.approx(mean)
 
@@ -148,9 +156,10 @@ def test_positions_found_behind_a_network_and_behind_the_clean_clip(lab):
         assert measures["average precision"] > 1.5 * measures["share"], kind
         for metric, value in measures.items():
             (line,) = (
-                each for each in lab.run.measurements
+                each
+                for each in lab.run.measurements
                 if (each["name"], each["of"]) == (f"{metric}, {kind} positions", "clean, both")
-            )  # fmt: skip
+            )
             assert line["value"] == value and line["n"] == 3
     # By hand: the counts of one kind, pooled over the clips.
     hits = found = touched = 0
@@ -168,22 +177,33 @@ def test_positions_found_behind_a_network_and_behind_the_clean_clip(lab):
     assert explained["denoised"] < -0.99 and explained["noisy"] == pytest.approx(
         lab.run.value("both", "identity")["denoised"]
     )
-    assert set(inversion.score_found(lab, None, "zero", "02_autoencoder:zero", "clean")) == {"zeroed"}
+    assert set(inversion.score_found(lab, None, "zero", "02_autoencoder:zero", "clean")) == {
+        "zeroed"
+    }
 
 
 def test_a_difference_says_what_it_shows():
     row = {
-        "metric": "wsdr", "condition": "both", "a": "dcunet", "b": "wavenet", "mean": -0.02,
-        "ci95": [-0.03, -0.01], "n": 9, "voices": 3,
-    }  # fmt: skip
+        "metric": "wsdr",
+        "condition": "both",
+        "a": "dcunet",
+        "b": "wavenet",
+        "mean": -0.02,
+        "ci95": [-0.03, -0.01],
+        "n": 9,
+        "voices": 3,
+    }
     assert describe_difference(row) == (
         "DCUnet minus WaveNet: wSDR −0.020 [−0.030, −0.010] for zeroing and raising on 9 clips of "
         "3 voices, better"
     )
     for metric, ci95, shown in (
-        ("wsdr", [0.01, 0.02], "worse"), ("lsd", [0.1, 0.2], "worse"), ("pesq", [0.1, 0.2], "better"),
-        ("snr", [-2.0, -1.0], "worse"), ("dnsmos", [-0.1, 0.2], "no difference is shown"),
-    ):  # fmt: skip
+        ("wsdr", [0.01, 0.02], "worse"),
+        ("lsd", [0.1, 0.2], "worse"),
+        ("pesq", [0.1, 0.2], "better"),
+        ("snr", [-2.0, -1.0], "worse"),
+        ("dnsmos", [-0.1, 0.2], "no difference is shown"),
+    ):
         assert describe_difference(row | {"metric": metric, "ci95": ci95}).endswith(shown), metric
     tiny = describe_difference(row | {"mean": -4e-4, "ci95": [-6e-4, -2e-4]})
     assert "wSDR −0.0004 [−0.0006, −0.0002]" in tiny and tiny.endswith("better")
@@ -252,7 +272,12 @@ def _pair(lab, clip, damage):
 
 
 def test_folders_of_runs(tmp_path):
-    assert run_folder("02_autoencoder", "smoke").parts[-4:] == ("report", "build", "smoke", "02_autoencoder")
+    assert run_folder("02_autoencoder", "smoke").parts[-4:] == (
+        "report",
+        "build",
+        "smoke",
+        "02_autoencoder",
+    )
     assert run_folder("02_autoencoder", "smoke", str(tmp_path)) == tmp_path
     lab = Experiment(Run("05_street_noise", tmp_path / "05_street_noise", "smoke"), small_corpus())
     with pytest.raises(UserError, match="make notebook NB=04_dcunet PROFILE=smoke"):
@@ -272,8 +297,11 @@ def denoise(*arguments, cwd=None):
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.run(
         [sys.executable, "-m", "denoise_lib.cli", *map(str, arguments)],
-        capture_output=True, text=True, cwd=cwd, env={**os.environ, "PYTHONPATH": path},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": path},
+    )
 
 
 def test_enhance_command(tmp_path, checkpoint):
@@ -294,9 +322,16 @@ def test_a_baseline_is_used_by_its_name(tmp_path, monkeypatch, capsys):
     np.testing.assert_allclose(soundfile.read(tmp_path / "out.wav")[0], expected, atol=1e-4)
     monkeypatch.setattr(corpora, "open_speech", lambda source: small_corpus())
     evaluate.evaluate(
-        "log_mmse", condition="raise", split="test", speech="x", noise="x", snr=0, seed=0,
-        max_seconds=1.0, table=None,
-    )  # fmt: skip
+        "log_mmse",
+        condition="raise",
+        split="test",
+        speech="x",
+        noise="x",
+        snr=0,
+        seed=0,
+        max_seconds=1.0,
+        table=None,
+    )
     assert "log_mmse, raise, test, 3 clips" in capsys.readouterr().out
 
 
@@ -304,9 +339,18 @@ def test_evaluate_takes_conditions_away_from_home_and_few_clips(tmp_path, monkey
     corpus = small_corpus()
     monkeypatch.setattr(corpora, "open_speech", lambda source: corpus)
     evaluate.evaluate(
-        "gain", condition="in a room", split="valid", speech="x", noise="x", snr=0, seed=3,
-        max_seconds=1.0, table=tmp_path / "clips.csv", metrics="wsdr", max_clips=2,
-    )  # fmt: skip
+        "gain",
+        condition="in a room",
+        split="valid",
+        speech="x",
+        noise="x",
+        snr=0,
+        seed=3,
+        max_seconds=1.0,
+        table=tmp_path / "clips.csv",
+        metrics="wsdr",
+        max_clips=2,
+    )
     assert "gain, in a room, valid, 2 clips" in capsys.readouterr().out
     with open(tmp_path / "clips.csv", encoding="utf-8") as file:
         found = {each["clip"]: each for each in csv.DictReader(file)}
@@ -333,16 +377,25 @@ def test_evaluate_takes_conditions_away_from_home_and_few_clips(tmp_path, monkey
 def test_evaluate_reproduces_the_published_tables(tmp_path, capsys, model, experiment, condition):
     published = json.loads((ROOT / "docs" / "results.json").read_text(encoding="utf-8"))
     (row,) = [
-        row for row in published["results"]
+        row
+        for row in published["results"]
         if (row["experiment"], row["condition"], row["model"], row["split"], row["metric"])
         == (experiment, condition, model, "test", "wsdr")
-    ]  # fmt: skip
+    ]
     parameters = published["provenance"]["parameters"]["08_shipped"]
     evaluate.evaluate(
-        model, condition=condition, split="test", speech="default", noise="default",
-        snr=parameters["snr_db"], seed=parameters["seed"], max_seconds=parameters["max_seconds"],
-        table=tmp_path / "clips.csv", metrics="wsdr", max_clips=row["n"],
-    )  # fmt: skip
+        model,
+        condition=condition,
+        split="test",
+        speech="default",
+        noise="default",
+        snr=parameters["snr_db"],
+        seed=parameters["seed"],
+        max_seconds=parameters["max_seconds"],
+        table=tmp_path / "clips.csv",
+        metrics="wsdr",
+        max_clips=row["n"],
+    )
     with open(tmp_path / "clips.csv", encoding="utf-8") as file:
         scores = list(csv.DictReader(file))
     assert len(scores) == row["n"]
@@ -353,7 +406,11 @@ def test_evaluate_reproduces_the_published_tables(tmp_path, capsys, model, exper
 
 @pytest.mark.parametrize(
     ("source", "target", "says"),
-    [("missing.wav", "out.wav", "missing.wav"), ("in.wav", "out.mp3", "out.mp3"), ("text.wav", "out.wav", "text.wav")],
+    [
+        ("missing.wav", "out.wav", "missing.wav"),
+        ("in.wav", "out.mp3", "out.mp3"),
+        ("text.wav", "out.wav", "text.wav"),
+    ],
 )
 def test_enhance_refuses_in_one_line(tmp_path, checkpoint, source, target, says):
     soundfile.write(tmp_path / "in.wav", np.zeros(1000), RATE)
@@ -369,13 +426,32 @@ def test_train_and_evaluate_commands_on_a_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(corpora, "open_speech", lambda source: corpus)
     out = tmp_path / "own.safetensors"
     train.train(
-        out, model="dcunet", preset="small", condition="raise", speech="x", noise="x", snr=0,
-        steps=2, batch=2, crop=0.3, seed=0, start=None, precision="32-true", workers=0,
-    )  # fmt: skip
+        out,
+        model="dcunet",
+        preset="small",
+        condition="raise",
+        speech="x",
+        noise="x",
+        snr=0,
+        steps=2,
+        batch=2,
+        crop=0.3,
+        seed=0,
+        start=None,
+        precision="32-true",
+        workers=0,
+    )
     evaluate.evaluate(
-        str(out), condition="raise", split="test", speech="x", noise="x", snr=0, seed=0,
-        max_seconds=1.0, table=tmp_path / "clips.csv",
-    )  # fmt: skip
+        str(out),
+        condition="raise",
+        split="test",
+        speech="x",
+        noise="x",
+        snr=0,
+        seed=0,
+        max_seconds=1.0,
+        table=tmp_path / "clips.csv",
+    )
     printed = capsys.readouterr().out
     assert "SI-SDR" in printed and "n 3" in printed
     blocks = re.findall(r"^(\S+) +noisy .*\n +denoised .*\n +clean +(.*)$", printed, re.MULTILINE)
@@ -418,7 +494,10 @@ def test_conditions_of_the_command_line():
 def test_every_condition_has_a_name_and_every_name_is_made():
     assert list(conditions.CONDITIONS) == list(names.CONDITIONS)
     assert {"home", "in a room"} <= set(conditions.OUT_OF_DOMAIN)
-    assert set(conditions.TRAINED) == {"both", "zero", "raise", "street", "varied", "varied_street"}
+    at_home = {"both", "zero", "raise", "street", "varied", "varied_street"}
+    assert set(conditions.TRAINED) - set(conditions.OUT_OF_DOMAIN) == at_home
+    assert "frames of 60 ms, Hann" in conditions.TRAINED and "in a room" not in conditions.TRAINED
+    assert conditions.damage_for("frames of 60 ms, Hann", conditions.Noise()).n_fft == 960
 
 
 def test_mixed_conditions_of_the_command_line(monkeypatch):
@@ -426,7 +505,9 @@ def test_mixed_conditions_of_the_command_line(monkeypatch):
     monkeypatch.setattr(
         conditions, "open_noise", lambda source: opened.append(source) or small_corpus()
     )
-    mixture = conditions.damage_for("both, both,zero,raise,street,varied", conditions.Noise("somewhere", "train", 3.0))
+    mixture = conditions.damage_for(
+        "both, both,zero,raise,street,varied", conditions.Noise("somewhere", "train", 3.0)
+    )
     assert opened == ["somewhere"]
     kinds = [type(each) for each in mixture.damages]
     assert kinds == [Corruption] * 4 + [StreetMix, VariedCorruption]
@@ -434,7 +515,9 @@ def test_mixed_conditions_of_the_command_line(monkeypatch):
         Corruption.for_condition(each).parameters for each in ("both", "both", "zero", "raise")
     ]
     assert mixture.weights == [1.0] * 6 and mixture.damages[4].snr_db == 3.0
-    assert isinstance(conditions.damage_for("varied", conditions.Noise("x", "test", 0)), VariedCorruption)
+    assert isinstance(
+        conditions.damage_for("varied", conditions.Noise("x", "test", 0)), VariedCorruption
+    )
     streets = conditions.damage_for("varied_street", conditions.Noise("elsewhere", "train", 3.0))
     assert isinstance(streets, VariedStreet) and streets.street.snr_db == 3.0
     assert opened == ["somewhere", "elsewhere"]
@@ -449,14 +532,30 @@ def test_train_command_with_varied_damage_and_speech(tmp_path, monkeypatch, caps
     monkeypatch.setattr(corpora, "open_speech", lambda source: small_corpus())
     asked, damage_for = [], conditions.damage_for
     monkeypatch.setattr(
-        conditions, "damage_for", lambda *given: asked.append((given[0], given[1].split)) or damage_for(*given)
+        conditions,
+        "damage_for",
+        lambda *given: asked.append((given[0], given[1].split)) or damage_for(*given),
     )
     out = tmp_path / "unet.safetensors"
     train.train(
-        out, model="unet", preset="tiny", condition="both,varied", speech="x", noise="x", snr=0,
-        steps=2, batch=2, crop=0.3, seed=0, start=None, precision="32-true", workers=0,
-        vary=True, vary_share=share, validate="both",
-    )  # fmt: skip
+        out,
+        model="unet",
+        preset="tiny",
+        condition="both,varied",
+        speech="x",
+        noise="x",
+        snr=0,
+        steps=2,
+        batch=2,
+        crop=0.3,
+        seed=0,
+        start=None,
+        precision="32-true",
+        workers=0,
+        vary=True,
+        vary_share=share,
+        validate="both",
+    )
     assert ("both,varied", "train") in asked
     assert [each for each in asked if each[1] == "valid"] == [("both", "valid")]
     assert "both,varied: step 2/2" in capsys.readouterr().out

@@ -34,11 +34,8 @@ def shown(figure, caption="A caption"):
 
 VALUES = {"both": {"noisy": [-0.8, -0.7, None], "dcunet": [-0.9, -0.95, float("nan")]}}
 SWEPT = {
-    "noisy": [{"denoised": -0.2, "ci95": None}, {"denoised": -0.4, "ci95": None}],
-    "unet": [
-        {"denoised": -0.8, "ci95": [-0.85, -0.75]},
-        {"denoised": -0.9, "ci95": [-0.91, -0.88]},
-    ],
+    "noisy": [(-0.2, None), (-0.4, None)],
+    "unet": [(-0.8, [-0.85, -0.75]), (-0.9, [-0.91, -0.88])],
 }
 DRAWN = {
     "spectrograms": lambda: spectra.spectrograms({"clean": voice(seconds=1.0)}),

@@ -52,10 +52,15 @@ def test_against_dense_linear_algebra(window):
     def damaged(waveforms):
         spectrum = procedure.stft(waveforms)
         return procedure.istft(
-            procedure.apply(spectrum, positions._replace(zeroed=positions.zeroed.expand_as(spectrum),
-                                                         raised=positions.raised.expand_as(spectrum))),
+            procedure.apply(
+                spectrum,
+                positions._replace(
+                    zeroed=positions.zeroed.expand_as(spectrum),
+                    raised=positions.raised.expand_as(spectrum),
+                ),
+            ),
             waveforms.shape[-1],
-        )  # fmt: skip
+        )
 
     constant = damaged(torch.zeros(1, 60, dtype=torch.float64))
     matrix = (damaged(torch.eye(60, dtype=torch.float64)) - constant).T.numpy()
@@ -135,7 +140,9 @@ def test_find_solves_the_least_squares_that_it_says(window, condition):
     found = find(y, estimate, procedure, ridge, 300)
 
     spectrum = procedure.stft(estimate)[0]
-    large = spectrum.abs() >= spectrum.abs().flatten().topk(round(0.1 * spectrum.numel())).values[-1]
+    large = (
+        spectrum.abs() >= spectrum.abs().flatten().topk(round(0.1 * spectrum.numel())).values[-1]
+    )
     change = torch.where(large, 0, procedure.value) - spectrum
     used = torch.where(large, procedure.zero > 0, procedure.raised > 0)
     assert torch.equal(used, (found.candidates.zeroed | found.candidates.raised)[0])
@@ -148,7 +155,7 @@ def test_find_solves_the_least_squares_that_it_says(window, condition):
     matrix = np.array(columns).T
     share = torch.where(large, procedure.zero, procedure.raised)[used].numpy()
     size = change.abs()[used].numpy()
-    # The waveform counts n_fft squared over twice the hop times: what makes `ridge` a number near 1,
+    # The waveform counts n_fft squared over twice the hop times: that makes `ridge` about 1,
     # where samples are weighed alike.
     scale = procedure.n_fft**2 / procedure.hop / 2
     weighed = matrix / size  # the unknown is t times the size of the change
@@ -181,5 +188,7 @@ def test_find_refines_in_batches_as_alone(speech):
     noisy = torch.cat([damage(each[None], procedure, seed)[0] for seed, each in enumerate(batch)])
     together = find(noisy, 0.9 * batch + 0.1 * noisy, procedure, iterations=10)
     for i in range(2):
-        alone = find(noisy[i : i + 1], (0.9 * batch + 0.1 * noisy)[i : i + 1], procedure, iterations=10)
+        alone = find(
+            noisy[i : i + 1], (0.9 * batch + 0.1 * noisy)[i : i + 1], procedure, iterations=10
+        )
         torch.testing.assert_close(together.waveform[i], alone.waveform[0], atol=1e-5, rtol=0)

@@ -239,9 +239,15 @@ def test_saved_parameters_are_what_the_shown_command_reads(room, clone, monkeypa
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     given = given_values(values, cell_parameters(notebook, name), name)
     assert given == {
-        "quantile": 0.9, "zero": 0.21, "raised": 0.5, "value": 1.0, "n_fft": 640, "hop": 160,
-        "window": "rect", "seed": int(room.locator(".widget-text input[type=number]").input_value()),
-    }  # fmt: skip
+        "quantile": 0.9,
+        "zero": 0.21,
+        "raised": 0.5,
+        "value": 1.0,
+        "n_fft": 640,
+        "hop": 160,
+        "window": "rect",
+        "seed": int(room.locator(".widget-text input[type=number]").input_value()),
+    }
 
 
 def upload(room, name, content):
@@ -292,10 +298,11 @@ def test_the_microphone_is_heard(room):
     ],
 )
 def test_without_a_microphone_the_room_says_so(browser, tmp_path, script, message):
+    code = resource("denoise_lib.listening_room", "room.js")
     source = f"""<!DOCTYPE html><meta charset="utf-8"><title>x</title>
     <div class="r-microphone"><div class="room-microphone"><button>record</button>
     <p role="status"></p></div></div>
-    <script>{script};{resource("room.js")};window.denoiseRoom.microphone("r", 8)</script>"""
+    <script>{script};{code};window.denoiseRoom.microphone("r", 8)</script>"""
     (tmp_path / "x.html").write_text(source)
     page = browser.new_page()
     page.goto((tmp_path / "x.html").as_uri())

@@ -77,9 +77,11 @@ def test_a_clip_does_not_depend_on_its_batch_or_padding():
     x = y + n
     alone = wsdr(e[:3000], y[:3000], x[:3000])
     padded = wsdr(
-        torch.stack([e, e]), torch.stack([y, y]), torch.stack([x, x]),
+        torch.stack([e, e]),
+        torch.stack([y, y]),
+        torch.stack([x, x]),
         lengths=torch.tensor([3000, 5000]),
-    )  # fmt: skip
+    )
     assert float(padded[0]) == pytest.approx(float(alone), abs=1e-6)
     assert float(padded[1]) == pytest.approx(float(wsdr(e, y, x)), abs=1e-6)
 
@@ -137,7 +139,7 @@ def test_the_error_of_what_was_touched_is_the_share_that_is_left(left, seed):
 
 
 def test_an_error_where_nothing_was_touched_costs_less():
-    """The damage moves one frequency; the estimate repairs that and moves another, or does nothing."""
+    """The damage moves one frequency; the estimate repairs it and moves another, or nothing."""
     y = 0.05 * noise(1, 8000)
     time = torch.arange(8000) / 16000
     moved, other = (0.05 * torch.sin(2 * torch.pi * f * time)[None] for f in (500, 3000))

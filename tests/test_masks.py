@@ -120,8 +120,10 @@ def test_measures_of_a_network_that_does_nothing(tmp_path):
 
 
 def test_patches_are_drawn_on_one_scale_with_names():
-    rows = {"zeroed": {"perfect": noise(5, 5), "unet": 2 * noise(5, 5)}, "raised": {
-        "perfect": noise(5, 5), "unet": noise(5, 5)}}  # fmt: skip
+    rows = {
+        "zeroed": {"perfect": noise(5, 5), "unet": 2 * noise(5, 5)},
+        "raised": {"perfect": noise(5, 5), "unet": noise(5, 5)},
+    }
     figure = spectra.patches(rows, "mask, dB", bin_width=25, frame_step=10)
     *axes, bar = figure.axes
     assert [axis.get_title(loc="left") for axis in axes] == ["perfect", label("unet"), "", ""]

@@ -1,6 +1,5 @@
 """Scores against independent implementations, on speech; a missing score has a reason."""
 
-
 import numpy as np
 import pesq as pesq_package
 import pystoi
@@ -164,7 +163,9 @@ def test_the_default_damage_is_as_strong_as_stated():
     clips = corpus.split("test")[::4]
     for condition, stated in (("zero", -0.901), ("raise", -0.898), ("both", -0.800)):
         damage = Corruption.for_condition(condition)
-        scores = evaluate(Identity(), corpus, clips, damage, seed=0, max_seconds=10, metrics=("wsdr",))
+        scores = evaluate(
+            Identity(), corpus, clips, damage, seed=0, max_seconds=10, metrics=("wsdr",)
+        )
         mean = np.mean([each["noisy"]["wsdr"] for each in scores])
         assert mean == pytest.approx(stated, abs=0.015), condition
 
@@ -206,7 +207,9 @@ def test_scored_clips_are_those_that_are_heard():
     clip = corpus.split("test")[0]
     noisy, clean = fixed_clip(corpus, clip, Corruption(), 0)
     scored = evaluate(Identity(), corpus, [clip], Corruption(), seed=0, metrics=("si_sdr",))
-    assert scored[0]["noisy"]["si_sdr"] == pytest.approx(score(noisy, clean, noisy, ("si_sdr",))[0]["si_sdr"])
+    assert scored[0]["noisy"]["si_sdr"] == pytest.approx(
+        score(noisy, clean, noisy, ("si_sdr",))[0]["si_sdr"]
+    )
 
 
 def test_every_measure_is_named_and_every_name_is_taken():

@@ -88,8 +88,10 @@ def test_a_denoiser_keeps_its_arguments_and_is_found_by_its_name():
     with pytest.raises(TypeError, match="width"):
         Fixed(4, width=1)
     assert InformedDCUnet(multiples=(2.0,), hop=80).config == DCUnet(hop=80).config | {
-        "mfcc": 0, "multiples": [2.0], "layers": "dcunet16",
-    }  # fmt: skip
+        "mfcc": 0,
+        "multiples": [2.0],
+        "layers": "dcunet16",
+    }
 
 
 def test_every_network_of_the_room_is_named_and_every_name_is_one():
@@ -351,9 +353,13 @@ def test_a_steady_tone_stands_still_for_the_unet(n_fft, hop):
 
 def spectrum_of(model, waveform):
     return torch.stft(
-        waveform, model.n_fft, model.hop, window=model.window, pad_mode="constant",
+        waveform,
+        model.n_fft,
+        model.hop,
+        window=model.window,
+        pad_mode="constant",
         return_complex=True,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("time", [1, 700, 16001])
@@ -511,7 +517,9 @@ def test_neighbours_against_a_sum_written_out():
     (above, beside), bins, frames = REACH, 6, 12
     layer = Neighbours(2)
     torch.nn.init.zeros_(layer.levels.weight)
-    spectrum = 9 * torch.complex(noise(1, bins + above, frames), noise(1, bins + above, frames, seed=1))
+    spectrum = 9 * torch.complex(
+        noise(1, bins + above, frames), noise(1, bins + above, frames, seed=1)
+    )
     turn = torch.polar(torch.ones(bins, frames), noise(bins, frames, seed=2))
     with torch.inference_mode():
         read = layer(spectrum, turn)[0].numpy()
@@ -565,14 +573,14 @@ def test_complex_convolution_matches_torch_complex(transposed, stride):
     if transposed:
         size = (9 * stride[0] - (stride[0] == 2), 8 * stride[1])
         extra = [s - ((n - 1) * k + 1) for s, n, k in zip(size, (9, 8), stride, strict=True)]
-        expected = F.conv_transpose2d(
-            z, weight.transpose(0, 1), bias, stride, layer.padding, extra
-        )
+        expected = F.conv_transpose2d(z, weight.transpose(0, 1), bias, stride, layer.padding, extra)
         ours = layer(x, size=size)
     else:
         expected = F.conv2d(z, weight, bias, stride, layer.padding)
         ours = layer(x)
-    torch.testing.assert_close(torch.complex(ours[:, 0], ours[:, 1]), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        torch.complex(ours[:, 0], ours[:, 1]), expected, atol=1e-5, rtol=1e-4
+    )
 
 
 def test_complex_batch_norm_whitens():

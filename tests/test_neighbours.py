@@ -58,7 +58,8 @@ def test_a_steady_tone_stands_still_in_its_own_phase():
     centres[20, 10:91:10] = True
     centres[2, 0] = True  # too near to an edge to count
     own, as_is = (
-        mean_neighbourhood(spectrum, centres, procedure, 3, own_phase) for own_phase in (True, False)
+        mean_neighbourhood(spectrum, centres, procedure, 3, own_phase)
+        for own_phase in (True, False)
     )
     torch.testing.assert_close(own[3], torch.ones(7), atol=1e-4, rtol=0)
     assert float(own[[0, 1, 2, 4, 5, 6]].abs().max()) < 1e-4

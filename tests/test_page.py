@@ -124,7 +124,9 @@ def test_every_measurement_of_results_json_is_on_the_page(text, results):
 def test_every_line_links_to_the_output_of_the_cell_that_made_it(text, results):
     for kind in ("results", "measurements"):
         table = re.search(
-            rf'<table class="{"every" if kind == "results" else kind}">(.*?)</table>', text, re.DOTALL
+            rf'<table class="{"every" if kind == "results" else kind}">(.*?)</table>',
+            text,
+            re.DOTALL,
         )[1]
         rows = re.findall("<tr><td>.*?</tr>", table, re.DOTALL)
         assert len(rows) == len(results[kind])
@@ -158,9 +160,11 @@ def test_abstract_is_made_of_the_numbers(results):
 
 
 HEADLINE = {
-    "04_dcunet": ["fixed"], "05_street_noise:before": ["before"],
-    "05_street_noise:retrained": ["retrained"], "08_shipped": ["fixed", "retrained"],
-}  # fmt: skip
+    "04_dcunet": ["fixed"],
+    "05_street_noise:before": ["before"],
+    "05_street_noise:retrained": ["retrained"],
+    "08_shipped": ["fixed", "retrained"],
+}
 
 
 def of(*rows):
@@ -169,8 +173,16 @@ def of(*rows):
 
 
 def result(condition="both", model="dcunet", denoised=-0.95, ci95=(-0.96, -0.94), **more):
-    row = {"experiment": "04_dcunet", "condition": condition, "model": model, "split": "test",
-           "n": 9, "metric": "wsdr", "noisy": -0.8, "denoised": denoised}  # fmt: skip
+    row = {
+        "experiment": "04_dcunet",
+        "condition": condition,
+        "model": model,
+        "split": "test",
+        "n": 9,
+        "metric": "wsdr",
+        "noisy": -0.8,
+        "denoised": denoised,
+    }
     return row | {"ci95": list(ci95) if ci95 else None} | more
 
 
@@ -396,10 +408,13 @@ def edit_executed(clone, old, new):
     [
         ("X = \\\\mathrm", "X = \\\\notacommand", "notacommand"),
         ("../pics/path.svg", "../pics/missing.svg", "no picture"),
-        ('"name": "stdout",\n     "output_type": "stream",\n     "text"',
-         '"ename": "E", "evalue": "", "traceback": [], "output_type": "error", "x"', "error"),
+        (
+            '"name": "stdout",\n     "output_type": "stream",\n     "text"',
+            '"ename": "E", "evalue": "", "traceback": [], "output_type": "error", "x"',
+            "error",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_shown_stops_the_build_and_keeps_the_last_page(clone, old, new, message):
     before = built(clone)
     edit_executed(clone, old, new)

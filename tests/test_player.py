@@ -121,8 +121,10 @@ def test_everything_has_a_name():
     player = compare(scene.versions("wavenet"), title="A & B", listen_for="a <hiss>")
     tags = Tags(player.html())
     assert [each["aria-label"] for each in tags.all("audio")] == [
-        "clean, A & B", "noisy, A & B", "WaveNet, A & B",
-    ]  # fmt: skip
+        "clean, A & B",
+        "noisy, A & B",
+        "WaveNet, A & B",
+    ]
     assert all("controls" in each for each in tags.all("audio"))
     assert all("A & B" in each["alt"] for each in tags.all("img"))
     assert tags.all("div")[0]["aria-label"] == "Player: A & B"

@@ -21,13 +21,22 @@ from denoise_lib.training import loop
 ROOT = Path(__file__).resolve().parents[1]
 PRETRAINED = published_networks(ROOT / "notebooks")
 HEADLINE = {
-    "02_autoencoder": ["fixed"], "04_dcunet": ["fixed"], "05_street_noise:before": ["before"],
+    "02_autoencoder": ["fixed"],
+    "04_dcunet": ["fixed"],
+    "05_street_noise:before": ["before"],
     "05_street_noise:retrained": ["retrained"],
-}  # fmt: skip
+}
 PUBLISHED = (
-    "clean", "ex_01_80", "ex_0_50", "ex_1_95", "out_01", "ex_street", "out_street", "ex_street2",
+    "clean",
+    "ex_01_80",
+    "ex_0_50",
+    "ex_1_95",
+    "out_01",
+    "ex_street",
+    "out_street",
+    "ex_street2",
     "out_street2",
-)  # fmt: skip
+)
 
 
 def row(
@@ -72,8 +81,11 @@ def results(**changes):
         "machine": {"cores": 2},
     }
     return {
-        "profile": "quick", "provenance": past | changes, "headline": HEADLINE, "results": rows,
-    }  # fmt: skip
+        "profile": "quick",
+        "provenance": past | changes,
+        "headline": HEADLINE,
+        "results": rows,
+    }
 
 
 def test_table_holds_each_number_in_its_place():
@@ -81,8 +93,7 @@ def test_table_holds_each_number_in_its_place():
         table(results()).replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "none").splitlines()
     )
     assert (
-        "| zeroing and raising | -0.800 | -0.926 | -0.810 | -0.945 [-0.950, -0.940] | -1 |"
-        in lines
+        "| zeroing and raising | -0.800 | -0.926 | -0.810 | -0.945 [-0.950, -0.940] | -1 |" in lines
     )
     assert "| zeroing and raising | -0.790 | none | -0.930 | -1 |" in lines
     street = [line for line in lines if line.startswith("| street noise")]
@@ -180,7 +191,9 @@ def test_the_notebooks_declare_what_is_published():
     code = "".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "notebooks").glob("*.ipynb")
     )
-    declared = set(re.findall(r'\(\\"(\w+)\\", \\"', code)) | set(re.findall(r'\\"(ex_\w+|out_\w+)\\",', code))
+    declared = set(re.findall(r'\(\\"(\w+)\\", \\"', code)) | set(
+        re.findall(r'\\"(ex_\w+|out_\w+)\\",', code)
+    )
     assert set(PUBLISHED) <= declared
     # Reading what a report publishes would make the next one another.
     assert not re.findall(r'load_pretrained\(\\"(?:dcunet-stft|dcunet-street)', code)
@@ -221,8 +234,19 @@ def test_the_commands_in_the_note_are_those_that_made_the_networks(monkeypatch):
         kept = read_record(ROOT / out)["plan"]
         how = [options[each] for each in ("loss", "margin", "precision", "fixed_norms")]
         plan = loop._plan(network, crops, damage, schedule, *how)
-        for key in ("model", "vary", "loss", "margin", "schedule", "precision", "batch", "samples",
-                    "seed", "corpus", "clips"):  # fmt: skip
+        for key in (
+            "model",
+            "vary",
+            "loss",
+            "margin",
+            "schedule",
+            "precision",
+            "batch",
+            "samples",
+            "seed",
+            "corpus",
+            "clips",
+        ):
             assert plan[key] == kept[key], (line, key)
         assert plan["fixed_norms"] == kept.get("fixed_norms", False)
         damages = [each["damage"][1].get("damages", [each["damage"]]) for each in (plan, kept)]
@@ -248,7 +272,10 @@ def replace_results(built, **changes):
         (lambda built: replace_results(built, commit=None), "different commits"),
         (lambda built: (built / "report" / "index.html").write_bytes(bytes(8_000_001)), "8.0 MB"),
         (lambda built: (built / "README.md").write_text("prose"), "no results table"),
-        (lambda built: shutil.rmtree(built / "report" / "build" / "quick" / "04_dcunet"), "04_dcunet"),
+        (
+            lambda built: shutil.rmtree(built / "report" / "build" / "quick" / "04_dcunet"),
+            "04_dcunet",
+        ),
     ],
 )
 def test_publish_refuses_and_copies_nothing(built, spoil, message):

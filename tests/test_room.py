@@ -27,7 +27,7 @@ MODEL = "quick both autoencoder"
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """A room over small corpora with one network; saves go to the test's folder."""
-    monkeypatch.setattr(scene, "pretrained_names", lambda: [])
+    monkeypatch.setattr(scene, "pretrained_names", list)
     monkeypatch.setattr(room, "STILL", 0)
     torch.manual_seed(0)
     save_model(tmp_path / "build/quick/02_autoencoder/both.safetensors", ConvAutoencoder())
@@ -73,10 +73,15 @@ def test_it_starts_with_the_clip_that_the_notebook_plays(small):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("quantile", 0.5), ("zero", 0.9), ("raised", 0.1), ("value", 4.0), ("n_fft", 1024),
-        ("hop", 320), ("window", "hann"),
+        ("quantile", 0.5),
+        ("zero", 0.9),
+        ("raised", 0.1),
+        ("value", 4.0),
+        ("n_fft", 1024),
+        ("hop", 320),
+        ("window", "hann"),
     ],
-)  # fmt: skip
+)
 def test_every_parameter_of_the_procedure_is_heard(small, name, value):
     before, scores = sounds(small), small.table.value
     small.damage.fixed[name].value = value
@@ -317,7 +322,7 @@ def test_a_network_that_comes_too_late_is_not_played(small, monkeypatch):
 
 
 def test_without_any_network_it_says_how_to_get_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(scene, "pretrained_names", lambda: [])
+    monkeypatch.setattr(scene, "pretrained_names", list)
     monkeypatch.setattr(room, "STILL", 0)
     bare = Room(Scene(small_corpus(), small_corpus(), tmp_path), tmp_path)
     texts = [getattr(child, "value", "") for child in bare.models.box.children]

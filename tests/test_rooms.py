@@ -34,8 +34,12 @@ def imports(path: Path) -> set[str]:
         else:
             modules = [name.name for name in node.names] if isinstance(node, ast.Import) else []
         found |= {each.partition(".")[2] for each in modules if each.split(".")[0] == "denoise_lib"}
-    files = {each for each in found if (LIBRARY / each.replace(".", "/")).with_suffix(".py").exists()}
-    return files | {each for each in found if (LIBRARY / each.replace(".", "/") / "__init__.py").exists()}
+    files = {
+        each for each in found if (LIBRARY / each.replace(".", "/")).with_suffix(".py").exists()
+    }
+    return files | {
+        each for each in found if (LIBRARY / each.replace(".", "/") / "__init__.py").exists()
+    }
 
 
 def outside(library: Path, rooms: dict[str, set[str]] = ROOMS) -> list[str]:

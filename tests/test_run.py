@@ -133,10 +133,22 @@ def test_finish_writes_rows_and_every_clip(tmp_path, capsys):
     run.finish()
     assert capsys.readouterr() == ("", ""), "nothing is printed in order to be parsed"
     written = json.loads((tmp_path / "results.json").read_text())
-    assert written["measurements"] == [seconds] == [
-        {"experiment": "04_dcunet", "name": "training time", "of": "dcunet", "value": 3.5,
-         "unit": "s", "ci95": [3.0, 4.0], "n": 2, "cell": None}
-    ]  # fmt: skip
+    assert (
+        written["measurements"]
+        == [seconds]
+        == [
+            {
+                "experiment": "04_dcunet",
+                "name": "training time",
+                "of": "dcunet",
+                "value": 3.5,
+                "unit": "s",
+                "ci95": [3.0, 4.0],
+                "n": 2,
+                "cell": None,
+            }
+        ]
+    )
     assert written["peak_memory_mib"] > 50 and "denoise_lib.study.run" in written["modules"]
     assert written["rows"] == run.rows and written["differences"] == run.differences
     assert run.differences[0]["mean"] == pytest.approx(-0.1)
@@ -181,9 +193,11 @@ def test_a_clip_to_publish_is_kept_whole_with_the_same_gain(tmp_path):
     clean = torch.full((16000,), 0.5)
     versions = {"clean": clean, "noisy": 4 * clean}
     _, entry, folder = kept(
-        Run("04_dcunet", tmp_path), versions=versions, whole=versions,
+        Run("04_dcunet", tmp_path),
+        versions=versions,
+        whole=versions,
         publish_as={"noisy": ("ex_1", "a noise")},
-    )  # fmt: skip
+    )
     clean, noisy = entry["versions"]
     assert "publish_as" not in clean and (noisy["publish_as"], noisy["what"]) == ("ex_1", "a noise")
     whole, _ = soundfile.read(folder / noisy["whole"])
@@ -204,8 +218,8 @@ def test_lines_know_the_cell_that_made_them(tmp_path):
     code = (
         "from denoise_lib.study.run import Run\n"
         f"run = Run('04_x', {str(tmp_path)!r})\n"
-        "run.add([{'clip': 'a', 'voice': 'v', 'noisy': {'wsdr': -1.0}, 'denoised': {'wsdr': -1.0}}],"
-        " condition='both', model='m', split='test')"
+        "sides = {'noisy': {'wsdr': -1.0}, 'denoised': {'wsdr': -1.0}}\n"
+        "run.add([{'clip': 'a', 'voice': 'v'} | sides], condition='both', model='m', split='test')"
     )
     shell = InteractiveShell.instance()
     first = shell.execution_count
@@ -213,7 +227,10 @@ def test_lines_know_the_cell_that_made_them(tmp_path):
         shell.run_cell(cell, store_history=True)
     InteractiveShell.clear_instance()
     written = json.loads((tmp_path / "results.json").read_text())
-    assert [line["cell"] for line in written["rows"] + written["measurements"]] == [first + 1, first + 2]
+    assert [line["cell"] for line in written["rows"] + written["measurements"]] == [
+        first + 1,
+        first + 2,
+    ]
 
 
 def record(name, commit="a" * 40, dirty=False, seed=0):

@@ -48,9 +48,16 @@ class Clone:
         self.profile("quick", "")
 
     def notebook(
-        self, name, code=WRITE, *, prose="Prose.", parameters=(PARAMETERS,), mark=True, needs=(),
+        self,
+        name,
+        code=WRITE,
+        *,
+        prose="Prose.",
+        parameters=(PARAMETERS,),
+        mark=True,
+        needs=(),
         modules=("denoise_lib.models",),
-    ):  # fmt: skip
+    ):
         cells = [new_markdown_cell(prose)]
         cells += [new_code_cell(source, metadata={"tags": ["parameters"]}) for source in parameters]
         cells += [new_code_cell(code), new_markdown_cell("The end.")]
@@ -177,13 +184,19 @@ def test_what_a_run_may_depend_on(tmp_path):
     (tmp_path / "requirements.lock").write_text("torch==2")
     found = sources(tmp_path)
     assert set(found) == {
-        "denoise_lib", "denoise_lib.names", "denoise_lib.models", "denoise_lib.models.unet",
-        "pretrained/unet.safetensors", "requirements.lock",
-    }  # fmt: skip
+        "denoise_lib",
+        "denoise_lib.names",
+        "denoise_lib.models",
+        "denoise_lib.models.unet",
+        "pretrained/unet.safetensors",
+        "requirements.lock",
+    }
     (package / "names.py").write_text('"""Prose."""\n\nx = 1  # a comment\n')
     assert sources(tmp_path) == found
     (package / "names.py").write_text("x = 2")
-    assert {name for name in found if sources(tmp_path)[name] != found[name]} == {"denoise_lib.names"}
+    assert {name for name in found if sources(tmp_path)[name] != found[name]} == {
+        "denoise_lib.names"
+    }
 
 
 def test_a_run_is_out_of_date_by_the_modules_that_it_reached_alone(clone):
@@ -259,7 +272,10 @@ FAILURES = {
     "kind, message",
     [
         ("exception", "01_a failed: ValueError: last line; see .*01_a.failed.ipynb"),
-        ("no mark", "01_a failed: it ended without results: its last cell must be `run.finish\\(\\)`"),
+        (
+            "no mark",
+            "01_a failed: it ended without results: its last cell must be `run.finish\\(\\)`",
+        ),
         ("left early", "01_a failed: "),
         ("kernel died", "01_a failed: .*[Kk]ernel died"),
     ],

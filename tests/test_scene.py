@@ -72,9 +72,7 @@ def test_street_is_that_of_the_notebooks(room):
     setting = Setting(CLIP, "street", snr_db=3.0, seed=2)
     test = room.noise.split("test")
     street = StreetMix([room.noise.waveform(each) for each in test], 3.0)
-    assert torch.equal(
-        room.noisy(setting), fixed_clip(room.speech, room.clip(CLIP), street, 2)[0]
-    )
+    assert torch.equal(room.noisy(setting), fixed_clip(room.speech, room.clip(CLIP), street, 2)[0])
     assert room.street_recording(setting) in [each.name for each in test]
 
 
@@ -83,9 +81,7 @@ def test_one_recording_can_be_chosen(room):
     (chosen,) = [each for each in room.noise.clips if each.name == "train/1"]
     alone = StreetMix([room.noise.waveform(chosen)], 0.0)
     assert room.street_recording(setting) == "train/1"
-    assert torch.equal(
-        room.noisy(setting), alone(room.clean(setting), clip_generator(CLIP, 0))
-    )
+    assert torch.equal(room.noisy(setting), alone(room.clean(setting), clip_generator(CLIP, 0)))
     assert not torch.equal(room.noisy(setting), room.noisy(replace(setting, recording=DRAWN)))
 
 
@@ -148,7 +144,7 @@ def test_a_checkpoint_of_another_version_is_one_line(room, build):
 
 
 def test_without_any_network(tmp_path, monkeypatch):
-    monkeypatch.setattr(scene, "pretrained_names", lambda: [])
+    monkeypatch.setattr(scene, "pretrained_names", list)
     empty = Scene(small_corpus(), small_corpus(), tmp_path)
     assert empty.models == {}
     assert list(empty.versions(Setting(CLIP))) == ["clean", "noisy"]

@@ -53,8 +53,11 @@ def test_a_seed_changes_the_training_and_not_the_test(tmp_path):
     again = Run("07_ideas", tmp_path)
     train_seeds(
         Experiment(again, small_corpus(3.0), batch=2, crop=0.3, max_seconds=1.5, metrics=["wsdr"]),
-        variants, "both", Schedule(2, validate_every=2), [4],
-    )  # fmt: skip
+        variants,
+        "both",
+        Schedule(2, validate_every=2),
+        [4],
+    )
     same = again.value("both", "autoencoder", experiment="07_ideas:seed 4")
     assert same["denoised"] == rows["autoencoder", 4]["denoised"]
 

@@ -174,7 +174,7 @@ def test_the_package_holds_every_file_that_it_reads():
 
 # --- make --------------------------------------------------------------------------------------
 
-TARGETS = "report test lab fetch bench clean publish notebook help".split()
+TARGETS = ["report", "test", "lab", "fetch", "bench", "clean", "publish", "notebook", "help"]
 
 
 def make(*arguments, cwd=ROOT, **variables):

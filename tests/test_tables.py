@@ -102,9 +102,7 @@ def test_a_number_leads_to_the_output_that_made_it(page):
 
 def test_stages_lead_to_their_own_cells(page):
     rows = page.locator("table.glance tbody tr")
-    before, after = (
-        rows.nth(index).locator("td a").last.get_attribute("href") for index in (3, 4)
-    )
+    before, after = (rows.nth(index).locator("td a").last.get_attribute("href") for index in (3, 4))
     assert before != after
     assert "before" in page.locator(f"[id='{before[1:]}']").inner_text()
     assert "retrained" in page.locator(f"[id='{after[1:]}']").inner_text()

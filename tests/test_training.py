@@ -162,7 +162,10 @@ def test_batch_norms_can_keep_their_statistics(tmp_path, make, fixed):
     statistics = {name: each.clone() for name, each in start.named_buffers()}
     weights = {name: each.detach().clone() for name, each in start.named_parameters()}
     _, history = run(tmp_path / "net.safetensors", steps=8, model=start, fixed_norms=fixed)
-    assert len(history) == 2 and read_record(tmp_path / "net.safetensors")["plan"]["fixed_norms"] == fixed
+    assert (
+        len(history) == 2
+        and read_record(tmp_path / "net.safetensors")["plan"]["fixed_norms"] == fixed
+    )
     same = [torch.equal(each, statistics[name]) for name, each in start.named_buffers()]
     assert all(same) if fixed else not all(same)
     changed = [not torch.equal(each, weights[name]) for name, each in start.named_parameters()]

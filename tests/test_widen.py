@@ -27,7 +27,9 @@ def trained(widths=(4, 6, 5), fine=4):
     with torch.no_grad():
         for each in model.state_dict().values():
             if each.is_floating_point():
-                each.copy_(0.1 + torch.rand_like(each) if each.ndim == 1 else torch.randn_like(each))
+                each.copy_(
+                    0.1 + torch.rand_like(each) if each.ndim == 1 else torch.randn_like(each)
+                )
     return model.eval()
 
 

@@ -34,12 +34,16 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="fixes each clip's damage")] = 0,
     max_seconds: Annotated[
         float,
-        typer.Option("--max-seconds", "--longest", help="of each clip that are scored; 0: all", min=0),
+        typer.Option(
+            "--max-seconds", "--longest", help="of each clip that are scored; 0: all", min=0
+        ),
     ] = 10.0,
     max_clips: Annotated[
         int,
         typer.Option(
-            "--max-clips", "--clips", min=0,
+            "--max-clips",
+            "--clips",
+            min=0,
             help="at most this many clips, those that the report takes; 0: all",
         ),
     ] = 0,
@@ -72,9 +76,16 @@ def evaluate(
     if not clips:
         raise UserError(f"{corpus.name}: no clip in the split {split!r}")
     scores = scored(
-        network, heard, clips, damage, seed=seed, max_seconds=max_seconds or None,
-        device=device(), metrics=chosen, reference=True,
-    )  # fmt: skip
+        network,
+        heard,
+        clips,
+        damage,
+        seed=seed,
+        max_seconds=max_seconds or None,
+        device=device(),
+        metrics=chosen,
+        reference=True,
+    )
     if table:
         _write_csv(table, scores)
     print(f"{model}, {condition}, {split}, {len(clips)} clip{'s' * (len(clips) != 1)}")
@@ -152,6 +163,11 @@ def _write_csv(path: Path, scores: list[dict]) -> None:
         for each in scores:
             for metric in each["denoised"]:
                 writer.writerow(
-                    [each["clip"], each["voice"], metric, each["noisy"][metric],
-                     each["denoised"][metric]]
-                )  # fmt: skip
+                    [
+                        each["clip"],
+                        each["voice"],
+                        metric,
+                        each["noisy"][metric],
+                        each["denoised"][metric],
+                    ]
+                )

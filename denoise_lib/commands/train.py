@@ -26,7 +26,7 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="size, such as small or 20; with --start, what a unet is enlarged to: large or fine"
+            help="size, such as small or 20; with --start what a unet grows to: large or fine"
         ),
     ] = None,
     condition: Annotated[str, typer.Option(help=f"{TRAINED}; several with commas")] = "both",
@@ -63,7 +63,9 @@ def train(
     if out.suffix != ".safetensors":
         raise UserError(f"{out}: name the checkpoint .safetensors")
     if fixed_norms and not start:
-        raise UserError("--fixed-norms keeps the statistics of a trained network: name it by --start")
+        raise UserError(
+            "--fixed-norms keeps the statistics of a trained network: name it by --start"
+        )
     if vary_share is not None and not vary:
         raise UserError("--vary-share says how much --vary changes: give --vary, too")
     import torch
@@ -90,13 +92,22 @@ def train(
     loop.train(
         network,
         CleanCrops(
-            corpus, clips["train"], batch=batch, seconds=crop, seed=seed, steps=steps,
+            corpus,
+            clips["train"],
+            batch=batch,
+            seconds=crop,
+            seed=seed,
+            steps=steps,
             vary=variety if vary else None,
         ),
         damage,
         fixed_batch(
-            corpus, clips["valid"], unheard,
-            seed=seed, seconds=VALIDATION_SECONDS, max_clips=VALIDATION_CLIPS,
+            corpus,
+            clips["valid"],
+            unheard,
+            seed=seed,
+            seconds=VALIDATION_SECONDS,
+            max_clips=VALIDATION_CLIPS,
         ),
         loop.Schedule(steps, learning_rate, validate_every=max(100, steps // 40)),
         out,
@@ -106,7 +117,7 @@ def train(
         precision=precision,
         workers=workers,
         fixed_norms=fixed_norms,
-    )  # fmt: skip
+    )
     record = read_record(out)
     print(f"{out}: step {record['step']} of {steps}, validation wSDR {record['valid']:.4f}")
 
@@ -121,7 +132,9 @@ def _started(start: str, model: str | None, preset: str | None) -> Denoiser:
     if preset is None:
         return network
     if name != "unet":
-        raise UserError(f"only a unet can start a larger one, {start} is a {name}: leave out --preset")
+        raise UserError(
+            f"only a unet can start a larger one, {start} is a {name}: leave out --preset"
+        )
     from denoise_lib.models.widen import grown
 
     try:

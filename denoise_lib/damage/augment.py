@@ -7,6 +7,9 @@ bandwidth, room and level of the speech are drawn over a range.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -40,9 +43,7 @@ class OneOf:
     @property
     def parameters(self) -> dict:
         """Settings as plain values, for records."""
-        kinds = [
-            [type(each).__name__, getattr(each, "parameters", {})] for each in self.damages
-        ]
+        kinds = [[type(each).__name__, getattr(each, "parameters", {})] for each in self.damages]
         return {"damages": kinds, "weights": self.weights}
 
     def __call__(self, waveform: Tensor, generator: torch.Generator) -> Tensor:
@@ -173,5 +174,5 @@ def _uniform(low: float, high: float, generator: torch.Generator) -> float:
     return low + (high - low) * float(torch.rand((), generator=generator))
 
 
-def _choice(options, generator: torch.Generator):
+def _choice(options: Sequence[Any], generator: torch.Generator) -> Any:
     return options[int(torch.randint(len(options), (), generator=generator))]

@@ -87,7 +87,10 @@ CONDITIONS = {
     "in a room": _is(Corruption(), change=room),
     "read, another studio": _is(Corruption(), speech=open_read_speech),
 }
-TRAINED = tuple(name for name in CONDITIONS if not names.CONDITIONS[name].away)
+# Those that are a damage and nothing else.
+TRAINED = tuple(
+    name for name, each in CONDITIONS.items() if each.change is None and each.speech is None
+)
 OUT_OF_DOMAIN = {name: each for name, each in CONDITIONS.items() if names.CONDITIONS[name].away}
 
 
@@ -101,11 +104,12 @@ def damage_for(condition: str, noise: Noise) -> Damage:
     Raises:
         UserError: There is no such condition, or no noise recording.
     """
+    if condition in TRAINED:
+        return CONDITIONS[condition].make(noise)
     if "," in condition:
         return OneOf([damage_for(each.strip(), noise) for each in condition.split(",")])
-    if condition not in TRAINED:
-        raise UserError(f"no condition {condition!r}: use {', '.join(TRAINED)}")
-    return CONDITIONS[condition].make(noise)
+    at_home = ", ".join(each for each in TRAINED if each not in OUT_OF_DOMAIN)
+    raise UserError(f"no condition {condition!r}: use {at_home}")
 
 
 def no_damage(waveform: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -7,12 +7,16 @@ inspected or inverted.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 FIXED = ("zero", "raise", "both")  # conditions of the fixed procedure
+
+
+# One for a batch, or one for each clip of it; None for the global one.
+Generators = torch.Generator | list[torch.Generator] | None
 
 
 class Positions(NamedTuple):
@@ -64,7 +68,7 @@ class Corruption:
             raise ValueError(f'Corruption: window must be "rect" or "hann", got "{self.window}"')
 
     @classmethod
-    def for_condition(cls, condition: str, **parameters) -> Corruption:
+    def for_condition(cls, condition: str, **parameters: Any) -> Corruption:
         """The procedure with one change switched off: "zero" alone, "raise" alone, or "both"."""
         if condition not in FIXED:
             raise ValueError(f"condition must be one of {', '.join(FIXED)}, got {condition!r}")
@@ -83,21 +87,30 @@ class Corruption:
     def stft(self, waveform: Tensor) -> Tensor:
         """(batch, time) -> complex (batch, freq, frames), frames = 1 + time // hop."""
         return torch.stft(
-            waveform, self.n_fft, self.hop, window=self.window_like(waveform),
-            center=True, pad_mode="constant", return_complex=True,
-        )  # fmt: skip
+            waveform,
+            self.n_fft,
+            self.hop,
+            window=self.window_like(waveform),
+            center=True,
+            pad_mode="constant",
+            return_complex=True,
+        )
 
     def istft(self, spectrum: Tensor, length: int) -> Tensor:
         """Complex (batch, freq, frames) -> (batch, length)."""
         return torch.istft(
-            spectrum, self.n_fft, self.hop, window=self.window_like(spectrum.real),
-            center=True, length=length,
-        )  # fmt: skip
+            spectrum,
+            self.n_fft,
+            self.hop,
+            window=self.window_like(spectrum.real),
+            center=True,
+            length=length,
+        )
 
     def draw(
         self,
         spectrum: Tensor,
-        generator: torch.Generator | list[torch.Generator] | None = None,
+        generator: Generators = None,
     ) -> Positions:
         """Choose the coefficients to touch.
 
@@ -119,7 +132,7 @@ class Corruption:
     def __call__(
         self,
         waveform: Tensor,
-        generator: torch.Generator | list[torch.Generator] | None = None,
+        generator: Generators = None,
     ) -> Tensor:
         """Damage waveforms, (time,) or (batch, time); same shape out, on the same device."""
         batch = torch.atleast_2d(waveform)
@@ -141,7 +154,7 @@ def _largest(magnitude: Tensor, quantile: float) -> Tensor:
     return mask.view_as(magnitude)
 
 
-def _random_subset(candidates: Tensor, fraction: float, generator) -> Tensor:
+def _random_subset(candidates: Tensor, fraction: float, generator: Generators) -> Tensor:
     """A random ``fraction`` of each clip's candidates; exact count.
 
     Every coefficient gets a random key and the smallest keys among the candidates win. Keys are
@@ -155,7 +168,7 @@ def _random_subset(candidates: Tensor, fraction: float, generator) -> Tensor:
     return mask.view_as(candidates)
 
 
-def _random_keys(like: Tensor, generator) -> Tensor:
+def _random_keys(like: Tensor, generator: Generators) -> Tensor:
     """Uniform float64 keys, (batch, freq * frames), drawn where the generator lives."""
 
     def keys(batch: int, source: torch.Generator | None) -> Tensor:

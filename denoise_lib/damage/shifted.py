@@ -10,7 +10,7 @@ from torch import Tensor
 from torchaudio.functional import resample
 
 from denoise_lib import RATE
-from denoise_lib.damage.corruption import Corruption
+from denoise_lib.damage.corruption import Corruption, Generators
 from denoise_lib.data.corpora import Clip, Corpus
 
 
@@ -30,7 +30,7 @@ class MadeAtRate:
         """Settings as plain values, for records."""
         return {"rate": self.rate, **self.damage.parameters}
 
-    def __call__(self, waveform: Tensor, generator=None) -> Tensor:
+    def __call__(self, waveform: Tensor, generator: Generators = None) -> Tensor:
         """Damage waveforms at 16 kHz, (time,) or (batch, time); same shape out."""
         damaged = self.damage(resample(waveform, RATE, self.rate), generator)
         return resample(damaged, self.rate, RATE)[..., : waveform.shape[-1]]

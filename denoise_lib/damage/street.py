@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from denoise_lib.damage.corruption import Generators
+
 # An uncorrelated noise at this SNR gives a noisy wSDR of -0.40, the original study's street level:
 # wSDR = -a ** 1.5 with a = |y|^2 / (|y|^2 + |n|^2), so a = 0.543.
 STREET_SNR_DB = 0.75
@@ -22,7 +24,7 @@ class Stretches(NamedTuple):
 class StreetMix:
     """Adds noise recordings to speech at a given signal-to-noise ratio.
 
-    Same call as :class:`~denoise_lib.damage.corruption.Corruption`, so that either can damage clips.
+    It is called as :class:`~denoise_lib.damage.corruption.Corruption` is: either damages clips.
     A recording that ends before the clip does starts over.
 
     Args:
@@ -46,9 +48,7 @@ class StreetMix:
         """Settings as plain values, for records."""
         return {"snr_db": self.snr_db, "recordings": len(self.lengths)}
 
-    def draw(
-        self, batch: int, generator: torch.Generator | list[torch.Generator] | None = None
-    ) -> Stretches:
+    def draw(self, batch: int, generator: Generators = None) -> Stretches:
         """Choose a stretch for each of ``batch`` clips.
 
         Args:
@@ -61,9 +61,7 @@ class StreetMix:
         recording = (drawn[:, 0] * len(self.lengths)).long()
         return Stretches(recording, (drawn[:, 1] * self.lengths[recording]).long())
 
-    def stretch(
-        self, stretches: Stretches, samples: int, speed: Tensor | float = 1.0
-    ) -> Tensor:
+    def stretch(self, stretches: Stretches, samples: int, speed: Tensor | float = 1.0) -> Tensor:
         """The chosen stretches alone, (batch, samples), as recorded.
 
         Args:
@@ -88,7 +86,7 @@ class StreetMix:
     def __call__(
         self,
         waveform: Tensor,
-        generator: torch.Generator | list[torch.Generator] | None = None,
+        generator: Generators = None,
     ) -> Tensor:
         """Mix noise into waveforms, (time,) or (batch, time); same shape, same device."""
         batch = torch.atleast_2d(waveform)

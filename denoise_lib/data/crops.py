@@ -105,7 +105,7 @@ def damaged_batches(
 
 
 def spread(clips: list[Clip], max_clips: int | None) -> list[Clip]:
-    """At most ``max_clips`` clips, chosen by a hash of their names: over all voices, always the same.
+    """At most ``max_clips`` clips, chosen by a hash of their names: always the same.
 
     All of them when ``max_clips`` is 0 or None; a smaller choice is part of a larger one.
     """

@@ -1,1 +1,4 @@
-"""What a notebook shows: figures, tables, verdicts, players. Knows names and colours, no network."""
+"""What a notebook shows: figures, tables, verdicts, players.
+
+Knows names and colours, no network.
+"""

@@ -113,7 +113,9 @@ def compare(
     if max(float(np.abs(array).max()) for array in arrays.values()) * gain > 1:
         raise UserError(f"compare({title!r}): a gain of {gain_db} dB would clip; leave gain_db out")
     played = {name: Sound.of(array * np.float32(gain), rate) for name, array in arrays.items()}
-    return Player(title, played, rate, samples / rate, float(gain_db), listen_for, scores or {}, cut)
+    return Player(
+        title, played, rate, samples / rate, float(gain_db), listen_for, scores or {}, cut
+    )
 
 
 def common_gain_db(waveforms: Iterable[Any]) -> float:

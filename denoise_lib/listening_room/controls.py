@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -38,9 +39,11 @@ class DamageControls:
 
     def __init__(self, scene: Scene, changed: Callable, draw: Callable) -> None:
         self.kind = widgets.Dropdown(
-            description="damage", options=[(name, kind) for kind, name in _DAMAGES.items()],
-            value=Setting.damage, layout=wide(),
-        )  # fmt: skip
+            description="damage",
+            options=[(name, kind) for kind, name in _DAMAGES.items()],
+            value=Setting.damage,
+            layout=wide(),
+        )
         self.fixed = {
             "quantile": _share("quantile", "share of coefficients that counts as small"),
             "zero": _share("zeroed", "share of the large coefficients that becomes 0"),
@@ -48,7 +51,9 @@ class DamageControls:
             "value": _reals("value", "what a raised coefficient becomes", 0, 10, 0.1),
             "n_fft": _samples("frame", "samples of an STFT frame", 64, 2048, 32),
             "hop": _samples("hop", "samples from frame to frame", 32, 1024, 16),
-            "window": widgets.Dropdown(description="window", options=["rect", "hann"], layout=wide()),
+            "window": widgets.Dropdown(
+                description="window", options=["rect", "hann"], layout=wide()
+            ),
         }
         recordings = sorted(each.name for each in scene.noise.clips)
         self.street = {
@@ -61,9 +66,10 @@ class DamageControls:
             widget.value = getattr(Setting, name)
         self.seed = widgets.BoundedIntText(description="seed", min=0, max=10**6, layout=wide())
         self.draw = widgets.Button(
-            description="draw again", layout=wide(),
+            description="draw again",
+            layout=wide(),
             tooltip="the next seed, one with which the notebook plays this clip where there is one",
-        )  # fmt: skip
+        )
         self.defaults = widgets.Button(description="defaults", layout=wide())
         self.note = widgets.HTML()
         self.note.add_class("room-note")
@@ -88,7 +94,7 @@ class DamageControls:
     def _all(self) -> dict:
         return {"damage": self.kind, **self.fixed, **self.street, "seed": self.seed}
 
-    def _show_kind(self, _=None) -> None:
+    def _show_kind(self, _: Any = None) -> None:
         kind = self.kind.value
         for widget in self.fixed.values():
             shown(widget, kind in FIXED)
@@ -99,7 +105,7 @@ class DamageControls:
         self.fixed["zero"].disabled = kind == "raise"
         self.fixed["raised"].disabled = self.fixed["value"].disabled = kind == "zero"
 
-    def _reset(self, _) -> None:
+    def _reset(self, _: Any) -> None:
         for name, widget in (self.fixed | self.street).items():
             widget.value = getattr(Setting, name)
 
@@ -130,7 +136,10 @@ class ModelControls:
 
 
 _DAMAGES = {NONE: "none"} | {each: condition(each) for each in (*FIXED, STREET)}
-_FIRST = ("dcunet-stft", "quick both dcunet")  # ticked at the start, the first of them that is there
+_FIRST = (
+    "dcunet-stft",
+    "quick both dcunet",
+)  # ticked at the start, the first of them that is there
 
 
 def _reals(name: str, meaning: str, low: float, high: float, step: float) -> widgets.FloatSlider:

@@ -103,9 +103,7 @@ def made_for(scene: Scene, setting: Setting, folder: Path = NOTEBOOKS) -> Parame
         setting.corruption  # noqa: B018 - raises where the notebook would
     known = cell_parameters(read_notebook(folder, notebook), notebook)
     values = {
-        field.name: getattr(setting, field.name)
-        for field in fields(setting)
-        if field.name in known
+        field.name: getattr(setting, field.name) for field in fields(setting) if field.name in known
     }
     return ParameterFile(notebook, values, tuple(_remarks(scene, setting)))
 

@@ -10,8 +10,10 @@ import html
 import math
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -65,9 +67,14 @@ class Room(widgets.VBox):
         parts = widgets.HBox([controls, heard])
         self.player.add_class(f"{self.mark}-player")
         for widget, name in (
-            (controls, "controls"), (saving, "saving"), (heard, "heard"), (parts, "parts"),
-            (self.status, "status"), (self.command, "command"), (self.table, "table"),
-        ):  # fmt: skip
+            (controls, "controls"),
+            (saving, "saving"),
+            (heard, "heard"),
+            (parts, "parts"),
+            (self.status, "status"),
+            (self.command, "command"),
+            (self.table, "table"),
+        ):
             widget.add_class(f"room-{name}")
         return [widgets.HTML(f"<style>{resource(__package__, 'room.css')}</style>"), parts]
 
@@ -119,8 +126,10 @@ class Room(widgets.VBox):
             self.say(reason, error=True)
 
     async def _hear(self, turn: int, setting: Setting, since: float) -> None:
-        """The cheap part first: the damage, then networks, then PESQ. What was heard last stays
-        until something else can be."""
+        """Compute the cheap part first: the damage, then networks, then PESQ.
+
+        What was heard last stays until something else can be.
+        """
         scene, failed = self.scene, []
         self._note_seed(setting)
         scene.noisy(setting)  # raises where parameters do not go together, before anything changes
@@ -155,7 +164,7 @@ class Room(widgets.VBox):
                 return
         self._show_scores(setting, models, pesq=True)
 
-    def _work(self, function, *args):
+    def _work(self, function: Callable, *args: Any) -> asyncio.Future:
         return asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
 
     def _play(self, setting: Setting, models: list[str]) -> None:
@@ -189,7 +198,7 @@ class Room(widgets.VBox):
         note = f"{notebook} {'plays' if same else 'does not play'} this sound with this seed"
         self.damage.note.value = f"<p>{note}</p>" if notebook else ""
 
-    def _save(self, _) -> None:
+    def _save(self, _: Any) -> None:
         try:
             found = parameter_file.made_for(self.scene, self.setting)
             command = parameter_file.write(found, self.file.value, self.root)

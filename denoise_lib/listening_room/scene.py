@@ -7,9 +7,10 @@ it, and computes again only what another setting changes.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -243,9 +244,11 @@ class Scene:
         version = self._version(name) if name in self.models else name
         return self._keep(("scores", name, metrics), (self._damaged(setting), version), make)
 
-    def _keep(self, slot, key, make: Callable):
-        """The value of a slot, made again when its key is another. One value a slot: a slider
-        that has been moved seldom comes back to where it was."""
+    def _keep(self, slot: Hashable, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The value of a slot, made again when its key is another.
+
+        One value a slot: a slider that has been moved seldom comes back to where it was.
+        """
         kept = self._kept.get(slot)
         if kept is None or kept[0] != key:
             kept = self._kept[slot] = key, make()

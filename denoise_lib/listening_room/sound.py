@@ -6,6 +6,7 @@ import base64
 import binascii
 import html
 from collections.abc import Callable
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -26,7 +27,8 @@ _MICROPHONE = (
 def script(call: str) -> dict:
     """An output that runs a function of room.js; ``call`` may have markup before its <script>."""
     markup, _, function = call.rpartition("\n")
-    source = f"{markup}<script>{resource(__package__, 'room.js')}; window.denoiseRoom.{function}</script>"
+    code = f"{resource(__package__, 'room.js')}; window.denoiseRoom.{function}"
+    source = f"{markup}<script>{code}</script>"
     return {"output_type": "display_data", "data": {"text/html": source}, "metadata": {}}
 
 
@@ -99,7 +101,7 @@ class SoundControls:
         if wanted:
             self.clip.value = wanted
 
-    def _choose_clip(self, change) -> None:
+    def _choose_clip(self, change: Any) -> None:
         if change.new:
             self.names["clip"] = change.new
             self.changed()
@@ -109,17 +111,17 @@ class SoundControls:
             shown(panel, source == self.source.value)
         shown(self.loaded, self.source.value != "clip")
 
-    def _choose_source(self, _) -> None:
+    def _choose_source(self, _: Any) -> None:
         self._show_source()
         self.loaded.value = ""
         self.changed()
 
-    def _take_upload(self, change) -> None:
+    def _take_upload(self, change: Any) -> None:
         if change.new:
             file = change.new[-1]
             self._take("file", file["name"], bytes(file["content"]))
 
-    def _take_recording(self, change) -> None:
+    def _take_recording(self, change: Any) -> None:
         """A data URI that the microphone's script has left in the hidden text."""
         if not change.new:
             return

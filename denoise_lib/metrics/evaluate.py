@@ -75,7 +75,8 @@ def _score_all(jobs: list[tuple], metrics: tuple[str, ...]) -> list[dict]:
     return list(_workers().map(_score_versions, jobs, chunksize=4))
 
 
-def _score_versions(job):
+def _score_versions(job: tuple) -> dict[str, tuple]:
+    """(values, reasons) of one clip's versions, by name."""
     versions, clean, noisy, metrics = job
     clean, noisy = torch.as_tensor(clean), torch.as_tensor(noisy)
     scores = {}
@@ -93,9 +94,7 @@ def _score_versions(job):
 @cache
 def _workers() -> ProcessPoolExecutor:
     # Started afresh rather than forked: a fork of a process with running threads can hang.
-    return ProcessPoolExecutor(
-        os.cpu_count(), get_context("spawn"), initializer=_start_worker
-    )
+    return ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), initializer=_start_worker)
 
 
 def _start_worker() -> None:

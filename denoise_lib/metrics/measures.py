@@ -44,9 +44,14 @@ def log_spectral_distance(estimate: Tensor, clean: Tensor) -> Tensor:
     """
     window = torch.hann_window(LSD_FRAME, dtype=clean.dtype, device=clean.device)
     magnitude = torch.stft(
-        torch.stack([estimate, clean]), LSD_FRAME, LSD_HOP, window=window,
-        center=True, pad_mode="constant", return_complex=True,
-    ).abs()  # fmt: skip
+        torch.stack([estimate, clean]),
+        LSD_FRAME,
+        LSD_HOP,
+        window=window,
+        center=True,
+        pad_mode="constant",
+        return_complex=True,
+    ).abs()
     floor = magnitude[1].max() * 10 ** (-LSD_RANGE / 20)
     level = 20 * magnitude.clamp_min(floor).log10()  # (2, freq, frames)
     return (level[0] - level[1]).square().mean(0).sqrt().mean()
@@ -93,21 +98,30 @@ MEASURES = {
     "snr": Measure(lambda estimate, clean, _: signal_noise_ratio(estimate, clean), _infinite),
     "si_sdr": Measure(
         lambda estimate, clean, _: scale_invariant_signal_distortion_ratio(estimate, clean),
-        _scale_free, usual=True,
+        _scale_free,
+        usual=True,
     ),
-    "lsd": Measure(lambda estimate, clean, _: log_spectral_distance(estimate, clean), _silent_clean),
+    "lsd": Measure(
+        lambda estimate, clean, _: log_spectral_distance(estimate, clean), _silent_clean
+    ),
     # PESQ wide-band (ITU-T P.862.2), MOS-LQO, 1.04 .. 4.64.
     "pesq": Measure(
-        lambda estimate, clean, _: perceptual_evaluation_speech_quality(estimate, clean, RATE, "wb"),
-        fails=True, slow=True, usual=True,
+        lambda estimate, clean, _: perceptual_evaluation_speech_quality(
+            estimate, clean, RATE, "wb"
+        ),
+        fails=True,
+        slow=True,
+        usual=True,
     ),
     # 0 .. 1.
     "stoi": Measure(
         lambda estimate, clean, _: short_time_objective_intelligibility(estimate, clean, RATE),
-        fails=True, slow=True, usual=True,
+        fails=True,
+        slow=True,
+        usual=True,
     ),
     "dnsmos": Measure(lambda estimate, *_: dnsmos(estimate), slow=True),  # OVRL, about 1 .. 5
-}  # fmt: skip
+}
 ALL_METRICS = tuple(MEASURES)
 METRICS = tuple(name for name, measure in MEASURES.items() if measure.usual)
 

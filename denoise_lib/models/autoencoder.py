@@ -54,6 +54,7 @@ class ConvAutoencoder(Denoiser):
         return self.config["kernel"]
 
     def forward(self, noisy: Tensor) -> Tensor:
+        """Denoise waveforms, (batch, time) -> (batch, time)."""
         length = noisy.shape[-1]
         code = self.encode(F.pad(noisy, (0, -length % self.stride)))
         if self.config["tanh"]:

@@ -91,7 +91,7 @@ def _keeping_arguments(kind: type[Denoiser], init: Callable[..., None]) -> Calla
 
 
 def _arguments(kind: type[Denoiser], args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of a constructor by name; those that it hands on to its base (**) are the base's."""
+    """Arguments of a constructor by name; what it hands on to its base (**) is the base's."""
     signature, config = inspect.signature(kind.__init__), {}
     given = signature.bind(None, *args, **kwargs)
     given.apply_defaults()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -23,7 +24,7 @@ from denoise_lib.paths import PRETRAINED
 _read: set[str] = set()  # shipped files that this process has asked for
 
 
-def save_model(path: Path, model: Denoiser, **facts) -> None:
+def save_model(path: Path, model: Denoiser, **facts: Any) -> None:
     """Write a model to ``path`` (*.safetensors), whole or not at all.
 
     Args:
@@ -36,7 +37,9 @@ def save_model(path: Path, model: Denoiser, **facts) -> None:
         "versions": {"denoise_lib": denoise_lib.__version__, "torch": torch.__version__},
         **facts,
     }
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    state = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
+    }
     with atomic(path) as temporary:
         safetensors.torch.save_file(state, temporary, {"denoise_lib": json.dumps(record)})
 

@@ -54,6 +54,7 @@ class ComplexConv2d(nn.Module):
         nn.init.normal_(self.weight, std=fan_in**-0.5)
 
     def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """Convolve; ``size`` is what a transposed one is asked for, (freq, frames)."""
         rows = self.weight
         if rows.ndim == 5:
             real, imaginary = self.weight
@@ -100,6 +101,7 @@ class ComplexBatchNorm2d(nn.Module):
         self.register_buffer("covariance", gamma.square()[:, None].repeat(1, channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise, (batch, 2, channels, freq, frames) -> the same."""
         # Sums over thousands of values need 32 bits, also under mixed precision.
         dtype, x = x.dtype, x.to(torch.promote_types(x.dtype, torch.float32))
         if self.training:
@@ -130,7 +132,7 @@ class ComplexBatchNorm2d(nn.Module):
         return mean, torch.stack([each.mean((0, 2, 3)) for each in products])
 
     def _matrix(self, covariance: Tensor) -> Tensor:
-        """gamma times covariance ** -1/2, per channel: (2, 2, channels)."""
+        """Gamma times covariance ** -1/2, per channel: (2, 2, channels)."""
         rr, ii, ri = covariance
         rr, ii = rr + self.eps, ii + self.eps
         # Square root of a symmetric 2x2 matrix V: (V + s I) / t, s = sqrt(det V),

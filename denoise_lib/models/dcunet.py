@@ -130,6 +130,7 @@ class DCUnet(Denoiser):
         return frames * self.hop + self.n_fft
 
     def forward(self, noisy: Tensor) -> Tensor:
+        """Denoise waveforms, (batch, time) -> (batch, time)."""
         frame = {"n_fft": self.n_fft, "hop_length": self.hop, "window": self.window}
         spectrum = torch.stft(noisy, **frame, pad_mode="constant", return_complex=True)
         return torch.istft(self.estimate(spectrum), **frame, length=noisy.shape[-1])
@@ -160,6 +161,7 @@ class DCUnet(Denoiser):
             skip = skips.pop()
             x = convolution(x, size=skip.shape[-2:])
             if level == len(self.decoder) - 1:
-                return x
+                break
             x = complex_leaky_relu(self.decoder_norms[level](x))
             x = torch.cat([x, skip], dim=2)
+        return x

@@ -24,6 +24,7 @@ class AdaptiveNorm(nn.Module):
         self.norm = nn.BatchNorm1d(channels, affine=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, time) -> the same shape."""
         return self.plain * x + self.normed * self.norm(x)  # (batch, channels, time)
 
 
@@ -87,6 +88,7 @@ class DilatedContextNet(Denoiser):
         return self.receptive_field // 2
 
     def forward(self, noisy: Tensor) -> Tensor:
+        """Denoise waveforms, (batch, time) -> (batch, time)."""
         x = noisy[:, None]  # (batch, 1, time)
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = F.leaky_relu(norm(layer(x)), SLOPE)

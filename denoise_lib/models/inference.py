@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -42,7 +44,7 @@ def process(model: Denoiser, noisy: Tensor, chunk_seconds: float = 10.0) -> Tens
 
 
 def enhance(
-    waveform,
+    waveform: Any,
     model: str | Denoiser = "dcunet-stft",
     *,
     rate: int = RATE,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torchaudio.functional import create_dct, melscale_fbanks
@@ -43,7 +45,7 @@ class InformedDCUnet(DCUnet):
     name = "informed"
 
     def __init__(
-        self, mfcc: int = 0, multiples: list[float] | tuple = (1.0,), **arguments
+        self, mfcc: int = 0, multiples: list[float] | tuple = (1.0,), **arguments: Any
     ) -> None:
         added = mfcc + len(multiples)
         if not added or not 0 <= mfcc <= MEL_BANDS:

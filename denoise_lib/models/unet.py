@@ -48,7 +48,7 @@ class UNet(Denoiser):
     coefficient's neighbours in that coefficient's own phase (:class:`Neighbours`).
 
     Args:
-        layers: Name of a layer table (``LAYERS``) or a table like those; the first stride is (2, 2).
+        layers: Name of a layer table (``LAYERS``) or a table like those; first stride (2, 2).
         n_fft, hop: Frame and hop in samples, the fixed damage's by default; rectangular window,
             centred, so that a touched coefficient stays within its bin and its frames.
         fine_bins: Lowest bins that are also read at full resolution; even.
@@ -113,7 +113,8 @@ class UNet(Denoiser):
         widths = [channels for channels, _, _ in table]
 
         self.encoder = nn.ModuleList(
-            _Block(inputs, *layer) for inputs, layer in zip([READ, *widths[:-1]], table, strict=True)
+            _Block(inputs, *layer)
+            for inputs, layer in zip([READ, *widths[:-1]], table, strict=True)
         )
         self.up, self.decoder = nn.ModuleList(), nn.ModuleList()
         for level in range(len(table) - 1, 0, -1):
@@ -153,6 +154,7 @@ class UNet(Denoiser):
         return frames * self.hop + self.n_fft + self.offset
 
     def forward(self, noisy: Tensor) -> Tensor:
+        """Denoise waveforms, (batch, time) -> (batch, time)."""
         frame = {"n_fft": self.n_fft, "hop_length": self.hop, "window": self.window}
         padded = F.pad(noisy, (self.offset, 0))
         spectrum = torch.stft(padded, **frame, pad_mode="constant", return_complex=True)
@@ -256,7 +258,13 @@ class Neighbours(nn.Module):
 class _Block(nn.Module):
     """Convolution, batch norm, ReLU; added to its input where the shapes allow it."""
 
-    def __init__(self, inputs, outputs, kernel, stride=(1, 1)) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: tuple[int, int],
+        stride: tuple[int, int] = (1, 1),
+    ) -> None:
         super().__init__()
         padding = (kernel[0] // 2, kernel[1] // 2)
         self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
@@ -264,11 +272,12 @@ class _Block(nn.Module):
         self.residual = inputs == outputs and tuple(stride) == (1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(batch, inputs, freq, frames) -> (batch, outputs, ...)."""
         y = F.relu_(self.norm(self.convolution(x)))
         return x + y if self.residual else y
 
 
-def _shuffle(x: Tensor, stride: tuple[int, int], size) -> Tensor:
+def _shuffle(x: Tensor, stride: tuple[int, int], size: tuple[int, int]) -> Tensor:
     """(batch, channels * f * t, freq, frames) -> (batch, channels, freq * f, frames * t), cut."""
     f, t = stride
     x = x.unflatten(1, (-1, f, t)).permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)

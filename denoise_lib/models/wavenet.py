@@ -97,6 +97,7 @@ class DenoisingWaveNet(Denoiser):
         return self.context
 
     def forward(self, noisy: Tensor) -> Tensor:
+        """Denoise waveforms, (batch, time) -> (batch, time)."""
         return self.target_field(F.pad(noisy, (self.context, self.context)))
 
     def target_field(self, noisy: Tensor) -> Tensor:

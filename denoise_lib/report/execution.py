@@ -19,7 +19,7 @@ from denoise_lib.files import atomic
 logging.getLogger("papermill").setLevel(logging.CRITICAL)
 
 
-class NotebookFailed(Exception):
+class NotebookError(Exception):
     """A notebook raised, lost its kernel, or did not come to its proper end; one line says why."""
 
 
@@ -55,7 +55,7 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
         parameters: {name: value} to inject.
 
     Raises:
-        NotebookFailed: With the last line of what went wrong.
+        NotebookError: With the last line of what went wrong.
     """
     source, target = Path(source).resolve(), Path(target).resolve()
     try:
@@ -73,14 +73,14 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
                 iopub_timeout=60,
             )
     except papermill.PapermillExecutionError as error:
-        raise NotebookFailed(f"{error.ename}: {_last_line(error.evalue)}") from None
+        raise NotebookError(f"{error.ename}: {_last_line(error.evalue)}") from None
     except RuntimeError as error:  # DeadKernelError and its kin
-        raise NotebookFailed(_last_line(error) or type(error).__name__) from None
+        raise NotebookError(_last_line(error) or type(error).__name__) from None
     check(nbformat.read(target, as_version=4), target.parent)
 
 
 def check(executed: NotebookNode, folder: Path) -> None:
-    """Raise NotebookFailed unless an executed notebook is a complete run.
+    """Raise NotebookError unless an executed notebook is a complete run.
 
     It may hold no error and no exception mark of papermill, and its last cell must have written
     the run's results: a notebook can stop early without failing, by `sys.exit(0)` for one.
@@ -88,11 +88,11 @@ def check(executed: NotebookNode, folder: Path) -> None:
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
     errors = [output for output in outputs if output.output_type == "error"]
     if errors:
-        raise NotebookFailed(f"{errors[0].ename}: {_last_line(errors[0].evalue)}")
+        raise NotebookError(f"{errors[0].ename}: {_last_line(errors[0].evalue)}")
     if executed.metadata.get("papermill", {}).get("exception"):
-        raise NotebookFailed("papermill noted an exception")
+        raise NotebookError("papermill noted an exception")
     if not (folder / "results.json").exists():
-        raise NotebookFailed("it ended without results: its last cell must be `run.finish()`")
+        raise NotebookError("it ended without results: its last cell must be `run.finish()`")
 
 
 def refresh_prose(path: Path, notebook: NotebookNode) -> None:

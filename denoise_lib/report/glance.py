@@ -93,9 +93,9 @@ def lines(results: dict[str, Any], split: str = "test") -> list[Line]:
         wanted = (condition, split, "wsdr")
         rows: dict[str, Row] = {}
         for row in results["results"]:
-            if (row["condition"], row["split"], row["metric"]) == wanted:
-                if row["experiment"] in standing and row["denoised"] is not None:
-                    rows.setdefault(row["model"], row)
+            counts = row["experiment"] in standing and row["denoised"] is not None
+            if counts and (row["condition"], row["split"], row["metric"]) == wanted:
+                rows.setdefault(row["model"], row)
         rows = {model: rows[model] for model in NETWORKS if model in rows}
         if rows:
             found.append(Line(condition, stage, rows))
@@ -126,7 +126,9 @@ def abstract(results: dict[str, Any]) -> list[str]:
         parts = [f"for {line.name} {_change(line)}" for line in single]
         sentences.append(_sentence(" and ".join(parts)))
     sentences += _street(table.get(("street", "before")), table.get(("street", "retrained")))
-    unseen = {line.condition: line for line in lines(results, "unseen_voice") if line.stage == "fixed"}
+    unseen = {
+        line.condition: line for line in lines(results, "unseen_voice") if line.stage == "fixed"
+    }
     if "both" in unseen:
         line = unseen["both"]
         sentences.append(
@@ -163,8 +165,8 @@ def _street(before: Line | None, retrained: Line | None) -> list[str]:
     parts = []
     if before:
         parts.append(
-            f"on street noise, never heard in training, the {label(before.best[0])} so trained goes "
-            f"{_span(before)}"
+            f"on street noise, never heard in training, the {label(before.best[0])} so trained "
+            f"goes {_span(before)}"
         )
     if retrained:
         parts.append(

@@ -33,7 +33,9 @@ def listen_first(runs: Path, notebooks: list[str]) -> Player | None:
             key = example["clip"], example["condition"]
             found = {each["name"]: (each, path.parent) for each in example["versions"]}
             known = groups.get(key, found)
-            if set(SAME) <= set(found) and all(_key(known, each) == _key(found, each) for each in SAME):
+            if set(SAME) <= set(found) and all(
+                _key(known, each) == _key(found, each) for each in SAME
+            ):
                 examples.setdefault(key, example)
                 # The first run that has a version gives both its sound and its scores.
                 groups[key] = known | {each: found[each] for each in found if each not in known}

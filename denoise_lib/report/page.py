@@ -26,6 +26,8 @@ from denoise_lib.report.listen_first import listen_first
 from denoise_lib.report.parameters import names as notebook_names
 
 BUDGET = 8_000_000  # bytes of a page that can be published
+
+
 def collect(profile: str, root: Path = ROOT) -> dict[str, Any]:
     """Everything that results.json of the page holds, as DESIGN has it."""
     root = Path(root)
@@ -106,8 +108,10 @@ def render(results: dict[str, Any], made: list[sections.Section], player: Player
         credits=credits_of(made),
         labels=names,
         style=style,
-        css=resource("denoise_lib.display", "player.css") + _template_files("page.css", "blind.css"),
-        script=resource("denoise_lib.display", "player.js") + _template_files("page.js", "table.js", "blind.js"),
+        css=resource("denoise_lib.display", "player.css")
+        + _template_files("page.css", "blind.css"),
+        script=resource("denoise_lib.display", "player.js")
+        + _template_files("page.js", "table.js", "blind.js"),
         downloads={
             name: (kind, base64.b64encode(data.encode()).decode())
             for name, kind, data in (

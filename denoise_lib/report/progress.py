@@ -44,7 +44,9 @@ class RunProgress:
         self.expected, self.later = expected, later
         self.stream, self.clock = stream or sys.stdout, clock
         self.start, self.shown = clock(), 0
-        self.first: tuple[str, int, float] | None = None  # training, step and time of its first line
+        self.first: tuple[str, int, float] | None = (
+            None  # training, step and time of its first line
+        )
         self.over = threading.Event()
         self.watcher = threading.Thread(target=self._watch, daemon=True)
 
@@ -70,7 +72,9 @@ class RunProgress:
             return
         with open(self.file, encoding="utf-8") as file:
             file.seek(self.read)
-            while (line := file.readline()).endswith("\n"):  # a line in the making is left for later
+            while (line := file.readline()).endswith(
+                "\n"
+            ):  # a line in the making is left for later
                 self.read = file.tell()
                 self._step(json.loads(line))
 

@@ -21,9 +21,18 @@ from denoise_lib.files import read_json, sha256
 from denoise_lib.report.parameters import declared, read_notebook
 
 PACKAGES = (
-    "torch", "torchaudio", "numpy", "librosa", "torchmetrics", "pesq", "pystoi", "speechmos",
-    "onnxruntime", "lightning-fabric", "papermill",
-)  # fmt: skip
+    "torch",
+    "torchaudio",
+    "numpy",
+    "librosa",
+    "torchmetrics",
+    "pesq",
+    "pystoi",
+    "speechmos",
+    "onnxruntime",
+    "lightning-fabric",
+    "papermill",
+)
 
 
 def sources(root: Path) -> dict[str, str]:

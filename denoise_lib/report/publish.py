@@ -1,6 +1,4 @@
-"""Copy the built page of the quick profile, its example clips and its trained networks to where
-visitors and users find them without building, and bring README's results in step.
-"""
+"""Copy the built page, its clips and its networks to where they are found without building."""
 
 from __future__ import annotations
 
@@ -27,8 +25,10 @@ TITLES = {
 
 
 def publish(root: Path = ROOT) -> None:
-    """Copy report/index.html and report/results.json to docs/, example clips to audio/, trained
-    networks to denoise_lib/pretrained/, and rewrite README's table.
+    """Publish the quick profile's page, and bring README's results in step.
+
+    report/index.html and report/results.json are copied to docs/, example clips to audio/, trained
+    networks to denoise_lib/pretrained/.
 
     Raises:
         UserError: There is no page, it is of another profile or too large, or its numbers were not
@@ -40,7 +40,9 @@ def publish(root: Path = ROOT) -> None:
     _check(page, results)
     text = rewritten((root / "README.md").read_text(encoding="utf-8"), results)
     build = runs_folder(PROFILE, root)
-    copies = {root / "docs" / name: root / "report" / name for name in ("index.html", "results.json")}
+    copies = {
+        root / "docs" / name: root / "report" / name for name in ("index.html", "results.json")
+    }
     for name, source in published_networks(root / "notebooks").items():
         copies[root / "denoise_lib" / "pretrained" / f"{name}.safetensors"] = build / source
     sounds, lines = _examples(build, names(root / "notebooks"))
@@ -86,7 +88,7 @@ def _check(page: Path, results: dict[str, Any]) -> None:
 
 
 def published_networks(folder: Path) -> dict[str, str]:
-    """What the notebooks of a folder leave as shipped networks: {name: "<notebook>/<checkpoint>"}."""
+    """Shipped networks that the notebooks of a folder leave: {name: "<notebook>/<checkpoint>"}."""
     found = {}
     for notebook in names(folder):
         own = declared(read_notebook(folder, notebook), "publishes", {})
@@ -104,7 +106,9 @@ def _examples(build: Path, notebooks: list[str]) -> tuple[dict[str, Path], list[
                 if name := entry.get("publish_as"):
                     sounds[name] = path.parent / entry["whole"]
                     wsdr = number(entry["scores"].get("wsdr"))
-                    lines.append(f"| `{name}.flac` | {entry['what']} | {wsdr} | `{example['clip']}` |")
+                    lines.append(
+                        f"| `{name}.flac` | {entry['what']} | {wsdr} | `{example['clip']}` |"
+                    )
     return sounds, lines
 
 

@@ -18,7 +18,7 @@ from denoise_lib.errors import UserError
 from denoise_lib.files import read_json, write_json
 from denoise_lib.paths import ROOT, runs_folder
 from denoise_lib.report import provenance
-from denoise_lib.report.execution import NotebookFailed, execute, refresh_prose
+from denoise_lib.report.execution import NotebookError, execute, refresh_prose
 from denoise_lib.report.parameters import (
     cell_parameters,
     declared,
@@ -206,9 +206,12 @@ class Study:
         out = Path(os.path.relpath(partial, self.folder)).as_posix()
         start = time.monotonic()
         progress = RunProgress(
-            name, self.names, partial / "progress.jsonl",
-            self.seconds(name), self.seconds(*waiting),
-        )  # fmt: skip
+            name,
+            self.names,
+            partial / "progress.jsonl",
+            self.seconds(name),
+            self.seconds(*waiting),
+        )
         try:
             with progress:
                 execute(self.folder / f"{name}.ipynb", target, {**values, "out": out})
@@ -226,11 +229,11 @@ class Study:
             write_json(partial / "run.json", record)
             # The worst a crash between these two lines can do is to make this notebook run again.
             shutil.rmtree(final, ignore_errors=True)
-            os.rename(partial, final)
-        except NotebookFailed as error:
+            partial.rename(final)
+        except NotebookError as error:
             failed = final / f"{name}.failed.ipynb"
             failed.parent.mkdir(exist_ok=True)
-            os.replace(target, failed)
+            target.replace(failed)
             raise UserError(f"{name} failed: {error}; see {os.path.relpath(failed)}") from error
 
     def seconds(self, *names: str) -> float | None:

@@ -228,7 +228,7 @@ class Renderer(IPythonRenderer):
 
     def image(self, text: str, url: str, title: str | None = None) -> str:
         """A picture of the repository, inside the page."""
-        if url.startswith("attachment:") or url.startswith("data:"):
+        if url.startswith(("attachment:", "data:")):
             return super().image(text, url, title)
         path = self.folder / url
         kind = mimetypes.guess_type(path.name)[0]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from denoise_lib.study.experiment import Experiment
 
 
-def open(  # noqa: A001 - as in study.open(...)
+def open(
     notebook: str,
     profile: str,
     out: str | Path = "",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import nn
 
 from denoise_lib.damage.corruption import Corruption
 from denoise_lib.models import DCUnet, DilatedContextNet, UNet
+from denoise_lib.models.base import find
 from denoise_lib.names import number
 from denoise_lib.study.experiment import Experiment
 from denoise_lib.training.loop import Loss, Schedule
@@ -37,7 +39,7 @@ class Variant:
     longer: int = 1
 
 
-def _small(**changes) -> Callable[[], DCUnet]:
+def _small(**changes: Any) -> Callable[[], DCUnet]:
     return lambda: DCUnet.from_preset("small", **changes)
 
 
@@ -71,6 +73,20 @@ VARIANTS = {
 }
 
 
+def named(names: list[str]) -> dict[str, Variant]:
+    """Lines of the ablation by their names, all of ``VARIANTS`` when there are none.
+
+    A name that is no line is a network's, with its default arguments.
+
+    Raises:
+        UserError: There is no such network.
+    """
+    return {
+        name: VARIANTS[name] if name in VARIANTS else Variant(find(name))
+        for name in names or VARIANTS
+    }
+
+
 def ablation(
     lab: Experiment, schedule: Schedule, variants: dict[str, Variant] = VARIANTS
 ) -> list[list]:
@@ -86,7 +102,9 @@ def ablation(
     damage, lines, first = Corruption(), [], next(iter(variants))
     experiment = f"{lab.run.name}:ablation"
     for name, variant in variants.items():
-        learner = replace(lab, crop=lab.crop * variant.longer, batch=max(1, lab.batch // variant.longer))
+        learner = replace(
+            lab, crop=lab.crop * variant.longer, batch=max(1, lab.batch // variant.longer)
+        )
         key = "ablation_" + "_".join(name.replace(",", "").split())
         model = learner.train(
             learner.seeded(variant.make), damage, schedule, key, loss=variant.loss
@@ -107,7 +125,5 @@ def ablation(
             row = lab.run.compare(*pair, condition="both", split="valid", experiment=experiment)
             low, high = (number(each, 4) for each in row["ci95"] or (None, None))
             far = f"{number(row['mean'], 4)} [{low}, {high}]"
-        lines.append(
-            [name, count, f"{seconds:.0f}", *(row["denoised"] for row in rows), far]
-        )
+        lines.append([name, count, f"{seconds:.0f}", *(row["denoised"] for row in rows), far])
     return lines

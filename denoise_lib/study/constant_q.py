@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from functools import cache
+from typing import Any
 
 import librosa
 import numpy as np
@@ -56,6 +57,7 @@ class ConstantQ(nn.Module):
         self.register_buffer("taps", taps[:, None], persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
+        """Transform waveforms, (batch, time) -> complex (batch, bins, frames)."""
         left = self.taps.shape[-1] // 2
         padded = F.pad(waveform, (left, self.taps.shape[-1] - left))[:, None]
         real, imaginary = F.conv1d(padded, self.taps, stride=self.hop).chunk(2, dim=1)
@@ -108,8 +110,11 @@ def resynthesis(
         librosa's version for constant-Q with momentum.
     """
     grid = {
-        "sr": RATE, "hop_length": 2 ** (OCTAVES - 1), "fmin": LOWEST, "bins_per_octave": per_octave,
-    }  # fmt: skip
+        "sr": RATE,
+        "hop_length": 2 ** (OCTAVES - 1),
+        "fmin": LOWEST,
+        "bins_per_octave": per_octave,
+    }
     samples = waveform.numpy()
     with warnings.catch_warnings():
         # Short clips are shorter than the longest filter; they are padded, as is meant.
@@ -119,14 +124,17 @@ def resynthesis(
             made = librosa.icqt(spectrum, length=len(samples), **grid)
         else:
             made = librosa.griffinlim_cqt(
-                np.abs(spectrum), n_iter=iterations, length=len(samples),
-                random_state=np.random.default_rng(seed), **grid,
-            )  # fmt: skip
+                np.abs(spectrum),
+                n_iter=iterations,
+                length=len(samples),
+                random_state=np.random.default_rng(seed),
+                **grid,
+            )
     return torch.from_numpy(np.ascontiguousarray(made, dtype=np.float32))
 
 
 def score_resynthesis(
-    lab: Experiment, clips: list[Clip], model: str, experiment: str, **options
+    lab: Experiment, clips: list[Clip], model: str, experiment: str, **options: Any
 ) -> dict[str, float]:
     """Score clean clips after :func:`resynthesis`, and time it; rows go to the run.
 
@@ -155,7 +163,11 @@ def score_resynthesis(
     )
     seconds = computing / audio
     lab.run.measure(
-        "computing per second of audio", model, seconds, unit="s", n=len(clips),
+        "computing per second of audio",
+        model,
+        seconds,
+        unit="s",
+        n=len(clips),
         experiment=experiment,
-    )  # fmt: skip
+    )
     return {row["metric"]: row["denoised"] for row in rows} | {"seconds": seconds}

@@ -1,4 +1,4 @@
-"""What the notebooks have in common: train on a kind of damage, score both splits, keep examples."""
+"""What the notebooks have in common: train on a damage, score both splits, keep examples."""
 
 from __future__ import annotations
 
@@ -105,19 +105,35 @@ class Experiment:
             clips: Train and validate on these clips instead (the identity check).
         """
         crops = CleanCrops(
-            self.corpus, clips or self.corpus.split("train"),
-            batch=self.batch, seconds=self.crop, seed=self.seed, steps=schedule.steps,
-        )  # fmt: skip
+            self.corpus,
+            clips or self.corpus.split("train"),
+            batch=self.batch,
+            seconds=self.crop,
+            seed=self.seed,
+            steps=schedule.steps,
+        )
         validation = fixed_batch(
-            self.corpus, clips or self.corpus.split("valid"), validation_damage or damage,
-            seed=self.seed, seconds=2.0, max_clips=self.validation_clips,
-        )  # fmt: skip
+            self.corpus,
+            clips or self.corpus.split("valid"),
+            validation_damage or damage,
+            seed=self.seed,
+            seconds=2.0,
+            max_clips=self.validation_clips,
+        )
         model, self.histories[label] = train(
-            model, crops, damage, validation, schedule, self.run.out / f"{label}.safetensors",
-            loss=loss or LOSSES[model.loss], margin=model.margin if margin is None else margin,
-            precision=self.precision, workers=self.workers,
-            label=label, progress=self.run.progress,
-        )  # fmt: skip
+            model,
+            crops,
+            damage,
+            validation,
+            schedule,
+            self.run.out / f"{label}.safetensors",
+            loss=loss or LOSSES[model.loss],
+            margin=model.margin if margin is None else margin,
+            precision=self.precision,
+            workers=self.workers,
+            label=label,
+            progress=self.run.progress,
+        )
         return model
 
     def clips(self, split: str) -> list[Clip]:
@@ -149,13 +165,22 @@ class Experiment:
         for split in splits:
             if clips := self.clips(split):
                 scores[split] = evaluate(
-                    model, corpus or self.corpus, clips, damage, seed=self.seed,
-                    max_seconds=self.max_seconds or None, metrics=self.metrics, device=device(),
-                )  # fmt: skip
+                    model,
+                    corpus or self.corpus,
+                    clips,
+                    damage,
+                    seed=self.seed,
+                    max_seconds=self.max_seconds or None,
+                    metrics=self.metrics,
+                    device=device(),
+                )
                 self.run.add(
-                    scores[split], condition=condition, model=name or model.name, split=split,
+                    scores[split],
+                    condition=condition,
+                    model=name or model.name,
+                    split=split,
                     experiment=experiment,
-                )  # fmt: skip
+                )
         return scores
 
     def reference(
@@ -178,18 +203,27 @@ class Experiment:
         for split in splits:
             if clips := self.clips(split):
                 scores[split] = evaluate(
-                    Identity(), self.corpus, clips, damage, seed=self.seed,
-                    max_seconds=self.max_seconds or None, metrics=self.metrics, reference=True,
-                )  # fmt: skip
+                    Identity(),
+                    self.corpus,
+                    clips,
+                    damage,
+                    seed=self.seed,
+                    max_seconds=self.max_seconds or None,
+                    metrics=self.metrics,
+                    reference=True,
+                )
                 clean = []
                 for each in scores[split]:
                     reason = each["reason"] | each["clean_reason"]
                     clean.append(each | {"denoised": each["clean"], "reason": reason})
                 for model, records in (("identity", scores[split]), ("clean", clean)):
                     self.run.add(
-                        records, condition=condition, model=model, split=split,
+                        records,
+                        condition=condition,
+                        model=model,
+                        split=split,
                         experiment=experiment,
-                    )  # fmt: skip
+                    )
         return scores
 
     def damaged(self, clip: Clip, procedure: Corruption) -> tuple[Tensor, Tensor, Positions]:
@@ -232,9 +266,12 @@ class Experiment:
 
         def trained(condition: str, start: Denoiser, schedule: Schedule) -> Denoiser:
             return self.train(
-                start, Corruption.for_condition(condition), schedule,
-                f"{name}_{condition}".lstrip("_"), **options,
-            )  # fmt: skip
+                start,
+                Corruption.for_condition(condition),
+                schedule,
+                f"{name}_{condition}".lstrip("_"),
+                **options,
+            )
 
         both = trained("both", self.seeded(network), schedule)
         shorter = replace(schedule, steps=alone_steps)
@@ -264,9 +301,13 @@ class Experiment:
             The trained network and its result row, see :meth:`copies`.
         """
         model = self.train(
-            self.seeded(network), no_damage, schedule, label, clips=self.drawn("train", clips),
+            self.seeded(network),
+            no_damage,
+            schedule,
+            label,
+            clips=self.drawn("train", clips),
             **options,
-        )  # fmt: skip
+        )
         return model, self.copies(model, clips, experiment)
 
     def copies(self, model: Denoiser, clips: int, experiment: str | None = None) -> Row:
@@ -277,9 +318,14 @@ class Experiment:
             copy).
         """
         scores = evaluate(
-            model, self.corpus, self.drawn("train", clips), no_damage, seed=self.seed,
-            metrics=("wsdr",), device=device(),
-        )  # fmt: skip
+            model,
+            self.corpus,
+            self.drawn("train", clips),
+            no_damage,
+            seed=self.seed,
+            metrics=("wsdr",),
+            device=device(),
+        )
         rows = self.run.add(
             scores, condition="identity", model=model.name, split="train", experiment=experiment
         )
@@ -358,9 +404,15 @@ class Experiment:
     ) -> None:
         """Keep what a player plays of a clip, see :meth:`denoise_lib.study.run.Run.example`."""
         self.run.example(
-            key, player, clip=clip.name, condition=condition, split=clip.split, voice=clip.voice,
-            publish_as=publish_as, whole=whole,
-        )  # fmt: skip
+            key,
+            player,
+            clip=clip.name,
+            condition=condition,
+            split=clip.split,
+            voice=clip.voice,
+            publish_as=publish_as,
+            whole=whole,
+        )
 
     @staticmethod
     def values(scores: list[dict], side: str, metric: str = "wsdr") -> list[float | None]:
@@ -368,7 +420,7 @@ class Experiment:
         return [each[side][metric] for each in scores]
 
     def by_condition(self, scores: dict[str, Scores], name: str) -> dict[str, dict]:
-        """wSDR of the test clips, noisy and denoised, by condition: what figures draw."""
+        """WSDR of the test clips, noisy and denoised, by condition: what figures draw."""
         return {
             condition: {
                 "noisy": self.values(by_split["test"], "noisy"),

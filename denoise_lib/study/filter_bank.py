@@ -1,4 +1,4 @@
-"""A cosine-modulated filter bank: the one-layer autoencoder's weights, written down, not learned."""
+"""A cosine-modulated filter bank: the autoencoder's weights, written down, not learned."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def prototype(bands: int, taps: int) -> np.ndarray:
         Cosine Modulated Filterbanks", IEEE Signal Processing Letters 5(6), 1998, eq. 5.
     """
 
-    def filtered(cutoff):
+    def filtered(cutoff: float) -> np.ndarray:
         taps_of = firwin(taps, cutoff, window=("kaiser", BETA))
         return taps_of / np.linalg.norm(taps_of)
 
-    def error(cutoff):
+    def error(cutoff: float) -> float:
         p = filtered(cutoff)
         return np.abs(np.correlate(p, p, "full")[taps - 1 :: 2 * bands][1:]).max()
 

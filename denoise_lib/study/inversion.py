@@ -76,7 +76,7 @@ class Found(NamedTuple):
     Args:
         evidence: About 1 for touched coefficients and 0 for others, (batch, freq, frames).
         candidates: Where that is evidence of zeroing, and where of raising.
-        waveform: The estimate, changed so that the procedure explains what was heard, (batch, time).
+        waveform: The estimate, as far as the procedure explains the noisy clip, (batch, time).
     """
 
     evidence: Tensor
@@ -271,9 +271,12 @@ def score_found(
         measured[kind] = _detection(evidence, truth)
         for what, value in measured[kind].items():
             lab.run.measure(
-                f"{what}, {kind} positions", f"{name}, {condition}", value,
-                n=len(plain), experiment=experiment,
-            )  # fmt: skip
+                f"{what}, {kind} positions",
+                f"{name}, {condition}",
+                value,
+                n=len(plain),
+                experiment=experiment,
+            )
     return measured
 
 

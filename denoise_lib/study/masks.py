@@ -96,9 +96,13 @@ class Response(NamedTuple):
 
 @torch.inference_mode()
 def single_hole(
-    model: Denoiser, clips: list[Tensor], procedure: Corruption, holes: int, reach: int,
+    model: Denoiser,
+    clips: list[Tensor],
+    procedure: Corruption,
+    holes: int,
+    reach: int,
     seed: int,
-) -> Response:  # fmt: skip
+) -> Response:
     """What a network adds when one large coefficient of clean speech is set to zero.
 
     The answer is the difference of what it adds to the speech with the hole and to the whole one,
@@ -159,9 +163,14 @@ def harmonic_numbers(clean: Tensor, procedure: Corruption) -> Tensor:
         Distributions", ICASSP 2014, in librosa's version.
     """
     pitch, voiced, _ = librosa.pyin(
-        clean.numpy(), fmin=LOWEST_PITCH, fmax=HIGHEST_PITCH, sr=RATE, frame_length=1024,
-        hop_length=procedure.hop, resolution=0.2,
-    )  # fmt: skip
+        clean.numpy(),
+        fmin=LOWEST_PITCH,
+        fmax=HIGHEST_PITCH,
+        sr=RATE,
+        frame_length=1024,
+        hop_length=procedure.hop,
+        resolution=0.2,
+    )
     pitch = torch.from_numpy(np.where(voiced, pitch, np.inf)).float()
     bins = torch.arange(procedure.n_fft // 2 + 1) * (RATE / procedure.n_fft)
     ratio = bins[:, None] / pitch  # (freq, frames)
@@ -170,9 +179,13 @@ def harmonic_numbers(clean: Tensor, procedure: Corruption) -> Tensor:
 
 
 def error_by_harmonic(
-    clean: Tensor, waveform: Tensor, centres: Tensor, numbers: Tensor, procedure: Corruption,
+    clean: Tensor,
+    waveform: Tensor,
+    centres: Tensor,
+    numbers: Tensor,
+    procedure: Corruption,
     highest: int,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Energy of a waveform's error at certain coefficients, by harmonic: (highest,), from 1 on.
 
     Args:
@@ -181,9 +194,7 @@ def error_by_harmonic(
         numbers: From :func:`harmonic_numbers`.
     """
     error = procedure.stft((waveform - clean)[None])[0].abs().square()
-    return torch.stack(
-        [error[centres & (numbers == each)].sum() for each in range(1, highest + 1)]
-    )
+    return torch.stack([error[centres & (numbers == each)].sum() for each in range(1, highest + 1)])
 
 
 def measure(
@@ -220,7 +231,5 @@ def measure(
             errors[name] = errors.get(name, 0) + error
             for kind, where in centres.items() if name != "noisy" else ():
                 one = patch(spectra["noisy"], spectra[name], where, reach)
-                patches[name, kind] = (
-                    patches[name, kind] + one if (name, kind) in patches else one
-                )
+                patches[name, kind] = patches[name, kind] + one if (name, kind) in patches else one
     return patches, errors

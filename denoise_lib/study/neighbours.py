@@ -1,4 +1,4 @@
-"""How alike neighbouring coefficients of a spectrogram are: what repair from neighbours lives on."""
+"""How alike neighbouring coefficients of a spectrogram are, and repair that lives on it."""
 
 from __future__ import annotations
 
@@ -64,10 +64,14 @@ def correlation(levels: Iterable[Tensor], axis: str, reach: int) -> list[float]:
             one, other = x[:, : x.shape[1] - distance], x[:, distance:]
             sums[distance] += torch.stack(
                 [
-                    torch.tensor(float(one.numel()), dtype=torch.float64), one.sum(), other.sum(),
-                    (one * one).sum(), (other * other).sum(), (one * other).sum(),
+                    torch.tensor(float(one.numel()), dtype=torch.float64),
+                    one.sum(),
+                    other.sum(),
+                    (one * one).sum(),
+                    (other * other).sum(),
+                    (one * other).sum(),
                 ]
-            )  # fmt: skip
+            )
     if not sums[0, 0]:
         raise ValueError("correlation: no clips")
     count, one, other, squares, other_squares, products = sums.T
@@ -125,8 +129,9 @@ def best_neighbourhood(
     """Scan a grid of settings on damaged clips: the best of them by mean wSDR, and its value.
 
     The grid is every axis, average and side with ``REACHES``, ``THRESHOLDS`` and ``BLENDS``; a
-    blend of 0 is among them, so where nothing helps, what comes back does nothing. wSDR also rewards
-    a mere change of level: compare with :class:`~denoise_lib.baselines.Gain` and with SI-SDR.
+    blend of 0 is among them, so where nothing helps, what comes back does nothing. A mere change
+    of level moves wSDR too: compare with :class:`~denoise_lib.models.baselines.gain.Gain` and with
+    SI-SDR.
 
     Args:
         noisy, clean: Validation clips, such as ``fixed_batch`` makes them, (batch, time).
@@ -151,7 +156,11 @@ def best_neighbourhood(
                 if value < lowest:
                     lowest = value
                     best = {
-                        "axis": axis, "reach": reach, "average": average,
-                        "threshold": threshold, "side": side, "blend": blend,
-                    }  # fmt: skip
+                        "axis": axis,
+                        "reach": reach,
+                        "average": average,
+                        "threshold": threshold,
+                        "side": side,
+                        "blend": blend,
+                    }
     return Neighbourhood(**best, procedure=procedure), lowest

@@ -4,8 +4,8 @@ A row of results is {experiment, condition, model, split, n, total, voices, metr
 ci95, cell}: `noisy` and `denoised` are means over the `n` scored clips out of `total`, of `voices`
 voices, `ci95` is the 95 %
 interval of `denoised`. Where no clip has a score, `reason` says why if it is the same for all. What
-is no score of noisy and denoised clips is a measurement, {experiment, name, of, value, unit, ci95, n,
-cell}. Differences between two systems are a list of their own, see `differences.difference_row`.
+is no score of noisy and denoised clips is a measurement, {experiment, name, of, value, unit, ci95,
+n, cell}. Differences between two systems are a list of their own, see `differences.difference_row`.
 `cell` is the number of the notebook's cell that made the line, None outside a notebook.
 """
 
@@ -32,9 +32,17 @@ from denoise_lib.models import checkpoints
 from denoise_lib.study.differences import System, difference_row
 
 CLIP_COLUMNS = (
-    "experiment", "condition", "model", "split", "clip", "voice", "metric", "noisy", "denoised",
+    "experiment",
+    "condition",
+    "model",
+    "split",
+    "clip",
+    "voice",
+    "metric",
+    "noisy",
+    "denoised",
     "reason",
-)  # fmt: skip
+)
 Row = dict[str, Any]
 
 
@@ -309,7 +317,8 @@ def _ours(module: str) -> bool:
 def _record(clip: dict, metric: str) -> Row:
     """One clip's line of clips.csv in one metric."""
     sides = {
-        side: _finite(clip[side].get(metric), clip["clip"], metric) for side in ("noisy", "denoised")
+        side: _finite(clip[side].get(metric), clip["clip"], metric)
+        for side in ("noisy", "denoised")
     }
     who = {"clip": clip["clip"], "voice": clip["voice"], "metric": metric}
     return {**who, **sides, "reason": clip.get("reason", {}).get(metric, "")}

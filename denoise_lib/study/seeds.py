@@ -51,13 +51,21 @@ def compare_seeds(
     """
     means = [
         run.compare(
-            (f"{run.name}:seed {seed}", a), (f"{run.name}:seed {seed}", b), condition=condition,
-            metric=metric, experiment=f"{run.name}:seed {seed}",
+            (f"{run.name}:seed {seed}", a),
+            (f"{run.name}:seed {seed}", b),
+            condition=condition,
+            metric=metric,
+            experiment=f"{run.name}:seed {seed}",
         )["mean"]
         for seed in seeds
-    ]  # fmt: skip
+    ]
     mean, ci95 = over_seeds(means)
     return run.measure(
-        f"difference of {heading(metric)} over seeds, {condition}", f"{a} minus {b}", mean,
-        unit=METRICS[metric].unit, ci95=ci95, n=len(seeds), experiment=f"{run.name}:seeds",
-    )  # fmt: skip
+        f"difference of {heading(metric)} over seeds, {condition}",
+        f"{a} minus {b}",
+        mean,
+        unit=METRICS[metric].unit,
+        ci95=ci95,
+        n=len(seeds),
+        experiment=f"{run.name}:seeds",
+    )

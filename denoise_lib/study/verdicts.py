@@ -62,8 +62,11 @@ def describe_seeds(measured: Row, metric: str) -> str:
 
 
 def sorted_out(differences: list[Row]) -> str:
-    """Verdict clauses of the lines that :meth:`Run.compare` gave: which are worse than the first,
-    which better, and of which neither is shown by these clips."""
+    """Verdict clauses of the lines that :meth:`~denoise_lib.study.run.Run.compare` gave.
+
+    They say which are worse than the first, which better, and of which neither is shown by these
+    clips.
+    """
     found = {"worse": [], "better": [], "no difference is shown": []}
     for row in sorted(differences, key=lambda row: -row["mean"]):
         low, high = row["ci95"] or (-1.0, 1.0)

@@ -91,8 +91,8 @@ def train(
             :func:`fastest_precision`.
         workers: Processes that read clips ahead.
         fixed_norms: Batch norms keep the statistics that they come with, as in a test. On a mixture
-            of damages those of a small batch tell which ones it holds; a network that has learned to
-            rely on that is left without it in a test.
+            of damages those of a small batch tell which ones it holds; a network that has learned
+            to rely on that is left without it in a test.
 
     Returns:
         The model with its best weights, in evaluation mode, and the history: one dict per
@@ -110,7 +110,9 @@ def train(
     try:
         fabric = Fabric(accelerator="auto", devices="auto", precision=precision)
     except ValueError as error:
-        raise UserError(f"precision {precision!r} cannot be used: {str(error).splitlines()[0]}") from None
+        raise UserError(
+            f"precision {precision!r} cannot be used: {str(error).splitlines()[0]}"
+        ) from None
     fabric.launch()
     optimizer = torch.optim.AdamW(
         model.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay
@@ -151,7 +153,7 @@ def train(
 
 
 def fastest_precision() -> str:
-    """"bf16-mixed" where GPU or processor multiplies in bfloat16 by itself, else "32-true".
+    """Say "bf16-mixed" where GPU or processor multiplies in bfloat16 by itself, else "32-true".
 
     It takes a U-Net's step from 0.32 to 0.19 s on two cores that can; on others, which would
     imitate it, it would take longer than without. Scores are taken in 32 bits either way.
@@ -172,7 +174,16 @@ def _learn(network: torch.nn.Module, fixed_norms: bool) -> None:
             module.eval()
 
 
-def _step(fabric, network, optimizer, loss, noisy, clean, margin, schedule) -> float | None:
+def _step(
+    fabric: Fabric,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Loss,
+    noisy: Tensor,
+    clean: Tensor,
+    margin: int,
+    schedule: Schedule,
+) -> float | None:
     """One optimiser step; the loss, or None where it or its gradient was not finite."""
     inner = slice(margin, noisy.shape[-1] - margin)
     value = loss(network(noisy)[:, inner], clean[:, inner], noisy[:, inner])
@@ -200,7 +211,16 @@ def validate(model: Denoiser, noisy: Tensor, clean: Tensor, at_once: int = 8) ->
     return float(torch.cat(scores).mean())
 
 
-def _plan(model, crops, damage, schedule, loss, margin, precision, fixed_norms) -> dict:
+def _plan(
+    model: Denoiser,
+    crops: CleanCrops,
+    damage: Damage,
+    schedule: Schedule,
+    loss: Loss,
+    margin: int,
+    precision: str,
+    fixed_norms: bool,
+) -> dict:
     """Everything that fixes the result, as plain values."""
     plan = {
         "model": model.name,
@@ -222,7 +242,7 @@ def _plan(model, crops, damage, schedule, loss, margin, precision, fixed_norms) 
     return json.loads(json.dumps(plan))  # as it will come back from the file
 
 
-def _named(function) -> str | list | None:
+def _named(function: Callable | None) -> str | list | None:
     """A function as a plain value; of a ``functools.partial`` what it was given stands beside."""
     if isinstance(function, partial):
         name = _named(function.func)
@@ -319,7 +339,9 @@ class _Log:
 class _State:
     """What a training needs to go on after an interruption, in a file of plain tensors."""
 
-    def __init__(self, path: Path, plan: dict, model, optimizer) -> None:
+    def __init__(
+        self, path: Path, plan: dict, model: Denoiser, optimizer: torch.optim.Optimizer
+    ) -> None:
         self.path, self.plan, self.model, self.optimizer = path, plan, model, optimizer
 
     def save(self, log: _Log) -> None:
@@ -330,12 +352,15 @@ class _State:
                     "model": self.model.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
                     "log": {
-                        "step": log.step, "history": log.history, "best": log.best,
-                        "skipped": log.skipped, "broken": log.broken,
+                        "step": log.step,
+                        "history": log.history,
+                        "best": log.best,
+                        "skipped": log.skipped,
+                        "broken": log.broken,
                     },
                 },
                 temporary,
-            )  # fmt: skip
+            )
 
     def resume(self, device: torch.device) -> _Log:
         """Bring model and optimiser to where they were, if the plan is the same."""

@@ -25,6 +25,7 @@ class Chain(Denoiser):
         self.context = sum(part.context for part in parts)
 
     def forward(self, noisy: Tensor) -> Tensor:
+        """Denoise waveforms, (batch, time) -> (batch, time)."""
         for part in self.parts:
             noisy = part(noisy)
         return noisy

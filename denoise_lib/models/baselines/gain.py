@@ -11,8 +11,8 @@ class Gain(Denoiser):
     """The noisy waveform times a factor: a control, not a denoiser.
 
     wSDR's second term compares directions, and the noise that a scaled copy implies,
-    ``x - g x = (1 - g) x``, points along x for every g < 1 and against it for every g > 1, where the
-    identity implies none and scores 0 in it. With noise uncorrelated with speech and
+    ``x - g x = (1 - g) x``, points along x for every g < 1 and against it for every g > 1, where
+    the identity implies none and scores 0 in it. With noise uncorrelated with speech and
     ``a = |y|^2 / (|y|^2 + |n|^2)`` any g in (0, 1) so moves wSDR from ``-a ** 1.5`` to
     ``-a ** 1.5 - (1 - a) ** 1.5``, while SI-SDR does not change. What a method gains should be
     compared with that.
@@ -35,4 +35,5 @@ class Gain(Denoiser):
             raise ValueError(f"Gain: factor must be above 0 and not 1, got {factor}")
 
     def forward(self, noisy: Tensor) -> Tensor:
+        """Denoise waveforms, (batch, time) -> (batch, time)."""
         return self.config["factor"] * noisy

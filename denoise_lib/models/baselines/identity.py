@@ -13,4 +13,5 @@ class Identity(Denoiser):
     name = "identity"
 
     def forward(self, noisy: Tensor) -> Tensor:
+        """Denoise waveforms, (batch, time) -> (batch, time)."""
         return noisy

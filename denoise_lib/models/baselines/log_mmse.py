@@ -146,6 +146,7 @@ class LogMMSE(Denoiser):
         self.floor = 10 ** (floor_db / 10)
 
     def forward(self, noisy: Tensor) -> Tensor:
+        """Denoise waveforms, (batch, time) -> (batch, time)."""
         frame = {
             "n_fft": self.n_fft,
             "hop_length": self.stride,

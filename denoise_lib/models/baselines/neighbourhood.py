@@ -17,6 +17,7 @@ AXES = ("time", "frequency", "both")
 AVERAGES = ("mean", "median")
 SIDES = ("low", "high", "both")
 
+
 def surroundings(magnitude: Tensor, axis: str, reach: int, average: str) -> Tensor:
     """Average of each coefficient's neighbours, itself left out.
 
@@ -86,8 +87,10 @@ class Neighbourhood(Denoiser):
     ) -> None:
         super().__init__()
         for what, value, known in (
-            ("axis", axis, AXES), ("average", average, AVERAGES), ("side", side, SIDES)
-        ):  # fmt: skip
+            ("axis", axis, AXES),
+            ("average", average, AVERAGES),
+            ("side", side, SIDES),
+        ):
             if value not in known:
                 raise ValueError(
                     f"Neighbourhood: {what} must be one of {', '.join(known)}, got {value!r}"
@@ -110,6 +113,7 @@ class Neighbourhood(Denoiser):
         return self.procedure.n_fft + self.config["reach"] * self.procedure.hop
 
     def forward(self, noisy: Tensor) -> Tensor:
+        """Denoise waveforms, (batch, time) -> (batch, time)."""
         spectrum = self.procedure.stft(noisy)
         return self.procedure.istft(self.repair(spectrum), noisy.shape[-1])
 

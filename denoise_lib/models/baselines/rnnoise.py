@@ -6,6 +6,7 @@ import ctypes
 import importlib.util
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ FLOATS = ctypes.POINTER(ctypes.c_float)
 
 
 @cache
-def _binding():
+def _binding() -> ModuleType:
     """The module of `pyrnnoise` that calls the C library.
 
     Loaded by its file: the package's front end, which reads files, would load another reader of
@@ -71,6 +72,7 @@ class RNNoise(Denoiser):
 
     @torch.no_grad()
     def forward(self, noisy: Tensor) -> Tensor:
+        """Denoise waveforms, (batch, time) -> (batch, time)."""
         wide = FULL_SCALE * resample(noisy.float().cpu(), RATE, OWN_RATE)
         clean = torch.stack([torch.from_numpy(_denoise(clip.numpy())) for clip in wide])
         return resample(clean / FULL_SCALE, OWN_RATE, RATE)[:, : noisy.shape[-1]].to(noisy)

@@ -35,6 +35,7 @@ class SpectralGating(Denoiser):
 
     @torch.no_grad()
     def forward(self, noisy: Tensor) -> Tensor:
+        """Denoise waveforms, (batch, time) -> (batch, time)."""
         from noisereduce import reduce_noise  # takes seconds to import
 
         # The gate divides by an average magnitude, which is 0 in digital silence.
