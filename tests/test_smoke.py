@@ -4,22 +4,17 @@ import functools
 import hashlib
 import json
 import math
-import os
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from page_checks import check_page, chromium, opened
+from project_copy import copy_project, denoise
 
 from denoise_lib.damage import conditions
 from denoise_lib.metrics.measures import ALL_METRICS
 from denoise_lib.models.baselines import BASELINES
 from denoise_lib.report.runner import Study
 
-ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = [
     "01_noise_design",
     "02_autoencoder",
@@ -30,24 +25,8 @@ NOTEBOOKS = [
     "07_ideas",
     "08_shipped",
 ]
-PARTS = ["denoise_lib", "notebooks", "pics", "report/template", "requirements.lock"]
 BUILT = ("report/build", "report/index.html", "report/results.json")
 ROW = {"experiment", "condition", "model", "split", "n", "total", "metric", "noisy", "denoised"}
-
-
-def denoise(clone, *arguments, fails=False):
-    """Run the command in a clone; returns what it printed (on stderr, where it fails)."""
-    environment = os.environ | {"PYTHONPATH": str(clone)}
-    done = subprocess.run(
-        [sys.executable, "-m", "denoise_lib.cli", *arguments],
-        cwd=clone,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=1200,
-    )
-    assert (done.returncode == 1) == fails and done.returncode in (0, 1), done.stderr
-    return done.stderr if fails else done.stdout
 
 
 def sources(clone):
@@ -71,14 +50,7 @@ def records(clone):
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """A copy of the project where `report --profile smoke` has run: (folder, what was printed)."""
-    clone = tmp_path_factory.mktemp("clone")
-    for part in PARTS:
-        source, target = ROOT / part, clone / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-        else:
-            shutil.copyfile(source, target)
+    clone = copy_project(tmp_path_factory.mktemp("clone"))
     before = sources(clone)
     printed = denoise(clone, "report", "--profile", "smoke")
     assert sources(clone) == before, "the report leaves everything but the built files as it was"
