@@ -78,9 +78,7 @@ CONDITIONS = {
         "the buzz in the pauses, and whether the quiet sounds of speech go with it",
     ),
     "street": Condition(
-        "street noise",
-        "#cc5540",
-        "what is left of the street, and what the voice has lost with it",
+        "street noise", "#cc5540", "what is left of the street, and what the voice has lost with it"
     ),
     "varied": Condition("the procedure with drawn parameters"),
     "varied_street": Condition("streets made from recorded ones"),

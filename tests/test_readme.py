@@ -80,12 +80,7 @@ def results(**changes):
         "seconds": {"04_dcunet": 1200.0},
         "machine": {"cores": 2},
     }
-    return {
-        "profile": "quick",
-        "provenance": past | changes,
-        "headline": HEADLINE,
-        "results": rows,
-    }
+    return {"profile": "quick", "provenance": past | changes, "headline": HEADLINE, "results": rows}
 
 
 def test_table_holds_each_number_in_its_place():

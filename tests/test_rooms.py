@@ -1,7 +1,11 @@
 """A room imports only rooms below it: the plan of docs/HOUSE.md, held against the syntax trees."""
 
 import ast
+import shutil
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import denoise_lib
 
@@ -56,3 +60,37 @@ def outside(library: Path, rooms: dict[str, set[str]] = ROOMS) -> list[str]:
 
 def test_a_room_imports_only_rooms_below_it():
     assert outside(LIBRARY) == []
+
+
+def test_the_rooms_have_an_order_and_no_module_imports_in_a_circle():
+    above = {room: {each.partition(".")[0] for each in below} for room, below in ROOMS.items()}
+    above["listening_room"].discard("report")  # report.parameters alone, which imports no room
+    TopologicalSorter(above).prepare()
+    files = {
+        ".".join(path.relative_to(LIBRARY).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in LIBRARY.rglob("*.py")
+    }
+    TopologicalSorter({name: imports(path) - {name} for name, path in files.items()}).prepare()
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("data/corpora.py", "from denoise_lib.damage.corruption import Corruption"),
+        ("report/page.py", "from denoise_lib.models import DCUnet"),
+        ("study/run.py", "import denoise_lib.report.page"),
+        ("names.py", "from denoise_lib import audio, data"),
+        ("listening_room/room.py", "from denoise_lib.report import page"),
+        ("training/loop.py", "from denoise_lib.metrics.evaluate import evaluate"),
+    ],
+)
+def test_a_broken_rule_is_found(tmp_path, file, line):
+    shutil.copytree(LIBRARY, tmp_path / "denoise_lib", ignore=shutil.ignore_patterns("pretrained"))
+    path = tmp_path / "denoise_lib" / file
+    path.write_text(path.read_text(encoding="utf-8") + f"\n\ndef f():\n    {line}\n")
+    broken = outside(tmp_path / "denoise_lib")
+    assert broken and all(each.startswith(f"{file} -> ") for each in broken)
+
+
+def test_few_modules_lie_in_no_room():
+    assert len([path for path in LIBRARY.glob("*.py") if path.stem != "__init__"]) <= 9

@@ -107,11 +107,7 @@ class Corruption:
             length=length,
         )
 
-    def draw(
-        self,
-        spectrum: Tensor,
-        generator: Generators = None,
-    ) -> Positions:
+    def draw(self, spectrum: Tensor, generator: Generators = None) -> Positions:
         """Choose the coefficients to touch.
 
         Args:
@@ -129,11 +125,7 @@ class Corruption:
         changed = spectrum.masked_fill(positions.zeroed, 0)
         return changed.masked_fill(positions.raised, self.value)
 
-    def __call__(
-        self,
-        waveform: Tensor,
-        generator: Generators = None,
-    ) -> Tensor:
+    def __call__(self, waveform: Tensor, generator: Generators = None) -> Tensor:
         """Damage waveforms, (time,) or (batch, time); same shape out, on the same device."""
         batch = torch.atleast_2d(waveform)
         spectrum = self.stft(batch)

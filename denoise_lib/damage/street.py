@@ -83,11 +83,7 @@ class StreetMix:
         """Add the chosen stretches, (batch, time) -> the same shape."""
         return add_noise(waveform, self.stretch(stretches, waveform.shape[-1]), self.snr_db)
 
-    def __call__(
-        self,
-        waveform: Tensor,
-        generator: Generators = None,
-    ) -> Tensor:
+    def __call__(self, waveform: Tensor, generator: Generators = None) -> Tensor:
         """Mix noise into waveforms, (time,) or (batch, time); same shape, same device."""
         batch = torch.atleast_2d(waveform)
         return self.apply(batch, self.draw(len(batch), generator)).reshape(waveform.shape)

@@ -113,9 +113,7 @@ def open_speech(
 
 
 def open_noise(
-    source: str | Path = "default",
-    rate: int = RATE,
-    fractions: Sequence[float] = STREET_FRACTIONS,
+    source: str | Path = "default", rate: int = RATE, fractions: Sequence[float] = STREET_FRACTIONS
 ) -> Corpus:
     """Open a corpus of noise: "default" (city recordings, fetched if need be) or a folder.
 

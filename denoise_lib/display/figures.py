@@ -73,9 +73,7 @@ def _column(history: History, key: str) -> tuple[NDArray, NDArray]:
 
 
 @styled
-def scores_distribution(
-    conditions: Mapping[str, Mapping[str, Sequence[float | None]]],
-) -> Figure:
+def scores_distribution(conditions: Mapping[str, Mapping[str, Sequence[float | None]]]) -> Figure:
     """The wSDR of every clip: a dot each, the middle half as a bar, the median as a line.
 
     Args:

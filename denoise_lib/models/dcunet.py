@@ -106,8 +106,7 @@ class DCUnet(Denoiser):
             # The innermost decoder layer has no skip; the others read it beside their input.
             inputs = channels if level == len(table) - 1 else 2 * channels
             self.decoder.insert(
-                0,
-                ComplexConv2d(inputs, widths[level], kernel, stride, transposed=True, tied=tied),
+                0, ComplexConv2d(inputs, widths[level], kernel, stride, transposed=True, tied=tied)
             )
             if level:
                 self.decoder_norms.insert(0, ComplexBatchNorm2d(widths[level]))

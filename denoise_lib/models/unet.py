@@ -259,11 +259,7 @@ class _Block(nn.Module):
     """Convolution, batch norm, ReLU; added to its input where the shapes allow it."""
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        kernel: tuple[int, int],
-        stride: tuple[int, int] = (1, 1),
+        self, inputs: int, outputs: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1)
     ) -> None:
         super().__init__()
         padding = (kernel[0] // 2, kernel[1] // 2)

@@ -55,10 +55,7 @@ def report(profile: str = "quick", root: Path = ROOT) -> Path:
 
 
 def notebook(
-    name: str,
-    parameters: dict[str, Any] | None = None,
-    profile: str = "quick",
-    root: Path = ROOT,
+    name: str, parameters: dict[str, Any] | None = None, profile: str = "quick", root: Path = ROOT
 ) -> Path:
     """Run one notebook again, with other parameters if given, then rebuild the page.
 
@@ -206,11 +203,7 @@ class Study:
         out = Path(os.path.relpath(partial, self.folder)).as_posix()
         start = time.monotonic()
         progress = RunProgress(
-            name,
-            self.names,
-            partial / "progress.jsonl",
-            self.seconds(name),
-            self.seconds(*waiting),
+            name, self.names, partial / "progress.jsonl", self.seconds(name), self.seconds(*waiting)
         )
         try:
             with progress:

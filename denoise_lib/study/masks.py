@@ -96,12 +96,7 @@ class Response(NamedTuple):
 
 @torch.inference_mode()
 def single_hole(
-    model: Denoiser,
-    clips: list[Tensor],
-    procedure: Corruption,
-    holes: int,
-    reach: int,
-    seed: int,
+    model: Denoiser, clips: list[Tensor], procedure: Corruption, holes: int, reach: int, seed: int
 ) -> Response:
     """What a network adds when one large coefficient of clean speech is set to zero.
 
