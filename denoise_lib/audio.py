@@ -1,4 +1,4 @@
-"""Read and write audio files; bring waveforms to mono, to a rate, to a level."""
+"""Read and write audio files; mix down, resample and level waveforms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another name of :mod:`denoise_lib.models.checkpoints`, under which it was documented first."""
+"""Alias of :mod:`denoise_lib.models.checkpoints`, kept because older documents name it."""
 
 from denoise_lib.models.checkpoints import (  # noqa: F401
     load_model,

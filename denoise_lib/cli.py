@@ -1,4 +1,4 @@
-"""The command `denoise`: those that run the report; the others have modules in `commands`."""
+"""The command `denoise`: fetching and the report; the other commands are in `commands`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""The exception for errors whose message is shown to the user."""
 
 from __future__ import annotations
 

@@ -421,26 +421,25 @@ def test_enhance_refuses_in_one_line(tmp_path, checkpoint, source, target, says)
     assert not (tmp_path / target).exists()
 
 
+TWO_STEPS = dict(
+    speech="x",
+    noise="x",
+    snr=0,
+    steps=2,
+    batch=2,
+    crop=0.3,
+    seed=0,
+    start=None,
+    precision="32-true",
+    workers=0,
+)
+
+
 def test_train_and_evaluate_commands_on_a_folder(tmp_path, monkeypatch, capsys):
     corpus = small_corpus()
     monkeypatch.setattr(corpora, "open_speech", lambda source: corpus)
     out = tmp_path / "own.safetensors"
-    train.train(
-        out,
-        model="dcunet",
-        preset="small",
-        condition="raise",
-        speech="x",
-        noise="x",
-        snr=0,
-        steps=2,
-        batch=2,
-        crop=0.3,
-        seed=0,
-        start=None,
-        precision="32-true",
-        workers=0,
-    )
+    train.train(out, model="dcunet", preset="small", condition="raise", **TWO_STEPS)
     evaluate.evaluate(
         str(out),
         condition="raise",
@@ -542,16 +541,7 @@ def test_train_command_with_varied_damage_and_speech(tmp_path, monkeypatch, caps
         model="unet",
         preset="tiny",
         condition="both,varied",
-        speech="x",
-        noise="x",
-        snr=0,
-        steps=2,
-        batch=2,
-        crop=0.3,
-        seed=0,
-        start=None,
-        precision="32-true",
-        workers=0,
+        **TWO_STEPS,
         vary=True,
         vary_share=share,
         validate="both",

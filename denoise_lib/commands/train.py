@@ -1,4 +1,4 @@
-"""`denoise train`: a network of one's own."""
+"""`denoise train`: train or fine-tune a network."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def train(
         str, typer.Option(help="32-true, bf16-mixed, or auto: bf16 where that is fast")
     ] = "32-true",
     workers: Annotated[int, typer.Option(help="processes that read clips ahead", min=0)] = 0,
-    vary: Annotated[bool, typer.Option(help="vary colour, room and level of the speech")] = False,
+    vary: Annotated[bool, typer.Option(help="vary colour, band, room and level of speech")] = False,
     vary_share: Annotated[
         float | None,
         typer.Option(help="share of the clips that --vary changes; 0.25 if left out", min=0, max=1),

@@ -1,8 +1,8 @@
-"""Variety for training: damage, streets and speech that differ from batch to batch.
+"""Data augmentation: damage, street noise and speech that vary during training.
 
-A network that has seen one frame, one studio, one level and a few minutes of streets knows only
-those. Here the parameters of the damage, what a recorded street sounds like, and the colour,
-bandwidth, room and level of the speech are drawn over a range.
+A network trained on one frame length, one studio, one level and a few minutes of street noise may
+not generalise to others. This module draws the parameters of the damage, the sound of the street
+noise, and the colour, bandwidth, room and level of the speech at random.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Every condition by its name: which damage it is, of which speech.
+"""All conditions by name: the damage, and the speech that it is applied to.
 
-A network trained on the fixed damage has seen none of those that are away from home. One trained
-with :mod:`denoise_lib.damage.augment` has heard levels and rooms like these, and frames as long as
-those at 48 kHz, but none of these conditions.
+The out-of-domain conditions (`away` in names.py) differ from the fixed damage on the default
+corpus, except "home", which is their reference. Training with :mod:`denoise_lib.damage.augment`
+covers similar levels and rooms, and frames as long as those at 48 kHz, but none of these conditions
+exactly.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Speech and damage that are not those of home: another rate, a telephone's band, a room."""
+"""Out-of-domain speech and damage: another sample rate, a telephone band, a room."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Folders of recordings: VCTK 0.92, VoiceBank+DEMAND, or anything that holds audio files.
 
-Each finder lists what is there as :class:`Recording` without opening a file; the split follows from
-names (and from sentences where the corpus comes with its texts), never from the listing.
+Each finder lists the recordings as :class:`Recording`, without decoding audio. The split depends on
+names, on sentences where the corpus includes its texts, or on the corpus's own test set. It never
+depends on the order of the files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which split a clip belongs to: for ever, and by its name alone."""
+"""Assign clips to splits by a hash of a key, so that the assignment never changes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A player that compares versions of one clip under one transport, in Jupyter and on the page.
 
 The markup works by itself: a list of versions, each with its spectrogram, scores and the browser's
-own audio controls. player.js turns it into the instrument, player.css sets it.
+own audio controls. player.js adds the shared controls, and player.css the layout.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From the listening room back to the report: a parameter file for a notebook.
 
-The notebooks choose their example clips by the seed. Where the room's clip is the one that its seed
-gives, the notebook plays what the room plays, to the sample.
+Notebooks draw their example clips by seed. If some seed draws the clip chosen in the room, the file
+sets this seed, and the notebook plays exactly the same samples as the room.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The listening room: choose a sound, its damage and networks, and hear what changes.
 
-Widgets alone; what is heard is computed in :mod:`denoise_lib.scene`.
+This module holds widgets only; :mod:`denoise_lib.listening_room.scene` computes the sound.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""DNSMOS P.835: a network's guess at how listeners would rate a clip, without the clean one."""
+"""DNSMOS P.835: listeners' ratings predicted by a network, without a clean reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of denoised speech, clip by clip: one table of measures, and what takes them."""
+"""Scores of denoised speech for each clip: the table of measures, and how to compute them."""
 
 from __future__ import annotations
 

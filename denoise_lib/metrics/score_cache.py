@@ -1,8 +1,9 @@
 """Scores that are needed again and again, kept on disk: those of the damaged and the clean clips.
 
-Every notebook scores the same damaged clips beside its own networks' output. PESQ, STOI and DNSMOS
-take most of the time of a table, so each of those scores is taken once for each version of what
-takes it and kept beside the corpora (:func:`denoise_lib.paths.cache_folder`).
+Every notebook scores the same damaged clips beside its own networks' output. Computing PESQ, STOI
+and DNSMOS takes most of the time, so these scores are cached next to the corpora
+(:func:`denoise_lib.paths.cache_folder`). They are computed again only when the code or the packages
+that compute them change.
 """
 
 from __future__ import annotations

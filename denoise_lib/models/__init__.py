@@ -1,7 +1,7 @@
-"""The networks and the usual tools: waveform (batch, time) in, waveform of the same shape out.
+"""The networks and baselines: waveform (batch, time) in, waveform of the same shape out.
 
-What each carries is said in :class:`denoise_lib.models.base.Denoiser`. The classes below are loaded
-on first use, so that reading a checkpoint of one network loads no other.
+:class:`denoise_lib.models.base.Denoiser` documents their common attributes. The classes below are
+loaded on first use, so that reading a checkpoint of one network loads no other.
 """
 
 import lazy_loader

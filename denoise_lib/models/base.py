@@ -1,4 +1,4 @@
-"""What every network and every usual tool is: a denoiser, with all that others ask of it."""
+"""The base class of all networks and baselines, with the attributes that other modules use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained U-Net made larger, to be trained on from there."""
+"""Enlarge a trained U-Net, for further training."""
 
 from __future__ import annotations
 

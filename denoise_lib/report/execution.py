@@ -1,4 +1,4 @@
-"""Execute one notebook with papermill and tell a complete run from one that only came to an end."""
+"""Execute one notebook with papermill, and check that its run is complete."""
 
 from __future__ import annotations
 

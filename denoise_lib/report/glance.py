@@ -26,8 +26,8 @@ ORIGINAL = {
 }
 ORIGINAL_NOTE = (
     "The original study used VCTK at 48 kHz, with 4.8 thousand clips for training and 483 for the "
-    "test; its best was a DCUnet throughout. That is other data than ours, so its numbers are a "
-    "mark to measure by, not a ranking."
+    "test; its best was a DCUnet throughout. Its data differ from ours, so its numbers are a "
+    "reference point and not a ranking."
 )
 # Experiments declare in their notebooks in which of these lines they stand.
 STAGES = {"fixed": "", "before": " (not trained on it)", "retrained": " (retrained on it)"}

@@ -1,7 +1,7 @@
-"""Run the notebooks of the report: those that need it, in order, each wholly or not at all.
+"""Run the notebooks of the report that are out of date, in order; keep complete runs only.
 
 A run is made in <notebook>.partial and takes the place of the previous one only when it is complete
-and checked; a failed or interrupted run leaves the previous one as it was, and can be gone on with.
+and checked; a failed or interrupted run leaves the previous one unchanged and can be resumed.
 """
 
 from __future__ import annotations

@@ -164,16 +164,7 @@ class Experiment:
         scores = {}
         for split in splits:
             if clips := self.clips(split):
-                scores[split] = evaluate(
-                    model,
-                    corpus or self.corpus,
-                    clips,
-                    damage,
-                    seed=self.seed,
-                    max_seconds=self.max_seconds or None,
-                    metrics=self.metrics,
-                    device=device(),
-                )
+                scores[split] = self._evaluate(model, corpus or self.corpus, clips, damage)
                 self.run.add(
                     scores[split],
                     condition=condition,
@@ -202,15 +193,8 @@ class Experiment:
         scores = {}
         for split in splits:
             if clips := self.clips(split):
-                scores[split] = evaluate(
-                    Identity(),
-                    self.corpus,
-                    clips,
-                    damage,
-                    seed=self.seed,
-                    max_seconds=self.max_seconds or None,
-                    metrics=self.metrics,
-                    reference=True,
+                scores[split] = self._evaluate(
+                    Identity(), self.corpus, clips, damage, reference=True
                 )
                 clean = []
                 for each in scores[split]:
@@ -225,6 +209,28 @@ class Experiment:
                         experiment=experiment,
                     )
         return scores
+
+    def _evaluate(
+        self,
+        model: Denoiser,
+        corpus: Corpus | ChangedCorpus,
+        clips: list[Clip],
+        damage: Damage,
+        *,
+        reference: bool = False,
+    ) -> list[dict]:
+        """What a model makes of clips, with the run's own seed, metrics and longest clip."""
+        return evaluate(
+            model,
+            corpus,
+            clips,
+            damage,
+            seed=self.seed,
+            max_seconds=self.max_seconds or None,
+            metrics=self.metrics,
+            device=device(),
+            reference=reference,
+        )
 
     def damaged(self, clip: Clip, procedure: Corruption) -> tuple[Tensor, Tensor, Positions]:
         """A clip, its own damage and the positions of that, as a batch of one."""

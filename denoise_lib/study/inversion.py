@@ -1,8 +1,8 @@
 """Undoing the fixed damage exactly where its positions are known: a linear inverse problem.
 
 With M the coefficients that were kept and c the value written into the raised ones, the damage is
-``y = iSTFT(M STFT(x)) + iSTFT(c)``, affine in x. Frames overlap, so every sample is held in several
-coefficients, and what was lost in some of them is still there in the others.
+``y = iSTFT(M STFT(x)) + iSTFT(c)``, affine in x. Frames overlap, so every sample contributes to
+several frames, and the other frames often retain what one frame has lost.
 """
 
 from __future__ import annotations

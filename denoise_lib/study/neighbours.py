@@ -1,4 +1,4 @@
-"""How alike neighbouring coefficients of a spectrogram are, and repair that lives on it."""
+"""Similarity of neighbouring spectrogram coefficients, and repair that relies on it."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""What a notebook leaves behind: scores, measurements, clips to listen to, how far it has come.
+"""What a notebook leaves behind: scores, measurements, clips to listen to, and its progress.
 
-A row of results is {experiment, condition, model, split, n, total, voices, metric, noisy, denoised,
-ci95, cell}: `noisy` and `denoised` are means over the `n` scored clips out of `total`, of `voices`
-voices, `ci95` is the 95 %
-interval of `denoised`. Where no clip has a score, `reason` says why if it is the same for all. What
-is no score of noisy and denoised clips is a measurement, {experiment, name, of, value, unit, ci95,
-n, cell}. Differences between two systems are a list of their own, see `differences.difference_row`.
-`cell` is the number of the notebook's cell that made the line, None outside a notebook.
+A row of results has the keys {experiment, condition, model, split, n, total, voices, metric, noisy,
+denoised, ci95, cell}. `noisy` and `denoised` are means over the `n` clips, out of `total`, that
+have a score; `voices` is the number of their voices. `ci95` is the 95 % interval of `denoised`. If
+no clip has a score, and the reason is the same for all, `reason` gives it. Any other value is a
+measurement, {experiment, name, of, value, unit, ci95, n, cell}. Differences between two systems are
+a separate list, see `differences.difference_row`. `cell` is the number of the notebook cell that
+wrote the entry, or None outside a notebook.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How strong a damage has to be for a wanted wSDR."""
+"""Find the strength of the damage that gives a target wSDR."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
-"""What a user would try instead of a network trained here: waveform in, waveform out, untrained.
+"""Baselines for comparison, none of them trained here: waveform in, waveform out.
 
 Every baseline is a :class:`~denoise_lib.models.base.Denoiser` like the networks. ``process`` hands
 a recording over in chunks of 10 s with ``context`` on either side, so a clip of up to 10 s is one
-piece. Beyond that, methods that adapt to the signal are run in on the context of every chunk
-instead of on the whole past.
+piece. In longer recordings, adaptive methods see only the context of each chunk and not the whole
+past.
 
-``Gain`` and ``Identity`` are no baselines but controls, ``Chain`` puts several in a row.
+``Gain`` and ``Identity`` are controls, not baselines. ``Chain`` applies several denoisers in
+sequence.
 """
 
 import lazy_loader
