@@ -50,6 +50,7 @@ MODELS = {
     "unet": Name("U-Net", "#0a8ea8"),
     "germain": Name("Germain et al."),
     "informed": Name("informed DCUnet"),
+    "causal": Name("causal"),
 }
 # What else is heard or stands in a table beside them.
 VERSIONS = {
