@@ -48,22 +48,36 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
 
 
 @command
-def fetch() -> None:
-    """Fetch the default corpora into the cache.
+def fetch(
+    corpus: Annotated[
+        str, typer.Argument(help="default, or wide: volunteers' speech and others' noise, 1.2 GB")
+    ] = "default",
+) -> None:
+    """Fetch the default corpora, or the wide ones, into the cache.
 
     They are downloaded, verified and decoded; a second time nothing is left to do.
     """
-    from denoise_lib.data import corpora
+    from denoise_lib.data import corpora, wide_corpora
     from denoise_lib.paths import cache_folder
 
-    for name, open_corpus in (
-        ("speech", corpora.open_speech),
-        ("street", corpora.open_noise),
-        ("read", corpora.open_read_speech),
-    ):
+    default = {
+        "speech": corpora.open_speech,
+        "street": corpora.open_noise,
+        "read": corpora.open_read_speech,
+    }
+    wide = {
+        "wide speech": lambda: corpora.open_speech("wide", min_seconds=0.3),
+        "wide noise": lambda: corpora.open_noise("wide"),
+    }
+    if corpus not in ("default", "wide"):
+        raise UserError(f"no corpora {corpus!r}: use default or wide")
+    for name, open_corpus in (default if corpus == "default" else wide).items():
         clips = open_corpus().clips
         minutes = sum(clip.samples for clip in clips) / corpora.RATE / 60
         print(f"{name}: {len(clips)} clips, {minutes:.1f} minutes, in {cache_folder()}")
+    if corpus == "wide":
+        for package in dict.fromkeys((*wide_corpora.SPEECH, *wide_corpora.NOISE)):
+            print(f"{package.name} {package.version}: {package.credit}")
 
 
 for body in (enhance, train, evaluate):

@@ -50,6 +50,7 @@ MODELS = {
     "unet": Name("U-Net", "#0a8ea8"),
     "germain": Name("Germain et al."),
     "informed": Name("informed DCUnet"),
+    "causal": Name("causal"),
 }
 # What else is heard or stands in a table beside them.
 VERSIONS = {
@@ -82,6 +83,10 @@ CONDITIONS = {
     ),
     "varied": Condition("the procedure with drawn parameters"),
     "varied_street": Condition("streets made from recorded ones"),
+    "outside": Condition(
+        "noise as it is outside",
+        listen_for="what is left of the noise, and what the voice has lost with it",
+    ),
     "home": Condition("home", away=True),
     "frames of 30 ms": Condition("frames of 30 ms", away=True),
     "frames of 60 ms, Hann": Condition("frames of 60 ms, Hann", away=True),

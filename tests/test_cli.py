@@ -222,6 +222,12 @@ def test_fetch_says_what_there_is(capsys, speech, street):
     assert f"street: {len(street.clips)} clips" in out
 
 
+def test_fetch_of_unknown_corpora_is_one_line(capsys):
+    status, _, err = run(capsys, "fetch", "broad")
+    assert status == 1
+    assert "use default or wide" in err
+
+
 def test_fetch_without_network_and_cache_is_one_line(tmp_path):
     """The whole way, in a process of its own: an unreachable mirror, an empty cache."""
     settings = {"DENOISE_DATA": str(tmp_path), "DENOISE_MIRROR": "http://127.0.0.1:9/"}

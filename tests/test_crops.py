@@ -8,7 +8,15 @@ from denoise_lib import RATE, Corruption
 from denoise_lib.damage.augment import OneOf, vary_speech
 from denoise_lib.damage.conditions import no_damage
 from denoise_lib.data.corpora import open_speech
-from denoise_lib.data.crops import CleanCrops, damaged_batches, fixed_batch, fixed_clip, spread
+from denoise_lib.data.crops import (
+    CleanCrops,
+    JoinedCrops,
+    damaged_batches,
+    fixed_batch,
+    fixed_clip,
+    spread,
+    stretched,
+)
 from denoise_lib.errors import UserError
 
 
@@ -145,3 +153,46 @@ def test_a_choice_of_clips_covers_the_voices_and_grows():
 def test_no_clips_are_refused():
     with pytest.raises(ValueError, match="no training clips"):
         CleanCrops(small_corpus(), [], batch=1, seconds=1, seed=0, steps=1)
+
+
+# Joined clips ----------------------------------------------------------------------------------
+
+
+def joined(corpus, **changes):
+    settings = {"batch": 6, "seconds": 3.0, "seed": 0, "steps": 4} | changes
+    return JoinedCrops(corpus, corpus.split("train"), **settings)
+
+
+def test_joined_crops_depend_on_seed_and_step_only():
+    corpus = small_corpus(seconds=0.8)
+    straight = [joined(corpus)[step] for step in range(3)]
+    backwards = [joined(corpus)[step] for step in reversed(range(3))][::-1]
+    for one, other in zip(straight, backwards, strict=True):
+        assert one.shape == (6, 3 * RATE) and torch.equal(one, other)
+    assert not torch.equal(straight[0], joined(corpus, seed=1)[0])
+
+
+def test_a_joined_crop_talks_on():
+    """Three seconds of clips of one: no half of it is silent, and there are pauses."""
+    for crop in joined(small_corpus(seconds=0.8), batch=20, speeds=(1.0,))[0]:
+        level = crop.reshape(-1, 200).abs().amax(-1)
+        assert (level[: len(level) // 2] > 0).any() and (level[len(level) // 2 :] > 0).any()
+        assert (level == 0).any()
+
+
+def test_a_voice_is_drawn_by_its_length_to_the_power_of_three_quarters():
+    corpus = small_corpus()
+    lengths = {}
+    for clip in corpus.split("train"):
+        lengths[clip.voice] = lengths.get(clip.voice, 0) + clip.samples
+    wanted = torch.tensor([float(length) for length in lengths.values()]) ** 0.75
+    torch.testing.assert_close(joined(corpus).weights, wanted)
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.0, 1.25])
+def test_a_stretched_tone_is_a_tone_at_another_pitch(factor):
+    time = torch.arange(1600) / RATE
+    tone = torch.sin(2 * torch.pi * 500 * time)  # whole periods: nothing is cut at the ends
+    samples = round(1600 / factor)
+    wanted = torch.sin(2 * torch.pi * 500 * factor * torch.arange(samples) / RATE)
+    torch.testing.assert_close(stretched(tone, samples), wanted, atol=1e-4, rtol=0)

@@ -493,7 +493,7 @@ def test_conditions_of_the_command_line():
 def test_every_condition_has_a_name_and_every_name_is_made():
     assert list(conditions.CONDITIONS) == list(names.CONDITIONS)
     assert {"home", "in a room"} <= set(conditions.OUT_OF_DOMAIN)
-    at_home = {"both", "zero", "raise", "street", "varied", "varied_street"}
+    at_home = {"both", "zero", "raise", "street", "varied", "varied_street", "outside"}
     assert set(conditions.TRAINED) - set(conditions.OUT_OF_DOMAIN) == at_home
     assert "frames of 60 ms, Hann" in conditions.TRAINED and "in a room" not in conditions.TRAINED
     assert conditions.damage_for("frames of 60 ms, Hann", conditions.Noise()).n_fft == 960
@@ -521,7 +521,9 @@ def test_mixed_conditions_of_the_command_line(monkeypatch):
     assert isinstance(streets, VariedStreet) and streets.street.snr_db == 3.0
     assert opened == ["somewhere", "elsewhere"]
     for wrong, named in (("both,snow", "'snow'"), ("both,", "''"), ("snow", "'snow'")):
-        says = f"no condition {named}: use both, zero, raise, street, varied, varied_street"
+        says = (
+            f"no condition {named}: use both, zero, raise, street, varied, varied_street, outside"
+        )
         with pytest.raises(UserError, match=says):
             conditions.damage_for(wrong, conditions.Noise("x", "train", 0))
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.signal
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from denoise_lib import wsdr
 from denoise_lib.training.losses import (
     absolute_and_wsdr_loss,
     energy_conserving_loss,
+    outside_loss,
     touched_loss,
     wsdr_loss,
 )
@@ -154,3 +156,57 @@ def test_losses_are_finite_where_nothing_is_wrong_or_damaged(loss):
         estimate = clean.clone().requires_grad_()
         loss(estimate, clean, noisy).backward()
         assert torch.isfinite(estimate.grad).all()
+
+
+def numpy_outside(e, y):
+    """The loss for outside noise by its description, one clip, in float64 with SciPy's STFT."""
+    e, y = (np.asarray(each, dtype=np.float64) for each in (e, y))
+    level = np.sqrt(np.mean(y**2))
+    e, y = e / level, y / level
+    loss = np.log10(np.mean((e - y) ** 2) / np.mean(y**2) + 10**-3.5)
+    for n_fft in (512, 1280):
+        window = scipy.signal.get_window("hann", n_fft)
+        frames = scipy.signal.ShortTimeFFT(window / np.sqrt(np.sum(window**2)), n_fft // 2, fs=1)
+        # As torch's: from the frame whose middle is the first sample to the last that has one.
+        estimated, wanted = (
+            frames.stft(each, p0=0, p1=len(each) // (n_fft // 2) + 1) for each in (e, y)
+        )
+        wrong = np.abs(estimated) ** 0.3 - np.abs(wanted) ** 0.3
+        loss += 15 * np.mean(np.where(wrong < 0, 2, 1) * wrong**2)
+
+        def compressed(spectrum):
+            return np.abs(spectrum) ** 0.3 * np.exp(1j * np.angle(spectrum))
+
+        loss += 5 * np.mean(np.abs(compressed(estimated) - compressed(wanted)) ** 2)
+    return loss
+
+
+@given(seed=st.integers(0, 10**6), error=st.floats(0.02, 2))
+@settings(max_examples=10, deadline=None)
+def test_outside_loss_matches_its_description(seed, error):
+    y, n = 0.05 * noise(2, 5120, seed=seed)
+    e = y + error * n
+    found = float(outside_loss(e[None], y[None], y[None]))
+    assert found == pytest.approx(numpy_outside(e, y), abs=5e-3)
+
+
+def test_outside_loss_stops_rewarding_at_35_db_and_does_not_hear_the_level():
+    y, n = 0.05 * noise(2, 5120, seed=1)
+    perfect = float(outside_loss(y[None], y[None], y[None]))
+    assert perfect == pytest.approx(-3.5, abs=1e-3)
+    noisy = [(y + 10 ** (-snr / 20) * n)[None] for snr in (60, 30, 10, 0)]
+    worse = [float(outside_loss(each, y[None], each)) for each in noisy]
+    assert worse == sorted(worse) and worse[0] < -3.4
+    soft, clean = (y + 0.3 * n)[None], y[None]
+    loud = outside_loss(4 * soft, 4 * clean, clean)
+    torch.testing.assert_close(loud, outside_loss(soft, clean, clean), atol=3e-3, rtol=0)
+
+
+@pytest.mark.parametrize("silent", ["estimate", "clean", "both"])
+def test_outside_loss_is_finite_in_silence(silent):
+    estimate, clean = noise(2, 1, 3000)
+    estimate = (estimate * (silent == "clean")).requires_grad_()
+    clean = clean * (silent == "estimate")
+    loss = outside_loss(estimate, clean, clean)
+    loss.backward()
+    assert loss.isfinite() and estimate.grad.isfinite().all()

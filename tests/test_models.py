@@ -17,6 +17,7 @@ import denoise_lib
 from denoise_lib import Corruption
 from denoise_lib.errors import UserError
 from denoise_lib.models import (
+    CausalNet,
     ConvAutoencoder,
     DCUnet,
     DenoisingWaveNet,
@@ -46,6 +47,10 @@ def tiny(name: str, **changes):
         return DilatedContextNet(channels=4, levels=4)
     if name == "unet":
         return awake(UNet.from_preset("tiny", n_fft=64, hop=16, fine_bins=12))
+    if name == "causal":
+        model = CausalNet.from_preset("tiny")
+        torch.nn.init.normal_(model.last.weight, std=0.3)
+        return model
     if name == "informed":
         return InformedDCUnet(3, [0.5, 2.0], layers=TINY_LAYERS, n_fft=64, hop=16)
     return DCUnet(layers=TINY_LAYERS, n_fft=64, hop=16, **changes)

@@ -177,6 +177,7 @@ def test_checkpoints_rebuild_their_model(tmp_path, name):
     torch.manual_seed(1)
     small = {
         "autoencoder": {"channels": 3, "kernel": 64, "stride": 8},
+        "causal": {"n_fft": 64, "hop": 32, "widths": (4, 6), "frames": (2, 1), "dilations": (1, 2)},
         "wavenet": {"channels": 3, "stacks": 1, "depth": 3, "final": (4, 2)},
         "dcunet": {"layers": LAYERS, "mask": "polar"},
         "germain": {"channels": 3, "levels": 3},

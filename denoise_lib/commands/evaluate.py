@@ -68,7 +68,7 @@ def evaluate(
     from denoise_lib.models.inference import device
 
     network = Gain() if model == Gain.name else denoiser(model)
-    corpus, heard, damage = _setting(condition, speech, conditions.Noise(noise, split, snr))
+    corpus, heard, damage = _setting(condition, speech, conditions.Noise(noise, split, snr, speech))
     try:
         clips = spread(corpus.split(split), max_clips)
     except ValueError as error:

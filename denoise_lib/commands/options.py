@@ -12,6 +12,6 @@ DENOISER = "name of a pretrained model, a checkpoint, or a baseline such as rnno
 TRAINED = ", ".join(name for name, each in CONDITIONS.items() if not each.away)
 AWAY = "; ".join(name for name, each in CONDITIONS.items() if each.away)
 
-Speech = Annotated[str, typer.Option(help="corpus: default, or a folder")]
-Noise = Annotated[str, typer.Option(help="street recordings: default, or a folder")]
+Speech = Annotated[str, typer.Option(help="corpus: default, wide, or a folder")]
+Noise = Annotated[str, typer.Option(help="noise recordings: default, wide, or a folder")]
 Snr = Annotated[float, typer.Option(help="speech to street noise, dB")]

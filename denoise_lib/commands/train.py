@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from denoise_lib.models.base import Denoiser
 
 VALIDATION_CLIPS, VALIDATION_SECONDS = 24, 2.0
+OUTSIDE = "outside"  # the condition whose speech --vary changes as other recorders would
+SHORTEST_JOINED = 0.3  # seconds, of clips that are joined to crops
 
 
 def train(
@@ -54,6 +56,9 @@ def train(
     fixed_norms: Annotated[
         bool, typer.Option(help="keep the batch norms' statistics of --start: for mixed conditions")
     ] = False,
+    joined: Annotated[
+        bool, typer.Option(help="crops of several clips of one voice: for short clips")
+    ] = False,
 ) -> None:
     """Train a network; an interrupted training goes on when it is started again.
 
@@ -66,32 +71,38 @@ def train(
         raise UserError(
             "--fixed-norms keeps the statistics of a trained network: name it by --start"
         )
-    if vary_share is not None and not vary:
-        raise UserError("--vary-share says how much --vary changes: give --vary, too")
+    if vary_share is not None and (not vary or condition == OUTSIDE):
+        raise UserError(
+            "--vary-share says how much --vary changes: give --vary, too; not for outside"
+        )
     import torch
 
     from denoise_lib.damage import augment, conditions
+    from denoise_lib.damage.outside import VariedRecording
     from denoise_lib.data import corpora
-    from denoise_lib.data.crops import CleanCrops, fixed_batch
+    from denoise_lib.data.crops import CleanCrops, JoinedCrops, fixed_batch
     from denoise_lib.models.checkpoints import read_record
     from denoise_lib.training import loop
     from denoise_lib.training.losses import LOSSES
 
     torch.manual_seed(seed)
     network = _started(start, model, preset) if start else _new_network(model or "dcunet", preset)
-    corpus = corpora.open_speech(speech)
+    shortest = {"min_seconds": SHORTEST_JOINED} if joined else {}
+    corpus = corpora.open_speech(speech, **shortest)
     clips = {split: corpus.split(split) for split in ("train", "valid")}
     for split, found in clips.items():
         if not found:
             raise UserError(f"{speech}: no clip falls into the split {split!r}; use more clips")
     damage, unheard = (
-        conditions.damage_for(each, conditions.Noise(noise, split, snr))
+        conditions.damage_for(each, conditions.Noise(noise, split, snr, speech))
         for each, split in ((condition, "train"), (validate or condition, "valid"))
     )
     variety = partial(augment.vary_speech, **({} if vary_share is None else {"share": vary_share}))
+    if condition == OUTSIDE:
+        variety = VariedRecording()
     loop.train(
         network,
-        CleanCrops(
+        (JoinedCrops if joined else CleanCrops)(
             corpus,
             clips["train"],
             batch=batch,

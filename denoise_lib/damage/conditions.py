@@ -17,9 +17,10 @@ from torch import Tensor
 from denoise_lib import names
 from denoise_lib.damage.augment import OneOf, VariedCorruption, VariedStreet
 from denoise_lib.damage.corruption import Corruption
+from denoise_lib.damage.outside import OutsideNoise, outside_noise
 from denoise_lib.damage.shifted import MadeAtRate, room, telephone
 from denoise_lib.damage.street import STREET_SNR_DB, StreetMix
-from denoise_lib.data.corpora import Corpus, open_noise, open_read_speech
+from denoise_lib.data.corpora import Clip, Corpus, open_noise, open_read_speech, open_speech
 from denoise_lib.data.crops import Damage
 from denoise_lib.errors import UserError
 
@@ -29,14 +30,16 @@ class Noise:
     """Where the recordings come from in conditions that have any.
 
     Args:
-        source: "default" or a folder, see :func:`~denoise_lib.data.corpora.open_noise`.
+        source: "default", "wide" or a folder, see :func:`~denoise_lib.data.corpora.open_noise`.
         split: Whose recordings, so that no test clip is mixed with noise heard in training.
-        snr_db: Speech to noise, dB.
+        snr_db: Speech to noise, dB; "outside" has a range of its own.
+        speech: Corpus whose voices, of the same split, are made into babble.
     """
 
     source: str = "default"
     split: str = "test"
     snr_db: float = STREET_SNR_DB
+    speech: str = "default"
 
     def mix(self, kind: type) -> Damage:
         """A mix such as ``StreetMix``, of these recordings.
@@ -44,11 +47,27 @@ class Noise:
         Raises:
             UserError: The split has no recording.
         """
+        recordings, own = self._recordings()
+        return kind([recordings.waveform(each) for each in own], self.snr_db)
+
+    def outside(self) -> OutsideNoise:
+        """Noise of many kinds; beside training at -5 to 20 dB, and no clip without any.
+
+        Raises:
+            UserError: The split has no recording.
+        """
+        recordings, own = self._recordings()
+        speech = open_speech(self.speech)
+        scored = {"snr_db": (-5.0, 20.0), "clean": 0.0, "almost_clean": 0.0}
+        settings = {} if self.split == "train" else scored
+        return outside_noise(recordings, own, speech, speech.split(self.split), **settings)
+
+    def _recordings(self) -> tuple[Corpus, list[Clip]]:
         recordings = open_noise(self.source)
         own = recordings.split("test" if self.split == "unseen_voice" else self.split)
         if not own:
             raise UserError(f"{self.source}: no noise recording for the split {self.split!r}")
-        return kind([recordings.waveform(each) for each in own], self.snr_db)
+        return recordings, own
 
 
 @dataclass(frozen=True)
@@ -76,6 +95,7 @@ CONDITIONS = {
     "street": Condition(lambda noise: noise.mix(StreetMix)),
     "varied": _is(VariedCorruption()),
     "varied_street": Condition(lambda noise: noise.mix(VariedStreet)),
+    "outside": Condition(lambda noise: noise.outside()),
     "home": _is(Corruption()),
     "frames of 30 ms": _is(Corruption(n_fft=480, hop=120)),
     "frames of 60 ms, Hann": _is(Corruption(n_fft=960, hop=240, window="hann")),

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from denoise_lib import RATE
 from denoise_lib.audio import load, resample
-from denoise_lib.data import default_corpora, folders
+from denoise_lib.data import default_corpora, folders, wide_corpora
 from denoise_lib.data.fetch import fetch_corpus
 from denoise_lib.data.splits import FRACTIONS, SPLITS, split_of, split_of_unseen
 from denoise_lib.errors import UserError
@@ -25,7 +25,7 @@ from denoise_lib.files import read_json
 # it holds traffic, crowds, industry and machines and not just the two or three of a tenth.
 STREET_FRACTIONS = (0.6, 0.1, 0.3)
 
-MIN_SECONDS = 1.0  # shorter clips are not offered
+MIN_SECONDS = 1.0  # shorter clips are not offered, unless they are asked for
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Corpus:
     """Clips and their waveforms.
 
     Args:
-        name: "default", or the name of the folder.
+        name: "default", "wide", or the name of the folder.
         rate: Samples per second of every waveform.
         clips: All clips, sorted by name.
         reader: Where the waveforms come from.
@@ -92,38 +92,49 @@ class Corpus:
 
 
 def open_speech(
-    source: str | Path = "default", rate: int = RATE, fractions: Sequence[float] = FRACTIONS
+    source: str | Path = "default",
+    rate: int = RATE,
+    fractions: Sequence[float] = FRACTIONS,
+    min_seconds: float = MIN_SECONDS,
 ) -> Corpus:
-    """Open a corpus of speech; clips shorter than a second are not offered.
+    """Open a corpus of speech.
 
     Args:
-        source: "default" (fetched if need be), or a folder: VCTK 0.92, VoiceBank+DEMAND, or any
-            folder of audio files with speakers as its first sub-folders, if it has any.
+        source: "default" or "wide" (that and volunteers' speech; both fetched if need be), or a
+            folder: VCTK 0.92, VoiceBank+DEMAND, or any folder of audio files with speakers as its
+            first sub-folders, if it has any.
         rate: Samples per second of the waveforms.
         fractions: Shares of all clips that go to train, valid and test. What remains is "unused".
             Where the source brings its own test set, only the second one counts: the share of its
             training set that is kept for validation.
+        min_seconds: Shorter clips are not offered.
 
     Raises:
         UserError: Nothing to fetch from, no such folder, or no audio in it.
     """
+    if source not in ("default", "wide"):
+        return _files(source, rate, fractions, folders.find(source), min_seconds)
+    home = _stored("speech", rate, partial(_prompt_clip, fractions=fractions), min_seconds)
     if source == "default":
-        return _stored("speech", rate, partial(_prompt_clip, fractions=fractions))
-    return _files(source, rate, fractions, folders.find(source))
+        return home
+    return _joined(home, _stored("wide_speech", rate, wide_corpora.speech_clip, min_seconds))
 
 
 def open_noise(
     source: str | Path = "default", rate: int = RATE, fractions: Sequence[float] = STREET_FRACTIONS
 ) -> Corpus:
-    """Open a corpus of noise: "default" (city recordings, fetched if need be) or a folder.
+    """Open a corpus of noise: "default" (city recordings), "wide" (those and others) or a folder.
 
     The arguments and errors are those of :func:`open_speech`. A recording is in one split, so what
     a test clip is mixed with was never heard in training. The voice of a noise clip is its kind or
     sub-folder.
     """
+    if source not in ("default", "wide"):
+        return _files(source, rate, fractions, folders.plain(source))
+    home = _stored("street", rate, partial(_street_clip, fractions=fractions))
     if source == "default":
-        return _stored("street", rate, partial(_street_clip, fractions=fractions))
-    return _files(source, rate, fractions, folders.plain(source))
+        return home
+    return _joined(home, _stored("wide_noise", rate, wide_corpora.noise_clip))
 
 
 def open_read_speech(rate: int = RATE) -> Corpus:
@@ -153,8 +164,13 @@ def _street_clip(name: str, fractions: Sequence[float]) -> tuple[str, str] | Non
     return kind and (kind, split_of(default_corpora.SAME_RECORDING.get(name, name), fractions))
 
 
-def _stored(corpus: str, rate: int, place: Callable[[str], tuple[str, str] | None]) -> Corpus:
-    """Open a default corpus from the cache.
+def _stored(
+    corpus: str,
+    rate: int,
+    place: Callable[[str], tuple[str, str] | None],
+    min_seconds: float = MIN_SECONDS,
+) -> Corpus:
+    """Open a fetched corpus from the cache.
 
     Args:
         place: Gives (voice, split) for the name of a clip, or None for one to leave out.
@@ -164,7 +180,7 @@ def _stored(corpus: str, rate: int, place: Callable[[str], tuple[str, str] | Non
     clips, where = [], {}
     for entry in index["clips"]:
         placed = place(entry["name"])
-        if placed is None or entry["length"] < MIN_SECONDS * RATE:
+        if placed is None or entry["length"] < min_seconds * RATE:
             continue
         samples = -(-entry["length"] * rate // RATE)
         clips.append(Clip(entry["name"], *placed, samples))
@@ -173,11 +189,20 @@ def _stored(corpus: str, rate: int, place: Callable[[str], tuple[str, str] | Non
     return Corpus("default", rate, clips, reader, index["digest"])
 
 
+def _joined(first: Corpus, second: Corpus) -> Corpus:
+    """Two corpora as one, "wide"; names of the second begin with a package's, none is in both."""
+    clips = sorted(first.clips + second.clips, key=lambda clip: clip.name)
+    digest = hashlib.sha256(f"{first.digest}\0{second.digest}".encode()).hexdigest()
+    readers = {clip.name: each._reader for each in (first, second) for clip in each.clips}
+    return Corpus("wide", first.rate, clips, _Joined(readers), digest)
+
+
 def _files(
     source: str | Path,
     rate: int,
     fractions: Sequence[float],
     recordings: Iterable[folders.Recording],
+    min_seconds: float = MIN_SECONDS,
 ) -> Corpus:
     """Open a folder of recordings, which are read when they are asked for."""
     clips, paths, digest = [], {}, hashlib.sha256()
@@ -186,13 +211,13 @@ def _files(
         if split == "unused":
             continue  # not even opened: VCTK has 44,000 files, of which a tenth is used
         samples = item.samples(rate)
-        if samples < MIN_SECONDS * rate:
+        if samples < min_seconds * rate:
             continue
         clips.append(Clip(item.name, item.voice, split, samples))
         paths[item.name] = item.path, item.noisy
         digest.update(f"{item.name}\0{item.path.stat().st_size}\0{split}\0".encode())
     if not clips:
-        raise UserError(f"{source} holds no clip of {MIN_SECONDS} s or more in any split")
+        raise UserError(f"{source} holds no clip of {min_seconds} s or more in any split")
     return Corpus(Path(source).name, rate, clips, _Files(paths, rate), digest.hexdigest())
 
 
@@ -210,6 +235,19 @@ class _Stored:
 
     def noisy(self, name: str) -> Tensor:
         raise UserError("the default corpus has no noisy recordings of its own")
+
+
+class _Joined:
+    """Reads each clip where it lies."""
+
+    def __init__(self, readers: dict[str, Reader]) -> None:
+        self.readers = readers
+
+    def waveform(self, name: str) -> Tensor:
+        return self.readers[name].waveform(name)
+
+    def noisy(self, name: str) -> Tensor:
+        return self.readers[name].noisy(name)
 
 
 class _Files:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ from denoise_lib.data.splits import share
 from denoise_lib.errors import UserError
 
 EXAMPLE_SECONDS = (2.5, 4.5)  # lengths of clips that are drawn to be played on the page
+# Speeds of joined crops; with 1.5 s at 16 kHz all lengths are products of 2, 3 and 5, which are
+# fast to transform.
+SPEEDS = (0.853333, 0.9, 0.9375, 1.0, 1.0, 1.066667, 1.125, 1.2)
 Damage = Callable[..., Tensor]  # (waveform, generator) -> waveform: Corruption or StreetMix
 
 
@@ -79,6 +83,69 @@ class CleanCrops(Dataset):
         start = int(place * max(1, len(waveform) - self.samples + 1))
         crop = waveform[start : start + self.samples]
         return F.pad(crop, (0, self.samples - len(crop)))
+
+
+class JoinedCrops(CleanCrops):
+    """Crops of one voice each that is talking on: several clips, one after the other.
+
+    Most clips of volunteers last one or two seconds. A crop begins anywhere in its first clip;
+    pauses last 0.05 to 0.65 s, short ones more often; each clip is brought to the nominal level,
+    give or take 2 dB. A voice with more to say is drawn more often, by its length to the power of
+    0.75. The crop is played at 0.85 to 1.2 times its speed, so that voices are also higher and
+    lower than they are.
+
+    Args:
+        speeds: Times as fast that a crop may be played, all alike; (1.0,) for as it is.
+
+    Raises:
+        ValueError: No clips.
+    """
+
+    def __init__(self, *args: Any, speeds: tuple[float, ...] = SPEEDS, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.speeds = tuple(speeds)
+        self.voices: dict[str, list[Clip]] = {}
+        for clip in self.clips:
+            self.voices.setdefault(clip.voice, []).append(clip)
+        lengths = [sum(clip.samples for clip in own) for own in self.voices.values()]
+        self.weights = torch.tensor(lengths, dtype=torch.float32) ** 0.75
+
+    def __getitem__(self, step: int) -> Tensor:
+        """(batch, time)."""
+        generator = clip_generator(f"crops/{step}", self.seed)
+        voices = torch.multinomial(self.weights, self.batch, True, generator=generator)
+        speeds = torch.randint(len(self.speeds), (self.batch,), generator=generator)
+        crops = [
+            self._talk(list(self.voices.values())[voice], self.speeds[speed], generator)
+            for voice, speed in zip(voices.tolist(), speeds.tolist(), strict=True)
+        ]
+        crops = torch.stack(crops)
+        return self.vary(crops, generator) if self.vary else crops
+
+    def _talk(self, own: list[Clip], speed: float, generator: torch.Generator) -> Tensor:
+        """A crop of one voice, (time,)."""
+        samples, rate = round(self.samples * speed), self.corpus.rate
+        talk, place = torch.zeros(samples), 0
+        weights = torch.tensor([float(clip.samples) for clip in own])
+        while place < samples:
+            clip = own[int(torch.multinomial(weights, 1, generator=generator))]
+            begin, level, pause = torch.rand(3, generator=generator).tolist()
+            waveform = to_level(self.corpus.waveform(clip)) * 10 ** ((4 * level - 2) / 20)
+            if place == 0:
+                waveform = waveform[int(begin * max(0, len(waveform) - rate // 2)) :]
+            talk[place : place + len(waveform)] = waveform[: samples - place]
+            place += len(waveform) + int(rate * (0.05 + 0.6 * pause**2))
+        return talk if samples == self.samples else stretched(talk, self.samples)
+
+
+def stretched(waveform: Tensor, samples: int) -> Tensor:
+    """A waveform (time,) played faster or slower, so that it lasts ``samples``.
+
+    Its spectrum is cut off or padded, which is exact but for its ends, where it wraps around.
+    """
+    spectrum, size = torch.fft.rfft(waveform), samples // 2 + 1
+    spectrum = F.pad(spectrum, (0, max(0, size - len(spectrum))))[:size]
+    return torch.fft.irfft(spectrum, samples) * (samples / len(waveform))
 
 
 def damaged_batches(

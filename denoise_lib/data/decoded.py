@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise_lib import RATE
+from denoise_lib.data import wide_corpora
 from denoise_lib.data.default_corpora import Package
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, read_json, write_json
@@ -17,9 +18,13 @@ from denoise_lib.progress import bar
 
 FORMAT = 1  # raise it when the meaning of the files changes: caches are then made anew
 
+# What is decoded at all of corpora that are a part of their packages: clip name -> true or false.
+LISTED = {"wide_speech": wide_corpora.speech_clip, "wide_noise": wide_corpora.noise_clip}
+
 # City recordings hold infrasound and direct current from cheap recorders, up to nine tenths of
 # their energy. Nobody hears it, but it would decide how loud a noise seems.
-HIGHPASS_HZ = 40
+# In volunteers' speech it is hum and rumble, which no target may hold.
+HIGHPASS_HZ = {"street": 40, "wide_speech": 60, "wide_noise": 20}
 
 
 def parameters(name: str, packages: Iterable[Package]) -> dict:
@@ -27,8 +32,12 @@ def parameters(name: str, packages: Iterable[Package]) -> dict:
     return {
         "format": FORMAT,
         "rate": RATE,
-        "highpass_hz": HIGHPASS_HZ if name == "street" else 0,
-        "content": {package.name: package.content for package in packages},
+        "highpass_hz": HIGHPASS_HZ.get(name, 0),
+        "content": {
+            # One package may be there twice, with two folders of it.
+            package.prefix if name in LISTED else package.name: package.content
+            for package in packages
+        },
     }
 
 
@@ -60,9 +69,10 @@ def decode(
     files = sorted(
         (package.prefix + path.relative_to(folder).with_suffix("").as_posix(), path)
         for package, folder in folders
-        for path in folder.rglob(f"*{package.suffix}")
+        for path in folder.rglob(f"*{package.recordings}")
     )
     files = [(clip, path) for clip, path in files if "silence" not in clip.split("/")]
+    files = [(clip, path) for clip, path in files if name not in LISTED or LISTED[name](clip)]
     clips, blocks, seen, start, digest = [], [], set(), 0, hashlib.sha256()
     with bar(len(files), f"decoding {name}") as shown:
         for clip, path in files:
@@ -121,18 +131,94 @@ def _sentence(path: Path) -> NDArray[np.int16]:
 
 def _city_recording(path: Path) -> NDArray[np.int16]:
     """int16 samples of a city recording: mono, 16 kHz, without infrasound and silent ends."""
+    x = _filtered(*_mono(path), HIGHPASS_HZ["street"])
+    loud = np.flatnonzero(np.abs(x) > 2**-12)
+    return _int16(x[loud[0] : loud[-1] + 1]) if len(loud) else np.zeros(0, np.int16)
+
+
+def _volunteer(path: Path) -> NDArray[np.int16]:
+    """int16 samples of a volunteer's clip, without silent ends; nothing where it is no target.
+
+    That is where it is shorter than 0.3 s, made at less than 11 kHz, clipped, silent, or where its
+    softest parts are less than 24 dB below its loudest ones, which in a clip of 1.5 s and more
+    means noise.
+    """
+    mono, rate = _mono(path)
+    nothing = np.zeros(0, np.int16)
+    if rate < 11_000 or len(mono) < 0.3 * rate or np.mean(np.abs(mono) > 0.99) > 0.003:
+        return nothing
+    level = _levels(mono, rate // 50)  # dB, in stretches of 20 ms
+    loud, soft = np.percentile(level, (95, 5))
+    if loud < -45 or (len(mono) >= 1.5 * rate and soft > loud - 24):
+        return nothing
+    x = _trimmed(_filtered(mono, rate, HIGHPASS_HZ["wide_speech"]), -50, RATE // 20)
+    return _int16(_loud(x)) if len(x) >= 0.25 * RATE else nothing
+
+
+def _noise(path: Path) -> NDArray[np.int16]:
+    """int16 samples of a noise or of a minute of music, without quiet ends; nothing below 1 s."""
+    x = _trimmed(_filtered(*_mono(path), HIGHPASS_HZ["wide_noise"]), -40, 0)[: 60 * RATE]
+    silent = len(x) < RATE or np.sqrt(np.mean(np.square(x))) < 3e-4
+    return np.zeros(0, np.int16) if silent else _int16(_loud(x))
+
+
+def _mono(path: Path) -> tuple[NDArray[np.float32], int]:
+    """Samples of a recording, mixed down, and their rate; none of a file that holds none."""
+    from denoise_lib.audio import read
+
+    try:
+        samples, rate = read(path)
+    except UserError:  # two clips of the packages are empty
+        return np.zeros(0, np.float32), RATE
+    return samples.mean(axis=1), rate
+
+
+def _filtered(mono: NDArray[np.float32], rate: int, highpass_hz: float) -> NDArray[np.float32]:
+    """At 16 kHz, without what is below a frequency; nothing of a clip too short to filter."""
     import torch
     from scipy.signal import butter, sosfiltfilt
 
-    from denoise_lib.audio import read, resample, to_int16
+    from denoise_lib.audio import resample
 
-    samples, rate = read(path)
-    x = resample(torch.from_numpy(samples.mean(axis=1)), rate, RATE).numpy()
-    if len(x) < RATE // 10:  # too short to filter; nothing that short is offered as a clip
-        return np.zeros(0, np.int16)
-    x = sosfiltfilt(butter(2, HIGHPASS_HZ, "highpass", fs=RATE, output="sos"), x)
-    loud = np.flatnonzero(np.abs(x) > 2**-12)
-    return to_int16(x[loud[0] : loud[-1] + 1]) if len(loud) else np.zeros(0, np.int16)
+    x = resample(torch.from_numpy(mono), rate, RATE).numpy()
+    if len(x) < RATE // 10:  # nothing that short is offered as a clip
+        return np.zeros(0, np.float32)
+    return sosfiltfilt(butter(2, highpass_hz, "highpass", fs=RATE, output="sos"), x)
 
 
-READERS = {"speech": _prompt, "street": _city_recording, "read": _sentence}
+def _levels(x: NDArray[np.float32], stretch: int) -> NDArray[np.float32]:
+    """Level of each stretch of so many samples, dB re full scale."""
+    stretches = x[: len(x) // stretch * stretch].reshape(-1, stretch)
+    return 10 * np.log10(np.mean(np.square(stretches), axis=1) + 1e-10)
+
+
+def _trimmed(x: NDArray[np.float32], below_db: float, margin: int) -> NDArray[np.float32]:
+    """Without the ends that are so many dB below the loudest 10 ms, but for a margin in samples."""
+    stretch = RATE // 100
+    if len(x) < stretch:
+        return x
+    level = _levels(x, stretch)
+    loud = np.flatnonzero(level > max(level.max() + below_db, -80))
+    if len(loud) == 0:
+        return x[:0]
+    return x[max(0, loud[0] * stretch - margin) : (loud[-1] + 1) * stretch + margin]
+
+
+def _loud(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """At an RMS level of 0.1, or less where the peaks would pass 0.9: 16 bits are used well."""
+    return x * min(0.9 / np.abs(x).max(), 0.1 / np.sqrt(np.mean(np.square(x))))
+
+
+def _int16(x: NDArray[np.float32]) -> NDArray[np.int16]:
+    from denoise_lib.audio import to_int16
+
+    return to_int16(x)
+
+
+READERS = {
+    "speech": _prompt,
+    "street": _city_recording,
+    "read": _sentence,
+    "wide_speech": _volunteer,
+    "wide_noise": _noise,
+}

@@ -21,6 +21,8 @@ class Package:
             upstream has none that is known to hold the same files.
         prefix: Put before the name of each recording, to tell languages apart.
         credit: Who made the recordings, and their licence.
+        inside: Suffix of the recordings where files with ``suffix`` are archives that hold them;
+            they are then in a folder with the archive's name, without its suffix.
     """
 
     name: str
@@ -32,6 +34,12 @@ class Package:
     archive: str | None = None
     prefix: str = ""
     credit: str = ""
+    inside: str = ""
+
+    @property
+    def recordings(self) -> str:
+        """Suffix of the recordings once they are unpacked."""
+        return self.inside or self.suffix
 
     @property
     def deb(self) -> str:

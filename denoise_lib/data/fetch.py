@@ -20,7 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from denoise_lib.data import decoded, default_corpora, unpack
+from denoise_lib.data import decoded, default_corpora, unpack, wide_corpora
 from denoise_lib.data.default_corpora import Package
 from denoise_lib.data.download import download
 from denoise_lib.errors import UserError
@@ -32,14 +32,16 @@ CORPORA = {
     "speech": default_corpora.SPEECH,
     "street": default_corpora.STREET,
     "read": default_corpora.READ,
+    "wide_speech": wide_corpora.SPEECH,
+    "wide_noise": wide_corpora.NOISE,
 }
 
 
 def fetch_corpus(name: str) -> Path:
-    """Fetch, verify and decode a default corpus, unless the cache has it; nothing is fetched twice.
+    """Fetch, verify and decode a corpus, unless the cache has it; nothing is fetched twice.
 
     Args:
-        name: "speech", "street" or "read".
+        name: One of ``CORPORA``.
 
     Returns:
         Path of its index in the cache.
@@ -82,7 +84,7 @@ def _make(index: Path, name: str, made_with: dict, cache: Path) -> None:
         folders = []
         for number, package in enumerate(CORPORA[name], 1):
             say(f"{name} {number}/{len(CORPORA[name])}: {package.name} {package.version}")
-            folder = work / package.name
+            folder = work / f"{number:02}-{package.name}"
             folder.mkdir(parents=True)
             _unpacked(package, folder, cache)
             folders.append((package, folder))

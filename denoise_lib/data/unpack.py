@@ -6,8 +6,11 @@ import gzip
 import hashlib
 import io
 import lzma
+import struct
 import tarfile
+import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -47,6 +50,12 @@ def recordings(package: Package, archive: Path, folder: Path) -> None:
             f"{archive} holds other recordings than expected: "
             f"digest {found[:16]}..., expected {package.content[:16]}..."
         )
+    if package.inside:
+        try:
+            for path in sorted(folder.rglob(f"*{package.suffix}")):
+                _expand(path, package.inside)
+        except (*_DAMAGED, zipfile.BadZipFile, struct.error, IndexError) as error:
+            raise UserError(f"{archive}: an archive inside cannot be unpacked: {error}") from None
 
 
 def content(folder: Path, suffix: str) -> str:
@@ -58,6 +67,44 @@ def content(folder: Path, suffix: str) -> str:
         digest.update(f"{name}\0{len(data)}\0".encode())
         digest.update(data)
     return digest.hexdigest()
+
+
+def _expand(path: Path, suffix: str) -> None:
+    """Put the recordings of an archive into a folder beside it, and remove the archive."""
+    members = _zipped(path) if zipfile.is_zipfile(path) else _catalogued(path)
+    for member, data in members:
+        name = PurePosixPath(member)
+        if name.suffix.lower() != suffix:
+            continue
+        if ".." in name.parts or name.is_absolute():
+            raise ValueError(f"unsafe name {member!r}")
+        target = path.with_suffix("") / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    path.unlink()
+
+
+def _zipped(path: Path) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(path) as file:
+        for name in file.namelist():
+            yield name, file.read(name)
+
+
+def _catalogued(path: Path) -> Iterator[tuple[str, bytes]]:
+    """(number as "07.wav", file) of each sound in an OpenTTD catalogue.
+
+    It begins with offset and length of each entry, 32 bits each, little endian, the highest bit of
+    the first a flag; at each offset stands a name with its length before it, then a RIFF file.
+    """
+    data = path.read_bytes()
+    count = (struct.unpack_from("<I", data)[0] & 0x7FFFFFFF) // 8
+    for number in range(count):
+        offset = struct.unpack_from("<I", data, 8 * number)[0] & 0x7FFFFFFF
+        start = offset + 1 + data[offset]
+        length = struct.unpack_from("<4xI", data, start)[0] + 8
+        if data[start : start + 4] != b"RIFF":
+            raise ValueError(f"no sound at the place of entry {number}")
+        yield f"{number:02}.wav", data[start : start + length]
 
 
 def _data_of(deb: Path) -> BinaryIO:

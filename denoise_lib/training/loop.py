@@ -239,6 +239,8 @@ def _plan(
         "precision": precision,
         "fixed_norms": fixed_norms,
     }
+    if hasattr(crops, "speeds"):
+        plan["speeds"] = crops.speeds  # of joined crops
     return json.loads(json.dumps(plan))  # as it will come back from the file
 
 
@@ -247,7 +249,7 @@ def _named(function: Callable | None) -> str | list | None:
     if isinstance(function, partial):
         name = _named(function.func)
         return [name, function.keywords] if function.keywords else name
-    return getattr(function, "__name__", None)
+    return function and getattr(function, "__name__", type(function).__name__)
 
 
 def _digest(model: Denoiser) -> str:
