@@ -82,10 +82,10 @@ def outside_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
     loss = (ratio + 10**-3.5).log10().mean()
     for n_fft in LOSS_FRAMES:
         window = torch.hann_window(n_fft, device=clean.device)
-        spectrum = torch.stft(
-            torch.cat([estimate, clean]), n_fft, n_fft // 2, window=window, pad_mode="constant",
-            return_complex=True,
-        ) * window.square().sum().rsqrt()  # fmt: skip
+        frame = {"n_fft": n_fft, "hop_length": n_fft // 2, "window": window}
+        both = torch.cat([estimate, clean])
+        spectrum = torch.stft(both, **frame, pad_mode="constant", return_complex=True)
+        spectrum = spectrum * window.square().sum().rsqrt()
         power = spectrum.real.square() + spectrum.imag.square() + 1e-6
         wrong = torch.sub(*(power**0.15).chunk(2))
         parts = (torch.view_as_real(spectrum) * power[..., None] ** -0.35).chunk(2)
