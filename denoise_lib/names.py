@@ -23,8 +23,8 @@ class Name(NamedTuple):
 class Condition(NamedTuple):
     """How a condition is written, its colour, what to listen for, and where it stands.
 
-    Home is the fixed damage on the default corpus. A condition that is ``away`` differs from it in
-    a way that no training may have heard.
+    Home is the fixed damage on the default corpus. A condition that is ``away`` is out of domain
+    for the shipped networks: none of them was trained on it.
     """
 
     written: str

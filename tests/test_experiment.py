@@ -435,6 +435,35 @@ TWO_STEPS = dict(
 )
 
 
+def test_evaluate_adds_the_list_of_conditions_to_that_error_alone(tmp_path):
+    wrong = {"split": "test", "speech": "default", "snr": 0, "seed": 0}
+    with pytest.raises(UserError, match="no condition 'snow': use both.*; or, out of domain: home"):
+        evaluate.evaluate("gain", condition="both,snow", noise="x", **wrong)
+    with pytest.raises(UserError) as error:
+        evaluate.evaluate("gain", condition="street,both", noise=str(tmp_path / "none"), **wrong)
+    assert "none is not a folder" in str(error.value) and "domain" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"config": {"width": 3}}, "ConvAutoencoder: .*'width'"),
+        ({"config": {"kernel": 64, "stride": 16}}, "size mismatch"),
+    ],
+)
+def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path, facts, says):
+    save_model(tmp_path / "x.safetensors", ConvAutoencoder(), **facts)
+    with pytest.raises(UserError, match=says) as error:
+        load_pretrained(str(tmp_path / "x.safetensors"))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("chunk", [0.0, -1.0, float("inf"), float("nan")])
+def test_enhance_refuses_a_chunk_that_is_no_length(tmp_path, chunk):
+    with pytest.raises(UserError, match="--chunk"):
+        enhance.enhance(tmp_path / "in.wav", tmp_path / "out.wav", chunk=chunk)
+
+
 def test_train_and_evaluate_commands_on_a_folder(tmp_path, monkeypatch, capsys):
     corpus = small_corpus()
     monkeypatch.setattr(corpora, "open_speech", lambda source: corpus)

@@ -207,6 +207,12 @@ def test_a_clip_to_publish_is_kept_whole_with_the_same_gain(tmp_path):
     assert played.max() == pytest.approx(0.5 * 10 ** (entry["gain_db"] / 20), rel=1e-3)
 
 
+def test_a_version_to_publish_has_to_be_played(tmp_path):
+    clean = {"clean": torch.zeros(160)}
+    with pytest.raises(ValueError, match="not played: noisy"):
+        kept(Run("04_dcunet", tmp_path), versions=clean, publish_as={"noisy": ("ex_1", "a noise")})
+
+
 def test_example_key_stays_in_the_folder(tmp_path):
     run = Run("04_dcunet", tmp_path / "out")
     kept(run, "../a clip", versions={"clean": torch.zeros(160)})

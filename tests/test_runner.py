@@ -181,6 +181,8 @@ def test_what_a_run_may_depend_on(tmp_path):
     for name in ("__init__.py", "names.py", "models/__init__.py", "models/unet.py"):
         (package / name).write_text("x = 1")
     (package / "pretrained" / "unet.safetensors").write_bytes(b"weights")
+    (package / "pretrained" / ".ipynb_checkpoints").mkdir()  # as JupyterLab leaves it
+    (package / "pretrained" / "unet.state.pt").write_bytes(b"of a training that goes on")
     (tmp_path / "requirements.lock").write_text("torch==2")
     found = sources(tmp_path)
     assert set(found) == {
@@ -365,6 +367,18 @@ def test_one_notebook_with_parameters(clone, pages):
     assert clone.seen() == "quick 2 0.001 16 False ['zero', 'raise']"
     assert clone.record("02_b") == other and pages == ["quick", "quick"]
     assert clone.stale() == ["01_a"], "the report goes back to the profile's values"
+
+
+def test_one_notebook_beside_runs_of_an_earlier_version_is_refused_before_it_runs(clone):
+    clone.notebook("01_a")
+    clone.notebook("02_b")
+    clone.report()
+    older, before = clone.record("01_a"), clone.record("02_b")
+    del older["reached"]
+    (clone.build / "01_a" / "run.json").write_text(json.dumps(older))
+    with pytest.raises(UserError, match="01_a was run by an earlier version: run `make report`"):
+        runner.notebook("02_b", root=clone.root)
+    assert clone.record("02_b") == before
 
 
 def test_one_notebook_runs_missing_needs_first_and_uses_existing_ones(clone):

@@ -1,5 +1,6 @@
 """`denoise enhance`: a recording in, a denoised one out."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ WRITABLE = (".wav", ".flac")
 def enhance(
     source: Annotated[Path, typer.Argument(help="noisy recording, any format")],
     target: Annotated[Path, typer.Argument(help="where to write, .wav or .flac")],
-    model: Annotated[str, typer.Option(help=DENOISER)] = "dcunet-stft",
+    model: Annotated[str, typer.Option(help=DENOISER)] = "speech",
     chunk: Annotated[float, typer.Option(help="seconds processed at a time")] = 10.0,
 ) -> None:
     """Denoise a recording: 16-bit wav or flac at 16 kHz, mono.
@@ -25,8 +26,8 @@ def enhance(
     """
     if target.suffix.lower() not in WRITABLE:
         raise UserError(f"{target}: name the output .wav or .flac")
-    if not chunk > 0:
-        raise UserError(f"--chunk must be more than 0 s, got {chunk}")
+    if not 0 < chunk < math.inf:
+        raise UserError(f"--chunk must be a number of seconds above 0, got {chunk}")
     from denoise_lib import audio
     from denoise_lib.models.checkpoints import denoiser
     from denoise_lib.models.inference import device

@@ -117,10 +117,8 @@ def _setting(
         return corpus, heard, away.make(noise)
     try:
         damage = conditions.damage_for(condition, noise)
-    except UserError as error:
-        if condition in conditions.TRAINED:
-            raise
-        raise UserError(f"{error}; or away from home: {AWAY}") from None
+    except conditions.UnknownConditionError as error:
+        raise UserError(f"{error}; or, out of domain: {AWAY}") from None
     corpus = corpora.open_speech(speech)
     return corpus, corpus, damage
 

@@ -25,6 +25,10 @@ from denoise_lib.data.crops import Damage
 from denoise_lib.errors import UserError
 
 
+class UnknownConditionError(UserError):
+    """No condition has the name that was given."""
+
+
 @dataclass(frozen=True)
 class Noise:
     """Where the recordings come from in conditions that have any.
@@ -123,14 +127,15 @@ def damage_for(condition: str, noise: Noise) -> Damage:
         noise: Recordings, for conditions that need some.
 
     Raises:
-        UserError: There is no such condition, or no noise recording.
+        UnknownConditionError: There is no such condition.
+        UserError: There is no noise recording.
     """
     if condition in TRAINED:
         return CONDITIONS[condition].make(noise)
     if "," in condition:
         return OneOf([damage_for(each.strip(), noise) for each in condition.split(",")])
     at_home = ", ".join(each for each in TRAINED if each not in OUT_OF_DOMAIN)
-    raise UserError(f"no condition {condition!r}: use {at_home}")
+    raise UnknownConditionError(f"no condition {condition!r}: use {at_home}")
 
 
 def no_damage(waveform: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -93,7 +93,10 @@ def _keeping_arguments(kind: type[Denoiser], init: Callable[..., None]) -> Calla
 def _arguments(kind: type[Denoiser], args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments of a constructor by name; what it hands on to its base (**) is the base's."""
     signature, config = inspect.signature(kind.__init__), {}
-    given = signature.bind(None, *args, **kwargs)
+    try:
+        given = signature.bind(None, *args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{kind.__name__}: {error}") from None
     given.apply_defaults()
     for key, value in list(given.arguments.items())[1:]:
         if signature.parameters[key].kind is inspect.Parameter.VAR_KEYWORD:

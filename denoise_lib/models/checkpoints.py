@@ -61,11 +61,16 @@ def load_model(path: Path) -> Denoiser:
     """Rebuild the model that a checkpoint holds, in evaluation mode, on the CPU.
 
     Raises:
-        UserError: The file is missing, or is no checkpoint of this library.
+        UserError: The file is missing, is no checkpoint of this library, or does not fit the
+            network that it names.
     """
     record = read_record(path)
-    model = find(record["model"])(**record["config"])
-    model.load_state_dict(safetensors.torch.load_file(path))
+    try:
+        model = find(record["model"])(**record["config"])
+        model.load_state_dict(safetensors.torch.load_file(path))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        told = " ".join(str(error).split())
+        raise UserError(f"{path} does not fit this version of its network: {told}") from None
     return model.eval()
 
 

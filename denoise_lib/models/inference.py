@@ -45,7 +45,7 @@ def process(model: Denoiser, noisy: Tensor, chunk_seconds: float = 10.0) -> Tens
 
 def enhance(
     waveform: Any,
-    model: str | Denoiser = "dcunet-stft",
+    model: str | Denoiser = "speech",
     *,
     rate: int = RATE,
     chunk_seconds: float = 10.0,

@@ -52,7 +52,8 @@ def sources(root: Path) -> dict[str, str]:
         tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
         found[name] = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
     for path in sorted((package / "pretrained").glob("*")):
-        found[f"pretrained/{path.name}"] = sha256(path)
+        if path.suffix in (".safetensors", ".json"):  # and nothing that an editor leaves there
+            found[f"pretrained/{path.name}"] = sha256(path)
     lock = root / "requirements.lock"
     found[lock.name] = sha256(lock) if lock.exists() else ""
     return found

@@ -31,21 +31,23 @@ def publish(root: Path = ROOT) -> None:
     networks to denoise_lib/pretrained/.
 
     Raises:
-        UserError: There is no page, it is of another profile or too large, or its numbers were not
-            all made from one commit; nothing is copied then.
+        UserError: There is no page, it is of another profile or too large, a run is missing, or the
+            numbers were not all made from one commit; nothing is copied then.
     """
     root = Path(root)
     page = root / "report" / "index.html"
     results = read_json(root / "report" / "results.json")
     _check(page, results)
     text = rewritten((root / "README.md").read_text(encoding="utf-8"), results)
-    build = runs_folder(PROFILE, root)
+    build, notebooks = runs_folder(PROFILE, root), names(root / "notebooks")
+    if missing := [name for name in notebooks if not (build / name / "run.json").exists()]:
+        raise UserError(f"{', '.join(missing)} has not been run: run `make report`")
     copies = {
         root / "docs" / name: root / "report" / name for name in ("index.html", "results.json")
     }
     for name, source in published_networks(root / "notebooks").items():
         copies[root / "denoise_lib" / "pretrained" / f"{name}.safetensors"] = build / source
-    sounds, lines = _examples(build, names(root / "notebooks"))
+    sounds, lines = _examples(build, notebooks)
     copies |= {root / "audio" / f"{name}.flac": source for name, source in sounds.items()}
     for source in copies.values():
         if not source.exists():

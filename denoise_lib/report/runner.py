@@ -76,6 +76,10 @@ def notebook(
     """
     study = Study(profile, root)
     study.override(name, parameters or {})
+    for other in study.names:
+        if other != name and study.record(other) and "reached" not in study.record(other):
+            again = "make report" + (f" PROFILE={profile}" if profile != "quick" else "")
+            raise UserError(f"{other} was run by an earlier version: run `{again}` first")
     todo = [other for other in study.upstream(name) if not study.record(other)] + [name]
     for index, each in enumerate(todo):
         study.run(each, waiting=todo[index + 1 :])

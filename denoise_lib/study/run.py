@@ -226,7 +226,12 @@ class Run:
                 `make publish`.
             whole: {version: waveform (time,)}, needed for the versions that are published; they
                 get the player's gain.
+
+        Raises:
+            ValueError: A version is to be published that the player does not have.
         """
+        if unknown := sorted(set(publish_as or {}) - set(player.versions)):
+            raise ValueError(f"{key}: to be published but not played: {', '.join(unknown)}")
         key = re.sub(r"[^\w-]+", "-", key)
         folder, entries = self.out / "examples", []
         for name, sound in player.versions.items():
