@@ -276,14 +276,7 @@ class Scene:
 
     def _network(self, model: str) -> Denoiser:
         def make() -> Denoiser:
-            try:
-                return load_pretrained(str(self.models[model]))
-            except (KeyError, RuntimeError, TypeError) as error:
-                reason = str(error).strip().splitlines()[0]
-                raise UserError(
-                    f"{model} was trained by another version of the library, train it again "
-                    f"({reason})"
-                ) from None
+            return load_pretrained(str(self.models[model]))
 
         return self._keep(("network", model), self._version(model), make)
 

@@ -70,7 +70,9 @@ def load_model(path: Path) -> Denoiser:
         model.load_state_dict(safetensors.torch.load_file(path))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         told = " ".join(str(error).split())
-        raise UserError(f"{path} does not fit this version of its network: {told}") from None
+        raise UserError(
+            f"{path} was trained by another version of the library, train it again ({told})"
+        ) from None
     return model.eval()
 
 
