@@ -169,13 +169,17 @@ def resample(waveform: Tensor, source: int, target: int) -> Tensor:
     return by_torchaudio(waveform, source, target)
 
 
-def to_level(waveform: Tensor, rms: float = 0.05) -> Tensor:
+def to_level(waveform: Tensor, rms: float = 0.05, by: int | None = None) -> Tensor:
     """Scale a waveform, or each of a batch, to an RMS level re full scale.
 
     0.05 is -26 dBFS, the nominal speech level of ITU-T P.56 (here over the whole clip, pauses
     included). Silence has no level and is returned unchanged.
+
+    Args:
+        by: Row of a batch whose level counts: all rows get its gain. None: each gets its own.
     """
-    level = waveform.square().mean(dim=-1, keepdim=True).sqrt()
+    measured = waveform if by is None else waveform[by]
+    level = measured.square().mean(dim=-1, keepdim=True).sqrt()
     return torch.where(level > 0, waveform * (rms / level.clamp_min(1e-12)), waveform)
 
 

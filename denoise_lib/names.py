@@ -61,6 +61,7 @@ VERSIONS = {
     "spectral_gating": Name("spectral gating"),
     "log_mmse": Name("log-MMSE"),
     "rnnoise": Name("RNNoise"),
+    "webrtc": Name("WebRTC"),
 }
 # Every damage that a network is trained or scored on; damage/conditions.py makes each of them.
 CONDITIONS = {

@@ -2,14 +2,17 @@
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from small_corpus import small_corpus
 
-from denoise_lib import Corruption, cli
+from denoise_lib import RATE, Corruption, cli
 from denoise_lib.commands.evaluate import chosen_metrics, evaluate
 from denoise_lib.damage import conditions
 from denoise_lib.data import corpora
@@ -126,6 +129,24 @@ def test_unknown_measure_is_one_line_that_names_all(capsys, given):
     assert status == 1 and err.startswith("denoise: --metrics: ") and err.count("\n") == 1
     assert ("'visqol'" in err) == ("visqol" in given)
     assert all(metric in err for metric in ALL_METRICS)
+
+
+def test_a_corpus_in_pairs_is_scored_on_its_own_noise(capsys, tmp_path):
+    """Speech and orthogonal noise at 6 dB: the noisy SI-SDR is known in closed form."""
+    generator = np.random.default_rng(0)
+    for index in range(2):
+        speech, noise = 0.1 * generator.standard_normal((2, 2 * RATE))
+        noise -= speech * (noise @ speech) / (speech @ speech)
+        noise *= np.linalg.norm(speech) / np.linalg.norm(noise) / 2
+        for folder, samples in (("clean", speech), ("noisy", speech + noise)):
+            path = tmp_path / f"{folder}_testset_wav" / f"p232_{index}.wav"
+            path.parent.mkdir(exist_ok=True)
+            soundfile.write(path, samples, RATE, subtype="FLOAT")
+    options = ["--speech", str(tmp_path), "--condition", "own", "--metrics", "si_sdr"]
+    status, out, _ = run(capsys, "evaluate", "gain", *options)
+    assert status == 0 and re.search(r"noisy\s+6\.0\sdB .*n 2\n\s+denoised\s+6\.0\sdB", out)
+    status, _, err = run(capsys, "evaluate", "gain", "--condition", "own", "--max-clips", "1")
+    assert status == 1 and err.count("\n") == 1 and "no noisy recordings" in err
 
 
 def test_help_of_evaluate_names_every_measure(capsys):

@@ -18,6 +18,7 @@ from takes import Take, best_match
 from denoise_lib import RATE, audio
 from denoise_lib.data import default_corpora, folders
 from denoise_lib.data.corpora import open_noise, open_read_speech, open_speech
+from denoise_lib.data.crops import fixed_clip
 from denoise_lib.data.splits import FRACTIONS, share, split_of, split_of_unseen
 from denoise_lib.errors import UserError
 
@@ -413,6 +414,42 @@ def test_voicebank_without_a_twin_is_one_line(voicebank_root, tmp_path):
     (tmp_path / "clean_testset_wav" / "p232_001.wav").write_bytes(b"x")
     with pytest.raises(UserError, match="p232_001.wav has no noisy twin"):
         open_speech(tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["{}", "train/{}", "{}/p232"])
+def test_corpora_in_pairs(clips, tmp_path, layout):
+    """Folders "clean" and "noisy", beside each other, in train and test, or one for each voice."""
+    parts = (layout, layout.replace("train", "test")) if "train" in layout else (layout,)
+    for part in parts:
+        for index, waveform in enumerate(clips[:40]):
+            name = f"p232_{index:03d}.flac"
+            write(tmp_path / part.format("clean") / name, waveform)
+            write(tmp_path / part.format("noisy") / name, 0.5 * waveform)
+    corpus = open_speech(tmp_path, fractions=(0.5, 0.2, 0.3))
+    assert len(corpus.clips) == 40 * len(parts)
+    assert {clip.voice for clip in corpus.clips} == {"p232"}
+    tested = len(corpus.split("test"))
+    assert tested == 40 if len(parts) == 2 else 0 < tested < 20
+    clip = corpus.split("test")[0]
+    assert torch.allclose(corpus.noisy(clip), 0.5 * corpus.waveform(clip), atol=1e-3)
+
+
+def test_the_noisy_recording_of_a_pair_is_brought_to_the_nominal_level(clips, tmp_path):
+    """The clean one gets the same gain, so that the two still belong together."""
+    noise = 0.02 * torch.randn(2 * RATE, generator=torch.Generator().manual_seed(0))
+    mixed = clips[0] + noise[: len(clips[0])]
+    write(tmp_path / "clean" / "a_1.wav", clips[0])
+    write(tmp_path / "noisy" / "a_1.wav", mixed)
+    corpus = open_speech(tmp_path, fractions=(0, 0, 1))
+    noisy, clean = fixed_clip(corpus, corpus.clips[0], None, seed=0, max_seconds=1.0)
+    assert noisy.shape == clean.shape == (RATE,)
+    assert noisy.square().mean().sqrt() == pytest.approx(0.05, rel=1e-5)
+    gain = 0.05 / mixed[:RATE].square().mean().sqrt()
+    assert torch.allclose(clean, gain * clips[0][:RATE], atol=1e-3)
+
+    write(tmp_path / "noisy" / "a_1.wav", mixed[:-5])
+    with pytest.raises(UserError, match="make them equally long"):
+        fixed_clip(corpus, corpus.clips[0], None, seed=0)
 
 
 def test_any_folder(clips, tmp_path):

@@ -194,6 +194,28 @@ def test_checkpoints_rebuild_their_model(tmp_path, name):
     assert read_record(tmp_path / "net.safetensors")["seed"] == 3
 
 
+def test_half_the_size_and_nearly_the_same(tmp_path):
+    """Weights are rounded to 16 bits; what batch norms have measured is kept as it is."""
+    torch.manual_seed(0)
+    network = find("unet").from_preset("tiny")
+    noisy = 0.05 * torch.randn(1, 8000)
+    torch.nn.init.normal_(network.fine_out.weight, std=0.1)
+    network.train()(noisy)  # moves the statistics
+    for name, half in (("whole", False), ("half", True)):
+        save_model(tmp_path / f"{name}.safetensors", network, half=half)
+    whole, rounded = (load_model(tmp_path / f"{each}.safetensors") for each in ("whole", "half"))
+    for name, each in rounded.named_parameters():
+        assert each.dtype == torch.float32
+        assert torch.equal(each, whole.get_parameter(name).half().float())
+    for name, each in rounded.named_buffers():
+        assert torch.equal(each, whole.get_buffer(name))
+    error = rounded(noisy) - whole(noisy)
+    assert 0 < error.norm() < 1e-3 * whole(noisy).norm()
+    sizes = [(tmp_path / f"{each}.safetensors").stat().st_size for each in ("half", "whole")]
+    parameters = sum(each.numel() for each in network.parameters())
+    assert sizes[1] - sizes[0] == pytest.approx(2 * parameters, rel=0.02)
+
+
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "no.safetensors").write_bytes(b"nothing of the kind")
     for path in ("no.safetensors", "missing.safetensors"):

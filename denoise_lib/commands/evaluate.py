@@ -15,6 +15,8 @@ from denoise_lib.files import atomic
 from denoise_lib.names import METRICS, heading
 from denoise_lib.names import score as written
 
+OWN = "own"  # the condition of a corpus that comes in pairs
+
 if TYPE_CHECKING:
     from denoise_lib.damage import conditions
     from denoise_lib.damage.shifted import ChangedCorpus
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
 def evaluate(
     model: Annotated[str, typer.Argument(help=f"{DENOISER}; or gain, which moves the level alone")],
     condition: Annotated[
-        str, typer.Option(help=f"{TRAINED}; several with commas. Away from home: {AWAY}")
+        str,
+        typer.Option(
+            help=f"{TRAINED}; several with commas; {OWN}: the noisy recordings of a corpus in "
+            f"pairs. Out of domain: {AWAY}"
+        ),
     ] = "both",
     split: Annotated[str, typer.Option(help="test, unseen_voice or valid")] = "test",
     speech: Speech = "default",
@@ -105,8 +111,8 @@ def evaluate(
 
 def _setting(
     condition: str, speech: str, noise: conditions.Noise
-) -> tuple[Corpus, Corpus | ChangedCorpus, Damage]:
-    """Where the clips are listed, where they are heard, and their damage."""
+) -> tuple[Corpus, Corpus | ChangedCorpus, Damage | None]:
+    """Where the clips are listed, where they are heard, and their damage; None for their own."""
     from denoise_lib.damage import conditions
     from denoise_lib.damage.shifted import ChangedCorpus
     from denoise_lib.data import corpora
@@ -115,10 +121,13 @@ def _setting(
         corpus = away.speech() if away.speech else corpora.open_speech(speech)
         heard = ChangedCorpus(corpus, away.change) if away.change else corpus
         return corpus, heard, away.make(noise)
+    if condition == OWN:
+        corpus = corpora.open_speech(speech)
+        return corpus, corpus, None
     try:
         damage = conditions.damage_for(condition, noise)
     except conditions.UnknownConditionError as error:
-        raise UserError(f"{error}; or, out of domain: {AWAY}") from None
+        raise UserError(f"{error}; {OWN}; or, out of domain: {AWAY}") from None
     corpus = corpora.open_speech(speech)
     return corpus, corpus, damage
 

@@ -59,6 +59,7 @@ def train(
     joined: Annotated[
         bool, typer.Option(help="crops of several clips of one voice: for short clips")
     ] = False,
+    half: Annotated[bool, typer.Option(help="store 16-bit weights, for half the size")] = False,
 ) -> None:
     """Train a network; an interrupted training goes on when it is started again.
 
@@ -128,6 +129,7 @@ def train(
         precision=precision,
         workers=workers,
         fixed_norms=fixed_norms,
+        half=half,
     )
     record = read_record(out)
     print(f"{out}: step {record['step']} of {steps}, validation wSDR {record['valid']:.4f}")

@@ -180,19 +180,33 @@ def spread(clips: list[Clip], max_clips: int | None) -> list[Clip]:
 
 
 def fixed_clip(
-    corpus: Corpus, clip: Clip, damage: Damage, seed: int, max_seconds: float | None = None
+    corpus: Corpus, clip: Clip, damage: Damage | None, seed: int, max_seconds: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """One clip and the damage that is its own for ever: (noisy, clean), each (time,).
 
     Args:
+        damage: Makes the noisy clip of the clean one, which is brought to the nominal level. None
+            takes the noisy recording that the corpus has of it: that is brought to the nominal
+            level, as in use, and the clean one is moved along.
         seed: Together with the clip's name it fixes the damage.
         max_seconds: Seconds of the clip's beginning to use; all of it when None.
+
+    Raises:
+        UserError: The corpus has no noisy recordings, or this one is not as long as the clean one.
     """
+    samples = None if max_seconds is None else round(max_seconds * corpus.rate)
     waveform = corpus.waveform(clip)
-    if max_seconds is not None:
-        waveform = waveform[: round(max_seconds * corpus.rate)]
-    clean = to_level(waveform)
-    return damage(clean, clip_generator(clip.name, seed)), clean
+    if damage is not None:
+        clean = to_level(waveform[:samples])
+        return damage(clean, clip_generator(clip.name, seed)), clean
+    noisy = corpus.noisy(clip)
+    if len(noisy) != len(waveform):
+        raise UserError(
+            f"{corpus.name}: {clip.name} has {len(waveform)} samples and its noisy twin "
+            f"{len(noisy)}; make them equally long"
+        )
+    pair = torch.stack([noisy[:samples], waveform[:samples]])
+    return tuple(to_level(pair, by=0))
 
 
 def fixed_batch(

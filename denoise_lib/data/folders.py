@@ -1,4 +1,4 @@
-"""Folders of recordings: VCTK 0.92, VoiceBank+DEMAND, or anything that holds audio files.
+"""Folders of recordings: VCTK 0.92, VoiceBank+DEMAND, other pairs, or any audio files.
 
 Each finder lists the recordings as :class:`Recording`, without decoding audio. The split depends on
 names, on sentences where the corpus includes its texts, or on the corpus's own test set. It never
@@ -82,8 +82,8 @@ def find(source: str | Path) -> list[Recording]:
     for root in (folder, folder / "VCTK-Corpus-0.92"):
         if (root / "wav48_silence_trimmed").is_dir():
             return _some(vctk(root), folder)
-    if any(folder.glob("clean_*_wav")):
-        return _some(voicebank(folder), folder)
+    if _clean_folders(folder):
+        return _some(pairs(folder), folder)
     return plain(folder)
 
 
@@ -101,26 +101,47 @@ def vctk(root: Path) -> Iterator[Recording]:
         yield Recording(f"{speaker}/{name}", speaker, path, key, unseen=unseen)
 
 
-def voicebank(folder: Path) -> Iterator[Recording]:
-    """VoiceBank+DEMAND: ``clean_trainset_28spk_wav/p226_001.wav`` and its ``noisy_`` twin.
+def pairs(folder: Path) -> Iterator[Recording]:
+    """A corpus in pairs: folders that begin with "clean", and equally named files in "noisy" ones.
 
-    Training and test sets are the corpus's own (two speakers in the test set); validation clips are
-    taken from the training set, by sentence.
+    VoiceBank+DEMAND is one: ``clean_trainset_28spk_wav/p226_001.wav`` and its twin in
+    ``noisy_trainset_28spk_wav``. Others have ``clean`` and ``noisy``, perhaps in ``train`` and
+    ``test``. Where a folder's name says that it is for training or the test, that is kept, and
+    validation clips are taken from the training set, by sentence. The voice is the sub-folder, or
+    what stands before the first "_" of the file's name.
 
     Raises:
         UserError: A recording has no noisy twin.
     """
-    for clean in sorted(folder.glob("clean_*_wav")):
-        fixed = "test" if "test" in clean.name else "train"
-        noisy = clean.with_name(clean.name.replace("clean_", "noisy_", 1))
+    for clean in _clean_folders(folder):
+        part = clean.relative_to(folder).as_posix()
+        fixed = next((each for each in ("test", "train") if each in part), "")
+        noisy = clean.with_name(clean.name.replace("clean", "noisy", 1))
         texts = clean.with_name(clean.name.replace("clean_", "", 1).removesuffix("_wav") + "_txt")
-        for path in sorted(clean.glob("*.wav")):
-            twin = noisy / path.name
-            if not twin.is_file():
-                raise UserError(f"{path} has no noisy twin: {twin} is not there")
+        for path in sorted(clean.rglob("*")):
+            if path.suffix.lower() not in SUFFIXES or not path.is_file():
+                continue
+            inside = path.relative_to(clean)
+            if not (noisy / inside).is_file():
+                raise UserError(f"{path} has no noisy twin: {noisy / inside} is not there")
             speaker, number = _speaker_and_number(path.stem)
+            speaker = inside.parts[0] if len(inside.parts) > 1 else speaker
             key = _sentence(texts / f"{path.stem}.txt") or number
-            yield Recording(f"{fixed}/{path.stem}", speaker, path, key, fixed, noisy=twin)
+            name = "/".join(filter(None, [fixed, inside.with_suffix("").as_posix()]))
+            yield Recording(name, speaker, path, key, fixed, noisy=noisy / inside)
+
+
+def _clean_folders(folder: Path) -> list[Path]:
+    """Folders of clean recordings in a corpus that comes in pairs; none in another corpus."""
+    return [
+        each
+        for each in sorted([*folder.glob("clean*"), *folder.glob("*/clean*")])
+        if each.is_dir()
+        and (
+            each.match("clean_*_wav")
+            or each.with_name(each.name.replace("clean", "noisy", 1)).is_dir()
+        )
+    ]
 
 
 def plain(source: str | Path) -> list[Recording]:

@@ -23,7 +23,7 @@ def evaluate(
     model: Denoiser,
     corpus: Corpus,
     clips: list[Clip],
-    damage: Damage,
+    damage: Damage | None,
     *,
     seed: int,
     max_seconds: float | None = None,
@@ -34,6 +34,7 @@ def evaluate(
     """Score a model on clips, each with the damage that is fixed by its name and the seed.
 
     Args:
+        damage: None for the noisy recordings that the corpus has of its own.
         max_seconds: Seconds of each clip's beginning to use; all of it when None.
         metrics: Which measures to take.
         reference: Also score each clean clip against itself.

@@ -24,10 +24,11 @@ from denoise_lib.paths import PRETRAINED
 _read: set[str] = set()  # shipped files that this process has asked for
 
 
-def save_model(path: Path, model: Denoiser, **facts: Any) -> None:
+def save_model(path: Path, model: Denoiser, *, half: bool = False, **facts: Any) -> None:
     """Write a model to ``path`` (*.safetensors), whole or not at all.
 
     Args:
+        half: Round weights to 16 bits, for half the size; what norms have measured stays exact.
         facts: Plain values to keep beside the weights, such as seed, step and validation score.
     """
     record = {
@@ -40,6 +41,8 @@ def save_model(path: Path, model: Denoiser, **facts: Any) -> None:
     state = {
         name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
     }
+    if half:
+        state |= {name: state[name].half() for name, _ in model.named_parameters()}
     with atomic(path) as temporary:
         safetensors.torch.save_file(state, temporary, {"denoise_lib": json.dumps(record)})
 

@@ -69,6 +69,7 @@ def train(
     precision: str = "32-true",
     workers: int = 0,
     fixed_norms: bool = False,
+    half: bool = False,
 ) -> tuple[Denoiser, list[dict]]:
     """Train a model and keep its best weights.
 
@@ -93,6 +94,7 @@ def train(
         fixed_norms: Batch norms keep the statistics that they come with, as in a test. On a mixture
             of damages those of a small batch tell which ones it holds; a network that has learned
             to rely on that is left without it in a test.
+        half: Keep the best weights in 16 bits; training goes on with the exact ones.
 
     Returns:
         The model with its best weights, in evaluation mode, and the history: one dict per
@@ -138,7 +140,7 @@ def train(
         _learn(network, fixed_norms)
         if fabric.is_global_zero:
             if better:
-                save_model(checkpoint, model, plan=plan, finished=False, **log.last())
+                save_model(checkpoint, model, half=half, plan=plan, finished=False, **log.last())
             state.save(log)
             if progress:
                 progress({"training": label, "steps": schedule.steps, **log.history[-1]})
@@ -146,7 +148,8 @@ def train(
     if fabric.is_global_zero:
         record = read_record(checkpoint)
         write_json(_history_path(checkpoint), log.history)
-        save_model(checkpoint, load_model(checkpoint), **_facts(record) | {"finished": True})
+        best = load_model(checkpoint)
+        save_model(checkpoint, best, half=half, **_facts(record) | {"finished": True})
         state.path.unlink(missing_ok=True)
     fabric.barrier()
     return load_model(checkpoint), log.history

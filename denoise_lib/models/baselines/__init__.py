@@ -12,7 +12,7 @@ sequence.
 import lazy_loader
 
 # What one would try, by its name; made without arguments, each has its documented settings.
-BASELINES = ("spectral_gating", "log_mmse", "rnnoise", "neighbourhood")
+BASELINES = ("spectral_gating", "log_mmse", "rnnoise", "webrtc", "neighbourhood")
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -24,6 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "neighbourhood": ["Neighbourhood"],
         "rnnoise": ["RNNoise"],
         "spectral_gating": ["SpectralGating"],
+        "webrtc": ["WebRTC"],
     },
 )
 __all__ += ["BASELINES"]
