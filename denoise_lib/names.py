@@ -56,7 +56,9 @@ MODELS = {
 VERSIONS = {
     "clean": Name("clean", "#4f8a2f"),
     "noisy": Name("noisy", "#82868f"),
-    "tuned unet": Name("tuned U-Net", "#7d8f00"),
+    "repair": Name("repair", "#7d8f00"),
+    "speech": Name("speech", "#c4532b"),
+    "unet-street": Name("street U-Net", "#c2566f"),
     "gain": Name("half the volume"),
     "spectral_gating": Name("spectral gating"),
     "log_mmse": Name("log-MMSE"),

@@ -14,7 +14,7 @@ from denoise_lib.metrics.intervals import interval, paired_difference
 from denoise_lib.names import label
 from denoise_lib.study.differences import difference_row
 from denoise_lib.study.run import Run, read_clips
-from denoise_lib.study.tables import by_condition, by_measure
+from denoise_lib.study.tables import DIFFERENCE, by_condition, by_measure, differences, winners
 
 
 def study(voices, clips, between, within=1.0, seed=0, mean=0.3):
@@ -338,3 +338,53 @@ def test_a_line_without_its_row_is_an_error(compared):
         by_measure(compared, ["dcunet"], "both", ["wsdr"], experiment="08_unet")
     with pytest.raises(KeyError):
         by_condition(compared, ["unet"], ["snow"], experiment="08_unet")
+
+
+# --- tables of differences and winners ---------------------------------------------------------
+
+
+def test_a_table_says_what_a_difference_shows():
+    row = {"a": "repair", "b": "rnnoise", "condition": "both", "n": 6, "voices": 2}
+    rows = [
+        row | {"metric": "si_sdr", "mean": 1.25, "ci95": [0.5, 2.0]},
+        row | {"metric": "wsdr", "mean": 0.0312, "ci95": [0.01, 0.05]},
+        row | {"metric": "stoi", "mean": -0.0012, "ci95": [-0.01, 0.01]},
+        row | {"metric": "pesq", "mean": 0.2, "ci95": None},
+    ]
+    lines = differences(rows)
+    assert all(len(line) == len(DIFFERENCE) for line in lines)
+    assert [line[0] for line in lines] == ["repair minus RNNoise"] * 4
+    assert [line[2:5] for line in lines] == [
+        ["SI-SDR", "1.2", "0.5 to 2.0"],
+        ["wSDR", "0.031", "0.010 to 0.050"],
+        ["STOI", "−0.001", "−0.010 to 0.010"],
+        ["PESQ", "0.20", "–"],
+    ]
+    assert [line[-1] for line in lines] == ["better", "worse", "no difference shown", ""]
+
+
+def test_the_winner_is_the_best_in_the_sense_of_the_measure(tmp_path):
+    """Lower for wSDR, higher for the others; a system without a value cannot win."""
+    run = Run("08", tmp_path)
+    clips = [{"clip": f"c{index}", "voice": "v"} for index in range(3)]
+    for model, wsdr, stoi in (
+        ("rnnoise", -0.9, 0.8),
+        ("repair", -0.95, 0.7),
+        ("speech", -0.5, None),
+    ):
+        scores = {"wsdr": wsdr, "stoi": stoi}
+        noisy = {"wsdr": -0.4, "stoi": 0.6}
+        run.add(
+            [each | {"noisy": noisy, "denoised": scores, "reason": {}} for each in clips],
+            condition="street",
+            model=model,
+            split="test",
+        )
+    (line,) = winners(
+        run,
+        ["rnnoise", "repair", "speech"],
+        [("street", "test")],
+        ["wsdr", "stoi"],
+        experiment="08",
+    )
+    assert line[0] == "street noise" and line[2:] == ["repair (−0.950)", "RNNoise (0.800)"]

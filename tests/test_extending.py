@@ -105,7 +105,7 @@ def test_a_new_damage(extended):
     denoise(folder, *notebook)
     results, page = shown(folder)
     rows = [r for r in results["results"] if r["condition"] == "clipped" and r["metric"] == "wsdr"]
-    assert {r["experiment"] for r in rows} == {"08_shipped:away"} and len(rows) == 4
+    assert {r["experiment"] for r in rows} == {"08_outside:away"} and len(rows) == 4
     assert all(-1 < r["noisy"] < 0 for r in rows) and "<td>clipped</td>" in page
 
 

@@ -210,8 +210,8 @@ def test_colours_stand_out(paper):
         ("dcunet, retrained", "dcunet"),
         ("street: dcunet", "dcunet"),
         ("Clean", "clean"),
-        ("tuned unet", "tuned unet"),
-        ("tuned unet, explained", "tuned unet"),
+        ("unet-street", "unet-street"),
+        ("repair, explained", "repair"),
     ],
 )
 def test_a_version_has_the_colour_of_what_it_is(name, same):
@@ -222,7 +222,7 @@ def test_a_version_has_the_colour_of_what_it_is(name, same):
 def test_names_are_written_by_whole_words():
     assert names.label("again, unet-varied") == "again, U-Net-varied"
     assert names.label("street, dcunet, gain") == "street, DCUnet, half the volume"
-    assert names.label("tuned unet") == "tuned U-Net" and names.label("units") == "units"
+    assert names.label("unet-street") == "street U-Net" and names.label("units") == "units"
 
 
 @pytest.mark.parametrize(

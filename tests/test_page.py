@@ -163,7 +163,7 @@ HEADLINE = {
     "04_dcunet": ["fixed"],
     "05_street_noise:before": ["before"],
     "05_street_noise:retrained": ["retrained"],
-    "08_shipped": ["fixed", "retrained"],
+    "08_outside": ["fixed", "retrained"],
 }
 
 
@@ -202,22 +202,22 @@ def test_against_the_original(row, outcome):
 
 
 def test_the_shipped_network_has_a_column_of_its_own_where_it_was_trained():
-    shipped = {"experiment": "08_shipped", "model": "unet"}
+    shipped = {"experiment": "08_outside", "model": "repair"}
     rows = [
         result(),
         result(denoised=-0.97, **shipped),
-        result(denoised=-0.2, experiment="08_shipped:compared", model="unet"),
+        result(denoised=-0.2, experiment="08_outside:compared", model="repair"),
         result("street", experiment="05_street_noise:before", denoised=-0.2),
         result("street", experiment="05_street_noise:retrained", denoised=-0.9),
-        result("street", denoised=-0.93, **shipped),
+        result("street", denoised=-0.93, experiment="08_outside", model="speech"),
     ]
-    tuned = result("street", experiment="08_shipped", model="tuned unet", denoised=-0.92)
+    tuned = result("street", experiment="08_outside", model="unet-street", denoised=-0.92)
     both, before, retrained = glance.lines(of(*rows, tuned))
-    assert retrained.rows["tuned unet"] is tuned and "tuned unet" not in both.rows
-    assert both.best == ("unet", rows[1])
+    assert retrained.rows["unet-street"] is tuned and "unet-street" not in both.rows
+    assert both.best == ("repair", rows[1])
     assert list(before.rows) == ["dcunet"]
-    assert retrained.rows["unet"] is rows[5]
-    assert "the U-Net brings" in glance.abstract(of(*rows))[0]
+    assert retrained.rows["speech"] is rows[5]
+    assert "the repair brings" in glance.abstract(of(*rows))[0]
 
 
 def test_a_network_that_does_harm_is_said_to():
@@ -277,9 +277,9 @@ def test_a_version_of_two_runs_has_sound_and_scores_of_the_first(tmp_path):
     clone = own_clone(tmp_path, runs=NETWORK_OF)
     runs = clone / "report" / "build" / "quick"
     before = listen_first(runs, sorted(NETWORK_OF)).scores["dcunet"]
-    shutil.copytree(runs / "04_dcunet", runs / "08_shipped")
-    example(clone, "08_shipped", lambda entry: entry | {"scores": {"wsdr": 0.5}})
-    player = listen_first(runs, [*sorted(NETWORK_OF), "08_shipped"])
+    shutil.copytree(runs / "04_dcunet", runs / "08_outside")
+    example(clone, "08_outside", lambda entry: entry | {"scores": {"wsdr": 0.5}})
+    player = listen_first(runs, [*sorted(NETWORK_OF), "08_outside"])
     assert player.scores["dcunet"] == before != {"wsdr": 0.5}
 
 

@@ -23,7 +23,7 @@ NOTEBOOKS = [
     "05_street_noise",
     "06_why_it_works",
     "07_ideas",
-    "08_shipped",
+    "08_outside",
 ]
 BUILT = ("report/build", "report/index.html", "report/results.json")
 ROW = {"experiment", "condition", "model", "split", "n", "total", "metric", "noisy", "denoised"}
@@ -86,17 +86,17 @@ def test_results_hold_every_condition_model_and_split(built):
                 assert (condition, model, split, "wsdr") in found
                 assert (condition, model, split, "pesq") in found
         assert ("street", "dcunet", split, "wsdr") in found
-        networks = ("germain", "dcunet-stft", "unet", "tuned unet")
+        networks = ("germain", "dcunet-stft", "dcunet-street", "unet-street", "repair", "speech")
         for model in ("identity", "clean", "gain", *BASELINES, *networks):
-            for metric in ("wsdr", "snr", "si_sdr", "lsd", "pesq", "stoi"):
+            for metric in ("wsdr", "si_sdr", "pesq", "stoi"):
                 assert ("both", model, split, metric) in found
                 assert ("street", model, split, metric) in found
-    away = {row["condition"] for row in rows if row["experiment"] == "08_shipped:away"}
+    away = {row["condition"] for row in rows if row["experiment"] == "08_outside:away"}
     assert away == set(conditions.OUT_OF_DOMAIN)
-    for model in ("identity", "clean", "unet", "tuned unet"):
+    for model in ("identity", "clean", "rnnoise", "webrtc", "repair", "speech"):
         for condition in ("both", "street"):
             assert (condition, model, "test", "dnsmos") in found
-    assert ("in a room", "unet-varied", "test", "wsdr") in found
+    assert ("in a room", "repair", "test", "si_sdr") in found
     experiments = {row["experiment"] for row in rows}
     assert {f"06_why_it_works:overlap {each}" for each in (2, 4)} <= experiments
     assert {"06_why_it_works:neighbours", "06_why_it_works:random, tanh"} <= experiments
@@ -106,17 +106,18 @@ def test_results_hold_every_condition_model_and_split(built):
     ideas = {"seed 0", "seed 1", "level", "resynthesis", "wavenet"}
     assert {f"07_ideas:{each}" for each in ideas} <= experiments
     assert ("computing per second of audio", "CQT magnitudes") in measured
-    assert ("mask at the coefficient", "unet, zeroed") in measured
+    assert ("mask at the coefficient", "repair, zeroed") in measured
     assert {"05_street_noise:before", "05_street_noise:retrained"} <= experiments
     compared = {
         (each["a"], each["b"], each["condition"]) for each in results(built[0])["differences"]
     }
-    tuned = {("tuned unet", other, "both") for other in ("dcunet", "unet", "unet-both", "germain")}
-    assert tuned | {("tuned unet", "rnnoise", "street")} <= compared
+    ours = {("repair", other, "both") for other in ("dcunet", "dcunet-stft", "germain")}
+    assert ours | {("speech", "rnnoise", "street"), ("speech", "dcunet", "street")} <= compared
+    assert ("SI-SDR of clean speech", "speech") in measured
     for kind in ("zeroed", "raised"):
-        for estimate in ("clean", "unet", "tuned unet"):
+        for estimate in ("clean", "repair"):
             assert (f"average precision, {kind} positions", f"{estimate}, both") in measured
-    assert ("both", "tuned unet, explained", "test", "si_sdr") in found
+    assert ("both", "repair, explained", "test", "si_sdr") in found
     assert "06_why_it_works:0.2 of positions wrong" in experiments
 
 
@@ -162,7 +163,7 @@ def test_noisy_scores_are_the_same_whatever_the_network(built):
     for row in results(built[0])["results"]:
         # Inversion and positions are scored on the beginnings of clips; a clean clip's ratios are
         # infinite, so n is 0.
-        beginnings = row["model"] == "inversion" or row["experiment"] == "08_shipped:positions"
+        beginnings = row["model"] == "inversion" or row["experiment"] == "08_outside:positions"
         compared = row["n"] and row["metric"] in ALL_METRICS and not beginnings
         if row["condition"] in ("zero", "raise", "both") and compared:
             key = row["condition"], row["split"], row["metric"]
@@ -220,14 +221,14 @@ TOUCHED = {
     "denoise_lib/study/run.py": ALL,
     "denoise_lib/models/autoencoder.py": ["02_autoencoder", "06_why_it_works"],
     "denoise_lib/models/wavenet.py": ["03_wavenet", "07_ideas"],
-    "denoise_lib/models/dcunet.py": ["04_dcunet", "05_street_noise", "07_ideas", "08_shipped"],
-    "denoise_lib/models/germain.py": ["04_dcunet", "05_street_noise", "07_ideas", "08_shipped"],
+    "denoise_lib/models/dcunet.py": ["04_dcunet", "05_street_noise", "07_ideas", "08_outside"],
+    "denoise_lib/models/germain.py": ["04_dcunet", "05_street_noise", "07_ideas", "08_outside"],
     "denoise_lib/models/informed.py": ["07_ideas"],
-    "denoise_lib/models/baselines/rnnoise.py": ["08_shipped"],
+    "denoise_lib/models/baselines/rnnoise.py": ["08_outside"],
     "denoise_lib/study/constant_q.py": ["07_ideas"],
     "denoise_lib/study/filter_bank.py": ["06_why_it_works"],
-    "denoise_lib/pretrained/unet-varied.safetensors": ["08_shipped"],
-    "denoise_lib/pretrained/unet-street.safetensors": ["05_street_noise", "08_shipped"],
+    "denoise_lib/pretrained/repair.safetensors": ["07_ideas", "08_outside"],
+    "denoise_lib/pretrained/unet-street.safetensors": ["05_street_noise", "08_outside"],
     "denoise_lib/pretrained/dcunet-stft.safetensors": [],
     "requirements.lock": ALL,
 }
@@ -263,7 +264,7 @@ def test_another_code_cell_or_parameter_runs_its_notebook_again(built):
         path.write_text(before, encoding="utf-8")
     study = Study("smoke", clone)
     study.override("04_dcunet", {"steps": "3"})
-    assert study.stale() == ["04_dcunet", "05_street_noise", "07_ideas", "08_shipped"]
+    assert study.stale() == ["04_dcunet", "05_street_noise", "07_ideas", "08_outside"]
 
 
 @pytest.mark.parametrize(

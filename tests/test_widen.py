@@ -51,7 +51,7 @@ def test_it_computes_the_same(more, fine, training, seed):
 
 
 def test_a_shipped_network_on_speech(speech):
-    model = load_pretrained("unet-both")
+    model = load_pretrained("unet-street")
     wider = widened(model, UNet.from_preset("large"))
     assert sum(p.numel() for p in wider.parameters()) > 3 * sum(
         p.numel() for p in model.parameters()
@@ -127,10 +127,10 @@ def test_a_branch_that_reaches_less_far_up_is_refused():
 @pytest.mark.parametrize(
     ("start", "model", "preset", "message"),
     [
-        ("unet", "dcunet", None, "unet is a unet, not a dcunet: leave out --model"),
+        ("repair", "dcunet", None, "repair is a unet, not a dcunet: leave out --model"),
         ("dcunet-stft", None, "20", "only a unet can start a larger one"),
-        ("unet-both", None, "tiny", "unet-both cannot start a unet of preset tiny"),
-        ("unet-both", None, "huge", "no preset 'huge'"),
+        ("unet-street", None, "tiny", "unet-street cannot start a unet of preset tiny"),
+        ("unet-street", None, "huge", "no preset 'huge'"),
     ],
 )
 def test_a_start_that_does_not_fit_is_refused(start, model, preset, message):
@@ -140,6 +140,6 @@ def test_a_start_that_does_not_fit_is_refused(start, model, preset, message):
 
 
 def test_a_start_as_it_is_and_made_larger():
-    assert _started("unet-both", "unet", None).config == load_pretrained("unet-both").config
+    assert _started("unet-street", "unet", None).config == load_pretrained("unet-street").config
     for preset in ("large", "fine"):
-        assert _started("unet-both", None, preset).config == UNet.from_preset(preset).config
+        assert _started("unet-street", None, preset).config == UNet.from_preset(preset).config

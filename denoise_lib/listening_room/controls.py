@@ -136,10 +136,7 @@ class ModelControls:
 
 
 _DAMAGES = {NONE: "none"} | {each: condition(each) for each in (*FIXED, STREET)}
-_FIRST = (
-    "dcunet-stft",
-    "quick both dcunet",
-)  # ticked at the start, the first of them that is there
+_FIRST = ("speech", "quick both dcunet")  # ticked at the start, the first of them that is there
 
 
 def _reals(name: str, meaning: str, low: float, high: float, step: float) -> widgets.FloatSlider:

@@ -31,7 +31,7 @@ ORIGINAL_NOTE = (
 )
 # Experiments declare in their notebooks in which of these lines they stand.
 STAGES = {"fixed": "", "before": " (not trained on it)", "retrained": " (retrained on it)"}
-NETWORKS = ("autoencoder", "wavenet", "dcunet", "unet", "tuned unet")
+NETWORKS = ("autoencoder", "wavenet", "dcunet", "repair", "speech", "unet-street")
 LIMIT = -1.0
 # The drawing.
 FAR, NEAR = 1.05, 0.004  # distances from the limit at the two ends of the axis

@@ -36,6 +36,7 @@ from denoise_lib.training.loop import Schedule, train
 from denoise_lib.training.losses import LOSSES, Loss
 
 SPLITS = ("test", "unseen_voice")
+COPY_DB = 100.0  # SI-SDR above which a copy is called perfect: about that of 16-bit samples
 Scores = dict[str, list[dict]]  # by split, one dict per clip, see metrics.evaluate
 
 
@@ -336,6 +337,36 @@ class Experiment:
             scores, condition="identity", model=model.name, split="train", experiment=experiment
         )
         return rows[0]
+
+    def harm(self, model: Denoiser, name: str, experiment: str) -> Row:
+        """How close to its input a network leaves clean speech: SI-SDR, dB, higher is better.
+
+        A mean over the scored test clips; a perfect copy, whose SI-SDR is infinite, counts as
+        ``COPY_DB``.
+
+        Returns:
+            The measurement.
+        """
+        scores = evaluate(
+            model,
+            self.corpus,
+            self.clips("test"),
+            no_damage,
+            seed=self.seed,
+            max_seconds=self.max_seconds or None,
+            metrics=("si_sdr",),
+            device=device(),
+        )
+        found = [each["denoised"]["si_sdr"] for each in scores]
+        found = [COPY_DB if each is None else min(each, COPY_DB) for each in found]
+        return self.run.measure(
+            "SI-SDR of clean speech",
+            name,
+            sum(found) / len(found),
+            unit="dB",
+            n=len(found),
+            experiment=experiment,
+        )
 
     def seeded(self, network: Callable[[], Denoiser]) -> Denoiser:
         """A new network whose initial weights depend on the seed and on nothing before."""

@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from denoise_lib.names import label
+from denoise_lib.names import METRICS, SPLITS, heading, label, number
+from denoise_lib.names import condition as written
+from denoise_lib.names import score as scored
 from denoise_lib.study.run import Row, Run
+
+DIFFERENCE = [
+    "systems",
+    "condition",
+    "measure",
+    "difference",
+    "95 % interval",
+    "clips",
+    "voices",
+    "",
+]
 
 
 def by_measure(
@@ -50,6 +63,72 @@ def by_condition(
     for condition in conditions:
         rows = [run.value(condition, model, metric, split, experiment) for model in models]
         lines.append([condition, rows[0]["noisy"], *(row["denoised"] for row in rows)])
+    return lines
+
+
+def winners(
+    run: Run,
+    models: Iterable[str],
+    places: Iterable[tuple[str, str]],
+    metrics: Iterable[str],
+    *,
+    experiment: str,
+) -> list[list[str]]:
+    """Lines of a table: a condition and whose clips, then the best system of every measure.
+
+    Args:
+        run: Holds the rows.
+        models: Names of the systems that count.
+        places: (condition, split) of each line.
+
+    Returns:
+        One line for each place, such as ["street noise", "test clips, training voices", "RNNoise
+        (8.5 dB)"]; an en dash where no system has a value.
+    """
+    models, metrics, lines = list(models), list(metrics), []
+    for condition, split in places:
+        line = [written(condition), SPLITS.get(split, split)]
+        for metric in metrics:
+            sign = 1 if METRICS[metric].better == "higher" else -1
+            rows = [run.value(condition, model, metric, split, experiment) for model in models]
+            rows = [row for row in rows if row["denoised"] is not None]
+            best = max(rows, key=lambda row: sign * row["denoised"], default=None)
+            line.append(
+                f"{label(best['model'])} ({scored(metric, best['denoised'])})"
+                if best
+                else number(None)
+            )
+        lines.append(line)
+    return lines
+
+
+def differences(rows: Iterable[Row]) -> list[list[Any]]:
+    """Lines of a table with the columns ``DIFFERENCE``, from what ``Run.compare`` returned."""
+    lines = []
+    for row in rows:
+        metric, low_high = row["metric"], row["ci95"]
+        decimals = METRICS[metric].decimals
+        shown = ""
+        if low_high and (low_high[0] > 0 or low_high[1] < 0):
+            shown = (
+                "better" if (low_high[0] > 0) == (METRICS[metric].better == "higher") else "worse"
+            )
+        elif low_high:
+            shown = "no difference shown"
+        lines.append(
+            [
+                f"{label(row['a'])} minus {label(row['b'])}",
+                written(row["condition"]),
+                heading(metric),
+                number(row["mean"], decimals),
+                f"{number(low_high[0], decimals)} to {number(low_high[1], decimals)}"
+                if low_high
+                else number(None),
+                row["n"],
+                row["voices"],
+                shown,
+            ]
+        )
     return lines
 
 
