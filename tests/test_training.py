@@ -53,7 +53,7 @@ def test_it_learns_and_keeps_its_best(tmp_path):
     assert record["step"] == min(history, key=lambda each: each["valid"])["step"]
     assert [each["step"] for each in history] == list(range(4, 41, 4))
     assert json.loads((tmp_path / "net.history.json").read_text()) == history
-    assert not (tmp_path / "net.state.pt").exists()
+    assert not (tmp_path / "net.state.safetensors").exists()
 
 
 def test_the_same_call_gives_the_same_weights(tmp_path):
@@ -79,7 +79,7 @@ def test_resume_gives_what_an_uninterrupted_run_gives(tmp_path):
     whole, history = run(tmp_path / "whole.safetensors", damage=cut_free(cut))
     with pytest.raises(Interrupted):
         run(tmp_path / "cut.safetensors", damage=cut)
-    assert (tmp_path / "cut.state.pt").exists()
+    assert (tmp_path / "cut.state.safetensors").exists()
     resumed, resumed_history = run(tmp_path / "cut.safetensors", damage=cut)
     assert calls["n"] == 7 + 8  # went on from step 4, not from the start
     assert same_weights(whole, resumed)
