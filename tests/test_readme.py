@@ -58,6 +58,7 @@ def row(
         "split": split,
         "n": 100,
         "total": 100,
+        "voices": 3,
         "metric": metric,
         "noisy": noisy,
         "denoised": denoised,
