@@ -21,9 +21,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
     Yields a temporary path in the same folder, with the same suffix, and renames it to ``path``
     when the block ends. If the block raises, the temporary file goes and ``path`` is as it was. A
-    killed process can therefore never leave half a file under the final name.
+    killed process, or a power cut, can therefore never leave half a file under the final name. A
+    link stays a link, and a file that is replaced keeps its permissions.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -31,10 +32,57 @@ def atomic(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         # mkstemp makes private files; a result is as readable as any other new file.
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        _to_disk(temporary)
         temporary.replace(path)
+        _to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(handle)
+    except OSError:  # nor can every file system do this
+        pass
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def locked(path: Path, doing: str) -> Iterator[None]:
+    """Hold a lock file; while another process holds it, say so and wait.
+
+    The file stays, with the number of the process that held it last: to remove it would let two
+    processes hold locks of the same name.
+
+    Args:
+        path: The lock file; its folder is made where it is missing.
+        doing: What the other process is then said to do, such as "training net.safetensors".
+    """
+    from filelock import FileLock, Timeout
+
+    from denoise_lib.progress import say
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    holder = path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else ""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = f"process {holder}" if holder.isdigit() else "another process"
+        say(f"waiting for {who}, which is {doing}")
+        lock.acquire()
+    try:
+        path.write_text(str(os.getpid()), encoding="utf-8")
+        yield
+    finally:
+        lock.release()
 
 
 def _umask() -> int:

@@ -184,6 +184,12 @@ def quantity(value: float, unit: str) -> str:
     return number(value, min(max(digits, 0), 6)) + unit
 
 
+def counted(clips: int, voices: int, what: str = "clip") -> str:
+    """How many clips of how many voices: (32, 3) -> "32 clips of 3 voices"."""
+    numbers = {what: clips, "voice": voices}
+    return " of ".join(f"{n} {each}{'s' * (n != 1)}" for each, n in numbers.items())
+
+
 def heading(metric: str) -> str:
     """Name of a metric in a table."""
     return METRICS.get(metric, Metric(metric)).heading

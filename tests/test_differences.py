@@ -88,6 +88,13 @@ def test_clustering_widens_the_interval_where_voices_differ():
     assert half_width(clustered) > 2 * half_width(interval(difference))
 
 
+def test_the_interval_of_a_mean_is_that_of_a_difference_from_nothing():
+    values, owner = study(5, 12, between=0.5)
+    assert interval(values, owner) == paired_difference(values, 0 * values, owner)
+    with pytest.raises(ValueError, match="one voice per clip"):
+        interval(values, owner[1:])
+
+
 @pytest.mark.parametrize(
     ("voices", "clips", "low", "high"),
     [(40, 8, 0.92, 0.99), (3, 30, 0.72, 0.90)],  # few voices: too narrow, as the docstring says

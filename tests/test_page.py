@@ -179,11 +179,24 @@ def result(condition="both", model="dcunet", denoised=-0.95, ci95=(-0.96, -0.94)
         "model": model,
         "split": "test",
         "n": 9,
+        "total": 9,
+        "voices": 3,
         "metric": "wsdr",
         "noisy": -0.8,
         "denoised": denoised,
     }
     return row | {"ci95": list(ci95) if ci95 else None} | more
+
+
+def test_clips_without_a_score_are_told_and_no_mean_is_best_by_them():
+    """A network that fails on the worst clips has the lower mean of those that are left."""
+    failing = result(model="unet", denoised=-0.99, ci95=(-0.995, -0.98), n=6)
+    line, *_ = glance.lines(of(failing, result()))
+    assert line.best[0] == "dcunet"
+    line, *_ = glance.lines(of(failing))
+    assert line.outcome == "incomplete" and glance.lacking(failing) == "6 of 9 clips"
+    assert "not comparable" in " ".join(glance.abstract(of(failing)))
+    assert glance.over([line]) == "9 clips of 3 voices"
 
 
 @pytest.mark.parametrize(

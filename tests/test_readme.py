@@ -61,6 +61,7 @@ def row(
         "split": split,
         "n": 100,
         "total": 100,
+        "voices": 3,
         "metric": metric,
         "noisy": noisy,
         "denoised": denoised,
@@ -236,11 +237,11 @@ def test_the_commands_in_the_note_are_those_that_made_the_networks(monkeypatch):
         )
         with pytest.raises(SystemExit):
             cli.main(shlex.split(line)[1:])
-        (network, crops, damage, _, schedule, out), options = taken.pop()
+        (network, crops, damage, valid, schedule, out), options = taken.pop()
         assert CHECKPOINTS / out.name == ROOT / out
         kept = read_record(ROOT / out)["plan"]
         how = [options[each] for each in ("loss", "margin", "precision", "fixed_norms")]
-        plan = loop._plan(network, crops, damage, schedule, *how)
+        plan = loop._plan(network, crops, damage, valid, schedule, *how)
         for key in (
             "model",
             "vary",

@@ -14,15 +14,15 @@ from nbformat.v4 import new_notebook
 
 from denoise_lib.display.player import compare
 from denoise_lib.errors import UserError
-from denoise_lib.metrics.intervals import interval
+from denoise_lib.metrics.intervals import interval, paired_difference
 from denoise_lib.report.provenance import collect
 from denoise_lib.study.run import Run
 
 
-def clip(name, noisy, denoised, reason=None, metric="wsdr"):
+def clip(name, noisy, denoised, reason=None, metric="wsdr", voice="en"):
     return {
         "clip": name,
-        "voice": "en",
+        "voice": voice,
         "noisy": {metric: noisy},
         "denoised": {metric: denoised},
         "reason": {metric: reason} if reason else {},
@@ -74,6 +74,25 @@ def test_summary_is_the_mean_over_clips_with_an_interval(tmp_path):
     assert row["ci95"][0] <= row["denoised"] <= row["ci95"][1]
     assert (row["experiment"], row["n"], row["total"]) == ("04_dcunet", 2, 2)
     assert run.value("both", "dcunet") == row
+
+
+def test_the_interval_of_a_mean_respects_the_voices(tmp_path):
+    """Three voices, each alike in itself: 30 clips are not 30 witnesses."""
+    generator = np.random.default_rng(2)
+    of_voice = {"allison": -0.995, "carlo": -0.989, "june": -0.9955}
+    clips = [
+        clip(f"{voice}/{number}", -0.9, mean + 1e-4 * generator.standard_normal(), voice=voice)
+        for voice, mean in of_voice.items()
+        for number in range(10)
+    ]
+    (row,) = add(Run("04_dcunet", tmp_path), clips)
+    values = [each["denoised"]["wsdr"] for each in clips]
+    voices = [each["voice"] for each in clips]
+    expected = paired_difference(values, [0.0] * 30, voices)
+    assert [row["denoised"], *row["ci95"]] == list(expected)
+    _, low, high = interval(values)
+    assert row["ci95"][1] - row["ci95"][0] > 1.5 * (high - low)
+    assert row["voices"] == 3
 
 
 def test_missing_score_is_left_out_on_both_sides_and_counted(tmp_path):

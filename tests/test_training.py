@@ -1,21 +1,30 @@
 """The training loop: it learns, keeps its best, resumes to the same result, survives NaN."""
 
 import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
 import pytest
 import torch
 from small_corpus import small_corpus
 
-from denoise_lib import Corruption
-from denoise_lib.data.crops import CleanCrops, fixed_batch
+from denoise_lib import Corruption, StreetMix
+from denoise_lib.data.corpora import Corpus
+from denoise_lib.data.crops import CleanCrops, clip_generator, fixed_batch
 from denoise_lib.errors import UserError
+from denoise_lib.files import locked
 from denoise_lib.models import ConvAutoencoder, DCUnet, UNet
 from denoise_lib.models.base import find
 from denoise_lib.models.checkpoints import load_model, load_pretrained, read_record, save_model
 from denoise_lib.names import MODELS
+from denoise_lib.training import loop
 from denoise_lib.training.loop import Schedule, train, validate
-from denoise_lib.training.losses import wsdr_loss
+from denoise_lib.training.losses import si_sdr_loss, wsdr_loss
 
+ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [(4, (5, 3), (2, 2)), (6, (5, 3), (2, 1))]
 
 
@@ -53,7 +62,7 @@ def test_it_learns_and_keeps_its_best(tmp_path):
     assert record["step"] == min(history, key=lambda each: each["valid"])["step"]
     assert [each["step"] for each in history] == list(range(4, 41, 4))
     assert json.loads((tmp_path / "net.history.json").read_text()) == history
-    assert not (tmp_path / "net.state.pt").exists()
+    assert not (tmp_path / "net.state.safetensors").exists()
 
 
 def test_the_same_call_gives_the_same_weights(tmp_path):
@@ -79,7 +88,7 @@ def test_resume_gives_what_an_uninterrupted_run_gives(tmp_path):
     whole, history = run(tmp_path / "whole.safetensors", damage=cut_free(cut))
     with pytest.raises(Interrupted):
         run(tmp_path / "cut.safetensors", damage=cut)
-    assert (tmp_path / "cut.state.pt").exists()
+    assert (tmp_path / "cut.state.safetensors").exists()
     resumed, resumed_history = run(tmp_path / "cut.safetensors", damage=cut)
     assert calls["n"] == 7 + 8  # went on from step 4, not from the start
     assert same_weights(whole, resumed)
@@ -233,3 +242,334 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
         save_model(path, ConvAutoencoder(2, 16, 4), seed=2)
     assert read_record(path)["seed"] == 1
     assert [each.name for each in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+# What a training is, and which one it goes on with --------------------------------------------
+
+
+def settings(**changes):
+    """Arguments of a training of two steps; some of them changed."""
+    corpus = changes.pop("corpus", small_corpus())
+    train_clips = changes.pop("clips", corpus.split("train"))
+    valid_clips = changes.pop("valid_clips", corpus.split("valid"))
+    seconds, seed = changes.pop("valid_seconds", 1.0), changes.pop("seed", 0)
+    unheard = changes.pop("valid_damage", Corruption())
+    vary = changes.pop("vary", None)
+    return {
+        "model": ConvAutoencoder(2, 64, 16),
+        "crops": CleanCrops(
+            corpus, train_clips, batch=2, seconds=0.2, seed=seed, steps=2, vary=vary
+        ),
+        "damage": Corruption(),
+        "validation": fixed_batch(corpus, valid_clips, unheard, seed=0, seconds=seconds),
+        "schedule": Schedule(2, validate_every=1),
+    } | changes
+
+
+def noise(seed):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(5000, generator=generator) for _ in range(2)]
+
+
+class Vary:
+    def __init__(self, share):
+        self.parameters = {"share": share}
+
+    def __call__(self, crops, generator):
+        return crops
+
+
+SMALL = small_corpus()
+CHANGES = {
+    "seed": ({}, {"seed": 1}),
+    "loss": ({}, {"loss": si_sdr_loss}),
+    "corpus": ({}, {"corpus": Corpus("small", SMALL.rate, SMALL.clips, SMALL._reader, "e" * 64)}),
+    "clips": ({"clips": SMALL.split("train")[:2]}, {"clips": SMALL.split("train")[1:]}),
+    "validation clips": ({}, {"valid_clips": SMALL.split("valid")[:2]}),
+    "validation damage": ({}, {"valid_damage": Corruption.for_condition("zero")}),
+    "validation seconds": ({}, {"valid_seconds": 0.9}),
+    "damage": ({}, {"damage": Corruption.for_condition("zero")}),
+    "noise": ({"damage": StreetMix(noise(0))}, {"damage": StreetMix(noise(1))}),
+    "start": ({}, {"model": ConvAutoencoder(2, 64, 16)}),
+    "schedule": ({}, {"schedule": Schedule(2, validate_every=1, clip_norm=1.0)}),
+    "margin": ({}, {"margin": 10}),
+    "norms": ({}, {"fixed_norms": True}),
+    "variety": ({"vary": Vary(0.1)}, {"vary": Vary(0.2)}),
+}
+
+
+@pytest.mark.parametrize("changed", CHANGES)
+def test_another_training_is_never_read_back(tmp_path, capsys, changed):
+    """One thing changed at a time: neither is it finished already, nor does it go on."""
+    one, other = CHANGES[changed]
+    path = tmp_path / "net.safetensors"
+    torch.manual_seed(0)
+    first = settings(**one)
+    if changed != "start":
+        other = other | {"model": ConvAutoencoder(2, 64, 16)}
+        other["model"].load_state_dict(first["model"].state_dict())
+    again = first | {"model": ConvAutoencoder(2, 64, 16)}
+    again["model"].load_state_dict(first["model"].state_dict())
+    train(**first, checkpoint=path)
+    capsys.readouterr()
+    train(**again, checkpoint=path)
+    assert "read back" in capsys.readouterr().out  # it is the same without a change
+    train(**settings(**(one | other)), checkpoint=path)
+    assert "read back" not in capsys.readouterr().out
+
+
+def test_outside_noise_of_other_recordings_is_another_damage():
+    from denoise_lib.damage.outside import OutsideNoise
+
+    one, same, other = (OutsideNoise({"recordings": noise(seed)}) for seed in (0, 0, 1))
+    assert one.parameters == same.parameters != other.parameters
+
+
+# What the optimiser does ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def optimiser(monkeypatch):
+    """AdamW that notes learning rate, decay and gradient norm of each step."""
+    seen = []
+
+    class Watched(torch.optim.AdamW):
+        def step(self, *args, **kwargs):
+            (group,) = self.param_groups
+            norm = torch.cat([each.grad.flatten() for each in group["params"]]).norm()
+            seen.append((group["lr"], group["weight_decay"], float(norm)))
+            return super().step(*args, **kwargs)
+
+    monkeypatch.setattr(torch.optim, "AdamW", Watched)
+    return seen
+
+
+def steep(estimate, clean, noisy):
+    return 1e4 * wsdr_loss(estimate, clean, noisy)
+
+
+def test_schedule_decay_and_clipping_reach_the_optimiser(tmp_path, optimiser):
+    schedule = Schedule(6, 3e-3, warmup=2, weight_decay=0.07, clip_norm=0.5, validate_every=3)
+    crops = settings()["crops"]
+    crops.steps = 6
+    given = settings(schedule=schedule, crops=crops, loss=steep)
+    train(**given, checkpoint=tmp_path / "net.safetensors")
+    rates, decays, norms = zip(*optimiser, strict=True)
+    assert rates == pytest.approx([3e-3 * schedule.factor(step) for step in range(6)])
+    assert len(set(rates)) == 5 and set(decays) == {0.07}
+    assert norms == pytest.approx([0.5] * 6, rel=1e-3)  # steep: clipped at every step
+
+
+def test_the_best_weights_are_kept_where_later_ones_are_worse(tmp_path, monkeypatch):
+    scores, seen = iter([-0.5, -0.9, -0.1, -0.8]), []
+
+    def scripted(model, noisy, clean):
+        seen.append({name: each.clone() for name, each in model.state_dict().items()})
+        return next(scores)
+
+    monkeypatch.setattr(loop, "validate", scripted)
+    model, history = run(tmp_path / "net.safetensors", steps=16)
+    assert [each["valid"] for each in history] == [-0.5, -0.9, -0.1, -0.8]
+    record = read_record(tmp_path / "net.safetensors")
+    assert (record["step"], record["valid"]) == (8, -0.9)
+    for found in (model.state_dict(), load_model(tmp_path / "net.safetensors").state_dict()):
+        assert all(torch.equal(found[name], each) for name, each in seen[1].items())
+        assert not all(torch.equal(found[name], each) for name, each in seen[3].items())
+
+
+def test_training_damage_follows_the_seed(tmp_path):
+    drawn = []
+
+    def watching(waveform, generator):
+        drawn.append(generator.initial_seed())
+        return Corruption()(waveform, generator)
+
+    for seed in (0, 1):
+        given = settings(seed=seed, damage=watching)
+        train(**given, checkpoint=tmp_path / f"{seed}.safetensors")
+    expected = [
+        clip_generator(f"damage/{step}", seed).initial_seed() for seed in (0, 1) for step in (0, 1)
+    ]
+    assert drawn == expected and len(set(drawn)) == 4
+
+
+# Steps that are skipped -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [network, lambda: UNet.from_preset("tiny")])
+def test_a_skipped_step_leaves_no_trace_in_the_norms(tmp_path, make):
+    """One broken sample on the way in: statistics, weights and validation stay finite."""
+    calls = {"n": 0}
+
+    def sometimes(waveform, generator):
+        calls["n"] += 1
+        noisy = Corruption()(waveform, generator)
+        if calls["n"] == 3:
+            noisy[0, 100] = torch.nan
+        return noisy
+
+    model, history = run(tmp_path / "net.safetensors", model=make(), damage=sometimes)
+    assert history[-1]["skipped"] == 1
+    assert all(torch.isfinite(each).all() for each in model.state_dict().values())
+
+
+def test_norms_after_a_skipped_step_are_those_before_it():
+    model = network().train()
+    fabric = loop._fabric("32-true")
+    made, optimizer = fabric.setup(model, torch.optim.AdamW(model.parameters()))
+    before = {name: each.clone() for name, each in model.state_dict().items()}
+    noisy, clean = torch.full((2, 4000), torch.nan), torch.randn(2, 4000)
+    step = (wsdr_loss, noisy, clean, 0, Schedule(1))
+    assert loop._step(fabric, made, optimizer, *step) is None
+    assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
+
+
+def test_a_validation_without_a_score_is_one_line(tmp_path):
+    noisy, clean = torch.full((2, 4000), torch.nan), torch.randn(2, 4000)
+    for _ in range(2):  # the second time as well: nothing it left is in the way
+        with pytest.raises(UserError, match="validation at step 1 is not finite"):
+            train(**settings(validation=(noisy, clean)), checkpoint=tmp_path / "net.safetensors")
+
+
+# Files that were damaged, and two at once ------------------------------------------------------
+
+DAMAGES = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-50]),
+    "empty": lambda path: path.write_bytes(b""),
+    "garbage": lambda path: path.write_bytes(b"nothing of the kind" * 9),
+    "of another network": lambda path: save_model(path, ConvAutoencoder(2, 16, 4), plan=None),
+}
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("damaged", DAMAGES)
+@pytest.mark.parametrize("file", ["net.state.safetensors", "net.safetensors"])
+def test_an_interrupted_training_with_a_damaged_file_starts_over(tmp_path, capsys, file, damaged):
+    def stopping(entry):
+        raise Stop
+
+    whole, _ = run(tmp_path / "whole.safetensors", steps=8)
+    with pytest.raises(Stop):
+        run(tmp_path / "net.safetensors", steps=8, progress=stopping)
+    DAMAGES[damaged](tmp_path / file)
+    model, history = run(tmp_path / "net.safetensors", steps=8)
+    assert same_weights(model, whole) and len(history) == 2
+    lines = capsys.readouterr().err.splitlines()
+    if (file, damaged) == ("net.state.safetensors", "of another network"):
+        assert not lines  # not damaged: of another training, which says nothing
+    else:
+        (line,) = lines
+        assert "starting over" in line and "net.state.safetensors" in line
+
+
+@pytest.mark.parametrize("damaged", ["truncated", "empty", "garbage"])
+@pytest.mark.parametrize("file", ["net.history.json", "net.safetensors"])
+def test_a_finished_training_with_a_damaged_file_is_made_anew(tmp_path, capsys, file, damaged):
+    whole, _ = run(tmp_path / "net.safetensors", steps=4)
+    DAMAGES[damaged](tmp_path / file)
+    model, _ = run(tmp_path / "net.safetensors", steps=4)
+    assert same_weights(model, whole)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "training it again" in line and file in line
+
+
+def test_a_second_training_to_the_same_file_waits(tmp_path, monkeypatch):
+    path, waiting, lines = tmp_path / "net.safetensors", threading.Event(), []
+
+    def told(line):
+        lines.append(line)
+        waiting.set()
+
+    monkeypatch.setattr("denoise_lib.progress.say", told)
+    thread = threading.Thread(target=run, args=(path, 4))
+    with locked(tmp_path / ".net.lock", "training net.safetensors"):
+        thread.start()
+        assert waiting.wait(60)
+        assert not path.exists()
+    thread.join(60)
+    assert not thread.is_alive() and read_record(path)["finished"]
+    assert lines == [f"waiting for process {os.getpid()}, which is training net.safetensors"]
+
+
+# Devices and processes ------------------------------------------------------------------------
+
+
+def test_apple_gpus_are_left_alone(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert loop._fabric("32-true").device.type == loop.device()
+
+
+@pytest.mark.parametrize("precision", ["16-mixed", "64-half", "64-true"])
+def test_other_precisions_are_refused(tmp_path, precision):
+    with pytest.raises(UserError, match=precision):
+        run(tmp_path / "net.safetensors", precision=precision)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+sys.ps1 = ">>> "  # as in a notebook's kernel
+import torch
+from small_corpus import small_corpus
+from denoise_lib import Corruption
+from denoise_lib.data.crops import CleanCrops, fixed_batch
+from denoise_lib.models import ConvAutoencoder
+from denoise_lib.training.loop import Schedule, train
+torch.manual_seed(0)
+corpus = small_corpus()
+crops = CleanCrops(corpus, corpus.split("train"), batch=4, seconds=0.3, seed=0, steps=4)
+valid = fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=1.0)
+schedule = Schedule(4, 5e-3, warmup=1, validate_every=2)
+network, path = ConvAutoencoder(4, 64, 16), Path(sys.argv[1])
+train(network, crops, Corruption(), valid, schedule, path, label="test")
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT.format(tests=str(Path(__file__).parent)), encoding="utf-8")
+    return path
+
+
+def started(command, **environment):
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_a_kernel_beside_several_devices_trains_on_one(script, tmp_path):
+    """Lightning's own variable stands for two GPUs, SLURM's for a job of several tasks."""
+    slurm = {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "job", "SLURM_JOB_ID": "1"}
+    done = started([script, tmp_path / "net.safetensors"], LT_DEVICES="2", **slurm)
+    assert done.returncode == 0, done.stderr
+    record = read_record(tmp_path / "net.safetensors")
+    assert record["finished"] and record["plan"]["processes"] == 1
+
+
+def test_two_processes_train_what_one_would(script, tmp_path):
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    for name, command in (("one", []), ("two", launch)):
+        done = started([*command, script, tmp_path / f"{name}.safetensors"])
+        assert done.returncode == 0, done.stderr
+    one, two = (tmp_path / f"{name}.safetensors" for name in ("one", "two"))
+    assert read_record(two)["plan"]["processes"] == 2
+    assert read_record(two)["valid"] == pytest.approx(read_record(one)["valid"], abs=1e-5)
+    for found, expected in zip(
+        load_model(two).parameters(), load_model(one).parameters(), strict=True
+    ):
+        assert torch.allclose(found, expected, atol=1e-5)
+    again = started([*launch, script, two])
+    assert again.returncode == 0 and again.stdout.count("read back") == 1
+    threes = started(
+        ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=3", script, two]
+    )
+    assert "cannot be dealt to 3 processes" in threes.stderr

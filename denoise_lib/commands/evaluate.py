@@ -12,7 +12,7 @@ import typer
 from denoise_lib.commands.options import AWAY, DENOISER, TRAINED, Noise, Snr, Speech
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic
-from denoise_lib.names import METRICS, heading
+from denoise_lib.names import METRICS, counted, heading
 from denoise_lib.names import score as written
 
 OWN = "own"  # the condition of a corpus that comes in pairs
@@ -60,7 +60,8 @@ def evaluate(
 ) -> None:
     """Score a network on a split, beside the noisy clips and the clean ones.
 
-    Printed are the means with their 95 % intervals, of the clean clips against themselves too.
+    Printed are the means with their 95 % intervals, over voices and their clips, of the clean clips
+    against themselves too.
 
     Raises:
         UserError: A name is unknown, or the split has no clips.
@@ -94,7 +95,8 @@ def evaluate(
     )
     if table:
         _write_csv(table, scores)
-    print(f"{model}, {condition}, {split}, {len(clips)} clip{'s' * (len(clips) != 1)}")
+    over = counted(len(clips), len({clip.voice for clip in clips}))
+    print(f"{model}, {condition}, {split}, {over}")
     for metric in chosen:
         # Noisy and denoised over the same clips, so that their means can be compared.
         both = [
@@ -105,7 +107,7 @@ def evaluate(
         for side, found in sides.items():
             reasons = [each["clean_reason" if side == "clean" else "reason"] for each in scores]
             name = heading(metric) if side == "noisy" else ""
-            values = [each[side][metric] for each in found]
+            values = [(each[side][metric], each["voice"]) for each in found]
             print(f"{name:8} {side:8} {_summary(metric, values, reasons)}")
 
 
@@ -148,15 +150,19 @@ def chosen_metrics(named: str) -> tuple[str, ...]:
     return tuple(each for each in METRICS if "all" in wanted or each in wanted)
 
 
-def _summary(metric: str, values: list[float], reasons: list[dict]) -> str:
-    """Mean, interval and number of clips; where clips are missing, how many of all and why."""
+def _summary(metric: str, values: list[tuple[float, str]], reasons: list[dict]) -> str:
+    """Mean, interval and number of clips; where clips are missing, how many of all and why.
+
+    Args:
+        values: Score and voice of each clip that has a score.
+    """
     missing = Counter(each[metric] for each in reasons if metric in each)
     why = "; ".join(f"{reason} ({count} of {len(reasons)})" for reason, count in missing.items())
     if not values:
         return why
     from denoise_lib.metrics.intervals import interval
 
-    mean, low, high = interval(values)
+    mean, low, high = interval(*zip(*values, strict=True))
     return (
         f"{written(metric, mean):>9}   [{written(metric, low)}, {written(metric, high)}]   "
         f"n {len(values)}" + f" of {len(reasons)}, {why}" * bool(why)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from denoise_lib import RATE
 from denoise_lib.damage.made_noise import OCTAVES, at_unit_level, babble, coloured, made_noises
+from denoise_lib.damage.street import digest_of
 from denoise_lib.data.corpora import Clip, Corpus
 from denoise_lib.data.crops import clip_generator
 from denoise_lib.data.wide_corpora import MUSIC
@@ -93,10 +95,16 @@ class OutsideNoise:
         """Settings as plain values, for records."""
         return {
             "recordings": self.counts,
+            "noise": self.digest,
             "snr_db": list(self.snr_db),
             "clean": self.clean,
             "almost_clean": self.almost_clean,
         }
+
+    @cached_property
+    def digest(self) -> str:
+        """Hex SHA-256 of the recordings, of what was made, and of the rooms."""
+        return digest_of(self.noise, self.lengths, self.weights, self.rooms)
 
     def draw(self, batch: int, generator: torch.Generator | None = None) -> Scene:
         """Choose what each of ``batch`` clips is mixed with."""
@@ -168,7 +176,13 @@ class VariedRecording:
     """
 
     def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
         self.rooms = room_tails(48, clip_generator("rooms", seed))
+
+    @property
+    def parameters(self) -> dict:
+        """Settings as plain values, for records."""
+        return {"seed": self.seed}
 
     def __call__(self, speech: Tensor, generator: torch.Generator) -> Tensor:
         """Vary clips, (batch, time) -> the same shape."""

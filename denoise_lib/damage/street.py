@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -46,7 +48,12 @@ class StreetMix:
     @property
     def parameters(self) -> dict:
         """Settings as plain values, for records."""
-        return {"snr_db": self.snr_db, "recordings": len(self.lengths)}
+        return {"snr_db": self.snr_db, "recordings": len(self.lengths), "noise": self.digest}
+
+    @cached_property
+    def digest(self) -> str:
+        """Hex SHA-256 of the recordings: their number does not tell one set from another."""
+        return digest_of(self.noise, self.lengths)
 
     def draw(self, batch: int, generator: Generators = None) -> Stretches:
         """Choose a stretch for each of ``batch`` clips.
@@ -87,6 +94,14 @@ class StreetMix:
         """Mix noise into waveforms, (time,) or (batch, time); same shape, same device."""
         batch = torch.atleast_2d(waveform)
         return self.apply(batch, self.draw(len(batch), generator)).reshape(waveform.shape)
+
+
+def digest_of(*tensors: Tensor) -> str:
+    """Hex SHA-256 of the values of tensors, in this order."""
+    total = hashlib.sha256()
+    for each in tensors:
+        total.update(each.detach().cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()
 
 
 def add_noise(waveform: Tensor, noise: Tensor, snr_db: Tensor | float) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -16,10 +16,13 @@ from torch import Tensor
 from denoise_lib import RATE
 from denoise_lib.audio import load, resample
 from denoise_lib.data import default_corpora, folders, wide_corpora
+from denoise_lib.data.digests import Digests
 from denoise_lib.data.fetch import fetch_corpus
 from denoise_lib.data.splits import FRACTIONS, SPLITS, split_of, split_of_unseen
 from denoise_lib.errors import UserError
 from denoise_lib.files import read_json
+from denoise_lib.names import counted
+from denoise_lib.progress import say
 
 # The city recordings last 5 minutes in all. Validation needs few; the test share is large so that
 # it holds traffic, crowds, industry and machines and not just the two or three of a tenth.
@@ -102,7 +105,8 @@ def open_speech(
     Args:
         source: "default" or "wide" (that and volunteers' speech; both fetched if need be), or a
             folder: VCTK 0.92, VoiceBank+DEMAND, or any folder of audio files with speakers as its
-            first sub-folders, if it has any.
+            first sub-folders, if it has any; see :func:`denoise_lib.data.folders.plain`. How many
+            clips each split of a folder holds is said on stderr, once.
         rate: Samples per second of the waveforms.
         fractions: Shares of all clips that go to train, valid and test. What remains is "unused".
             Where the source brings its own test set, only the second one counts: the share of its
@@ -206,6 +210,7 @@ def _files(
 ) -> Corpus:
     """Open a folder of recordings, which are read when they are asked for."""
     clips, paths, digest = [], {}, hashlib.sha256()
+    digests = Digests(Path(source).expanduser())
     for item in recordings:
         split = item.place(fractions)
         if split == "unused":
@@ -215,10 +220,30 @@ def _files(
             continue
         clips.append(Clip(item.name, item.voice, split, samples))
         paths[item.name] = item.path, item.noisy
-        digest.update(f"{item.name}\0{item.path.stat().st_size}\0{split}\0".encode())
+        for path in filter(None, (item.path, item.noisy)):
+            contents = digests.of(path)
+            digest.update(f"{item.name}\0{contents}\0{split}\0".encode(errors="surrogateescape"))
+    digests.keep()
     if not clips:
         raise UserError(f"{source} holds no clip of {min_seconds} s or more in any split")
+    _tell(f"{source}: {_counts(clips)}")
     return Corpus(Path(source).name, rate, clips, _Files(paths, rate), digest.hexdigest())
+
+
+def _counts(clips: list[Clip]) -> str:
+    """How many clips and voices in all and in each split, in words."""
+    total = counted(len(clips), len({clip.voice for clip in clips}))
+    parts = []
+    for split in SPLITS:
+        if own := [clip for clip in clips if clip.split == split]:
+            parts.append(f"{split} {len(own)} of {len({clip.voice for clip in own})}")
+    return f"{total}; {', '.join(parts)}"
+
+
+@cache
+def _tell(line: str) -> None:
+    """Say a line on stderr, once."""
+    say(line)
 
 
 class _Stored:

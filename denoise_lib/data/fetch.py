@@ -15,16 +15,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from contextlib import AbstractContextManager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from denoise_lib.data import decoded, default_corpora, unpack, wide_corpora
 from denoise_lib.data.default_corpora import Package
 from denoise_lib.data.download import download
 from denoise_lib.errors import UserError
-from denoise_lib.files import sha256
+from denoise_lib.files import locked, sha256
 from denoise_lib.paths import cache_folder
 from denoise_lib.progress import say
 
@@ -55,7 +52,8 @@ def fetch_corpus(name: str) -> Path:
     if decoded.valid(index, made_with):
         return index
     try:
-        with _lock(cache):
+        # Two processes neither download twice nor mix their files.
+        with locked(cache / "lock", f"filling {cache}"):
             if not decoded.valid(index, made_with):  # another process may have made it meanwhile
                 _make(index, name, made_with, cache)
     except OSError as error:
@@ -63,17 +61,6 @@ def fetch_corpus(name: str) -> Path:
             f"the cache folder {cache} cannot be used ({error}); set DENOISE_DATA to another"
         ) from None
     return index
-
-
-def _lock(cache: Path) -> AbstractContextManager:
-    """The cache's lock, held: two processes neither download twice nor mix their files."""
-    cache.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(cache / "lock")
-    try:
-        return lock.acquire(timeout=0)
-    except Timeout:
-        say(f"waiting for another process that is filling {cache}")
-        return lock.acquire()
 
 
 def _make(index: Path, name: str, made_with: dict, cache: Path) -> None:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from denoise_lib.audio import length
+from denoise_lib.data.digests import Digests
 from denoise_lib.data.splits import share, split_of, split_of_unseen
 from denoise_lib.errors import UserError
-from denoise_lib.files import sha256
 
 SUFFIXES = {
     ".wav",
@@ -34,6 +34,14 @@ SUFFIXES = {
     ".mp4",
 }
 
+MICROPHONE = re.compile(r"ch\d\d", re.IGNORECASE)  # names of DEMAND's files
+# Sub-folders that say what they are for, where one of them says that it is for training.
+NAMED_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("valid", "validation", "val", "dev"), "valid"),
+    **dict.fromkeys(("test", "testing", "eval"), "test"),
+}
+
 UNSEEN_SPEAKERS = 0.05  # share of VCTK's 110 speakers that training never hears
 
 
@@ -46,7 +54,8 @@ class Recording:
         voice: The speaker, or the kind of a noise.
         path: The file.
         key: What the split is drawn by, the same for recordings that must stay together.
-        fixed: "train" or "test" where the corpus itself says so.
+        fixed: "train", "valid" or "test" where the corpus itself says so; "train, valid" where
+            validation clips are to be taken from its training set.
         unseen: Whether the voice is kept out of training.
         noisy: Its noisy twin, in paired corpora.
     """
@@ -61,10 +70,10 @@ class Recording:
 
     def place(self, fractions: Sequence[float]) -> str:
         """The split of this recording; see ``splits``."""
-        if self.fixed == "test":
-            return "test"
-        if self.fixed == "train":
+        if self.fixed == "train, valid":
             return split_of(self.key, (1 - fractions[1], fractions[1], 0.0))
+        if self.fixed:
+            return self.fixed
         return (split_of_unseen if self.unseen else split_of)(self.key, fractions)
 
     def samples(self, rate: int) -> int:
@@ -114,8 +123,9 @@ def pairs(folder: Path) -> Iterator[Recording]:
         UserError: A recording has no noisy twin.
     """
     for clean in _clean_folders(folder):
-        part = clean.relative_to(folder).as_posix()
-        fixed = next((each for each in ("test", "train") if each in part), "")
+        inside_name = clean.relative_to(folder).as_posix()
+        part = next((each for each in ("test", "train") if each in inside_name), "")
+        fixed = "train, valid" if part == "train" else part
         noisy = clean.with_name(clean.name.replace("clean", "noisy", 1))
         texts = clean.with_name(clean.name.replace("clean_", "", 1).removesuffix("_wav") + "_txt")
         for path in sorted(clean.rglob("*")):
@@ -127,7 +137,7 @@ def pairs(folder: Path) -> Iterator[Recording]:
             speaker, number = _speaker_and_number(path.stem)
             speaker = inside.parts[0] if len(inside.parts) > 1 else speaker
             key = _sentence(texts / f"{path.stem}.txt") or number
-            name = "/".join(filter(None, [fixed, inside.with_suffix("").as_posix()]))
+            name = "/".join(filter(None, [part, inside.with_suffix("").as_posix()]))
             yield Recording(name, speaker, path, key, fixed, noisy=noisy / inside)
 
 
@@ -150,22 +160,58 @@ def plain(source: str | Path) -> list[Recording]:
     The voice is the first sub-folder, or the folder's own name. The split is drawn by the rest of
     the name, so that equally named files of several voices (one sentence, often) stay together.
 
+    Where the first sub-folders are named train and valid or test (or dev, eval and the like), they
+    are the splits, and the voice is the next sub-folder. A folder of ``ch01.wav`` to ``ch16.wav``,
+    as in DEMAND, holds one recording by many microphones: only the first counts, and the split is
+    drawn by the folder.
+
     Raises:
         UserError: No such folder, or no audio in it.
     """
     folder = _folder(source)
-    files = [
-        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
-    ]
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    arrays = _microphone_arrays(files)
+    files = [path for path in files if path.parent not in arrays or path == arrays[path.parent]]
+    meant = _meant({path.relative_to(folder).parts[0] for path in files if path.parent != folder})
     found = []
-    for path in _without_copies(sorted(files)):
+    for path in _without_copies(files, folder):
         parts = path.relative_to(folder).parts
-        if any(part.startswith(".") for part in parts):
-            continue
-        voice = parts[0] if len(parts) > 1 else folder.resolve().name
-        key = Path(*parts[1:] or parts).with_suffix("").as_posix()
-        found.append(Recording("/".join(parts), voice, path, key))
+        fixed = meant.get(parts[0], "") if len(parts) > 1 else ""
+        rest = parts[1:] if fixed else parts
+        voice = rest[0] if len(rest) > 1 else folder.resolve().name
+        key = Path(*rest[1:] or rest).with_suffix("").as_posix()
+        if path.parent in arrays and len(rest) > 1:
+            key = Path(*rest[:-1]).as_posix()
+        found.append(Recording("/".join(parts), voice, path, key, fixed))
     return _some(found, folder)
+
+
+def _microphone_arrays(files: list[Path]) -> dict[Path, Path]:
+    """{folder: first file} of the folders that hold one recording by several microphones."""
+    inside = defaultdict(list)
+    for path in files:
+        inside[path.parent].append(path)
+    return {
+        parent: min(own)
+        for parent, own in inside.items()
+        if len(own) > 1 and all(MICROPHONE.fullmatch(path.stem) for path in own)
+    }
+
+
+def _meant(names: set[str]) -> dict[str, str]:
+    """{sub-folder: what ``Recording.fixed`` is in it}, where sub-folders are named as splits."""
+    splits = {name: NAMED_SPLITS[name.lower()] for name in names if name.lower() in NAMED_SPLITS}
+    if not {"train"} < set(splits.values()):
+        return {}
+    if "valid" in splits.values():
+        return splits
+    return {name: "train, valid" if each == "train" else each for name, each in splits.items()}
 
 
 def _folder(source: str | Path) -> Path:
@@ -194,15 +240,16 @@ def _sentence(path: Path) -> str:
     return " ".join(re.findall(r"\w+", path.read_text(encoding="utf-8", errors="replace").lower()))
 
 
-def _without_copies(paths: list[Path]) -> list[Path]:
+def _without_copies(paths: list[Path], folder: Path) -> list[Path]:
     """The paths whose contents differ from all earlier ones; only files of equal size are read."""
     sizes = defaultdict(list)
     for path in paths:
         sizes[path.stat().st_size].append(path)
-    copies = set()
+    copies, digests = set(), Digests(folder)
     for same in sizes.values():
         seen = set()
         for path in same if len(same) > 1 else ():
-            digest = sha256(path)
+            digest = digests.of(path)
             (copies if digest in seen else seen).add(path if digest in seen else digest)
+    digests.keep()
     return [path for path in paths if path not in copies]

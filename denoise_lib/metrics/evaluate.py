@@ -16,6 +16,7 @@ from denoise_lib.data.crops import Damage, fixed_clip
 from denoise_lib.metrics.measures import METRICS, any_slow, score
 from denoise_lib.metrics.score_cache import known
 from denoise_lib.models.base import Denoiser
+from denoise_lib.models.inference import device as best_device
 from denoise_lib.models.inference import process
 
 
@@ -28,7 +29,7 @@ def evaluate(
     seed: int,
     max_seconds: float | None = None,
     metrics: tuple[str, ...] = METRICS,
-    device: str | torch.device = "cpu",
+    device: str | torch.device = "auto",
     reference: bool = False,
 ) -> list[dict]:
     """Score a model on clips, each with the damage that is fixed by its name and the seed.
@@ -37,12 +38,14 @@ def evaluate(
         damage: None for the noisy recordings that the corpus has of its own.
         max_seconds: Seconds of each clip's beginning to use; all of it when None.
         metrics: Which measures to take.
+        device: Where to run the network, see :func:`denoise_lib.models.inference.device`.
         reference: Also score each clean clip against itself.
 
     Returns:
         One dict per clip: clip, voice, noisy and denoised (measure -> value or None), reason
         (measure -> why a value is missing); with ``reference`` also clean and clean_reason.
     """
+    device = best_device(device)
     model = model.to(device)
     jobs = []
     for clip in clips:

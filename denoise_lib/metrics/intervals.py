@@ -1,4 +1,4 @@
-"""Intervals of means: over clips, over voices and their clips, over seeds."""
+"""Intervals of means: over voices and their clips, over seeds."""
 
 from __future__ import annotations
 
@@ -10,39 +10,13 @@ from scipy.stats import t as student
 
 
 def interval(
-    values: ArrayLike, resamples: int = 10_000, seed: int = 0
+    values: ArrayLike, voices: ArrayLike | None = None, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Mean of some scores and its 95 % interval, by percentile bootstrap over the clips.
-
-    Args:
-        values: One finite score per clip, any unit.
-        resamples: Bootstrap samples drawn.
-        seed: Seed of their own generator: the same scores always give the same interval.
-
-    Returns:
-        (mean, low, high); low and high are NaN for fewer than two values, from which no spread can
-        be told.
-
-    Raises:
-        ValueError: No values, or a value that is not finite.
-
-    References:
-        Efron, Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
-        raise ValueError(f"interval() needs a list of finite scores, got {values!r}")
-    return _bootstrap(values, [values], resamples, seed)
-
-
-def paired_difference(
-    a: ArrayLike, b: ArrayLike, voices: ArrayLike, resamples: int = 10_000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Mean of ``a - b`` over clips and its 95 % interval, by paired bootstrap clustered by voice.
+    """Mean of some scores and its 95 % interval, by percentile bootstrap clustered by voice.
 
     A resample draws as many voices as there are, with replacement, then for every drawn voice as
     many of its clips as it has: clips of one voice are alike, and only new voices tell how the
-    difference carries over to others. From few voices that is told badly: the variance between V
+    mean carries over to others. From few voices that is told badly: the variance between V
     voices comes out (V - 1) / V as large, and the interval too narrow: in simulations with 30 clips
     of each of 3 voices, which differed half as much as clips do, it held the true mean 82 times in
     100 (one over clips alone 53 times), with 10 voices 93 times, with 40 voices 96 times. Where
@@ -51,21 +25,51 @@ def paired_difference(
     that voice alone.
 
     Args:
+        values: One finite score per clip, any unit.
+        voices: The voice of each clip, any labels; all clips are of one when left out.
+        resamples: Bootstrap samples drawn.
+        seed: Seed of their own generator: the same scores always give the same interval.
+
+    Returns:
+        (mean, low, high); low and high are NaN for fewer than two values, from which no spread can
+        be told.
+
+    Raises:
+        ValueError: No values, a value that is not finite, or not one voice for each.
+
+    References:
+        Efron, Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13; Davison, Hinkley,
+        "Bootstrap Methods and their Application", 1997, section 3.8, strategy with replacement at
+        both levels.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
+        raise ValueError(f"interval() needs a list of finite scores, got {values!r}")
+    voices = np.zeros(len(values)) if voices is None else np.asarray(voices)
+    if voices.shape != values.shape:
+        raise ValueError(
+            f"interval() needs one voice per clip, got {voices.shape} for {values.shape}"
+        )
+    names, owner = np.unique(voices, return_inverse=True)
+    by_voice = [values[owner == index] for index in range(len(names))]
+    return _bootstrap(values, by_voice, resamples, seed)
+
+
+def paired_difference(
+    a: ArrayLike, b: ArrayLike, voices: ArrayLike, resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean of ``a - b`` over clips and its 95 % interval, by paired bootstrap clustered by voice.
+
+    Args:
         a: One finite score per clip of the one system, any unit.
         b: Those of the other system, for the same clips in the same order.
-        voices: The voice of each clip, any labels.
-        resamples: Bootstrap samples drawn.
-        seed: Seed of their own generator.
+        voices, resamples, seed: As in :func:`interval`.
 
     Returns:
         (mean, low, high); low and high are NaN for a single clip.
 
     Raises:
         ValueError: Lists of different lengths, no clips, or a score that is not finite.
-
-    References:
-        Davison, Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8, strategy
-        with replacement at both levels.
     """
     a, b = (np.asarray(each, dtype=np.float64) for each in (a, b))
     voices = np.asarray(voices)
@@ -77,9 +81,7 @@ def paired_difference(
     difference = a - b
     if not difference.size or not np.isfinite(difference).all():
         raise ValueError(f"paired_difference() needs finite scores, got {a!r} and {b!r}")
-    names, owner = np.unique(voices, return_inverse=True)
-    by_voice = [difference[owner == index] for index in range(len(names))]
-    return _bootstrap(difference, by_voice, resamples, seed)
+    return interval(difference, voices, resamples, seed)
 
 
 def _bootstrap(

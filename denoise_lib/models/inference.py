@@ -49,7 +49,7 @@ def enhance(
     *,
     rate: int = RATE,
     chunk_seconds: float = 10.0,
-    device: str | torch.device = "cpu",
+    device: str | torch.device = "auto",
 ) -> Tensor:
     """Denoise a recording.
 
@@ -63,7 +63,7 @@ def enhance(
         model: Name for :func:`~denoise_lib.load_pretrained`, or a network.
         rate: Sample rate in Hz; anything but 16000 is refused (``audio.load`` resamples files).
         chunk_seconds: Stretch that is processed at a time.
-        device: Where to run the network.
+        device: Where to run the network, see :func:`device`.
 
     Returns:
         float32 waveform (time,) of the same length, on the CPU.
@@ -82,8 +82,9 @@ def enhance(
     # to_level leaves silence alone, so the gain is found by comparing and is 1 for silence.
     energy = noisy.square().sum()
     gain = (levelled.square().sum() / energy).sqrt() if energy > 0 else torch.tensor(1.0)
-    model = model.to(device)
-    denoised = process(model, levelled.to(device), chunk_seconds).cpu() / gain
+    place = _device(device)
+    model = model.to(place)
+    denoised = process(model, levelled.to(place), chunk_seconds).cpu() / gain
     return denoised.where(_near_sound(noisy), 0.0)
 
 
@@ -94,6 +95,11 @@ def _near_sound(waveform: Tensor) -> Tensor:
     return count[last.clamp_max(len(count) - 1)] > count[: len(waveform)]
 
 
-def device() -> str:
-    """Where networks run: on a GPU that CUDA knows, else on the processor."""
+def device(wanted: str | torch.device = "auto") -> str | torch.device:
+    """Where networks are trained and run: "auto" is a GPU that CUDA knows, else the processor."""
+    if wanted != "auto":
+        return wanted
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+_device = device  # for functions with an argument of this name

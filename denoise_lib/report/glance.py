@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from denoise_lib.names import colour, label, number
+from denoise_lib.names import colour, counted, label, number
 from denoise_lib.names import condition as written
 
 Row = dict[str, Any]  # of results.json
@@ -64,8 +64,11 @@ class Line:
 
     @property
     def best(self) -> tuple[str, Row]:
-        """(model, row) of our best model: the lowest wSDR."""
-        return min(self.rows.items(), key=lambda item: item[1]["denoised"])
+        """(model, row) of our best model: the lowest wSDR, if it can be of all clips.
+
+        A mean that leaves clips out may be low because a network fails on the worst ones.
+        """
+        return min(self.rows.items(), key=lambda item: (missing(item[1]), item[1]["denoised"]))
 
     @property
     def original(self) -> tuple[float, float, str]:
@@ -76,6 +79,8 @@ class Line:
     def outcome(self) -> str:
         """The original's best against the interval of our best: a key of OUTCOMES."""
         row = self.best[1]
+        if missing(row):
+            return "incomplete"
         low, high = row["ci95"] or (row["denoised"], row["denoised"])
         mark = self.original[1]
         return "beaten" if high < mark else "not reached" if low > mark else "level"
@@ -117,6 +122,32 @@ def interval(row: Row) -> str:
     return f"[{number(row['ci95'][0])}, {number(row['ci95'][1])}]" if row["ci95"] else ""
 
 
+def missing(row: Row) -> bool:
+    """Whether some of the clips have no score, so that the mean is not of all of them."""
+    return row["n"] < row["total"]
+
+
+def lacking(row: Row) -> str:
+    """Words for a row whose mean leaves clips out, or nothing."""
+    return f"{row['n']} of {row['total']} clips" if missing(row) else ""
+
+
+def over(table: list[Line]) -> str:
+    """Over how many clips and voices the means of a table are: "32 clips of 3 voices"."""
+    rows = [row for line in table for row in line.rows.values()]
+    parts = []
+    for key, what in (("total", "clip"), ("voices", "voice")):
+        few, many = (choice(row[key] for row in rows) for choice in (min, max))
+        numbers = str(many) if few == many else f"{few} to {many}"
+        parts.append(f"{numbers} {what}{'s' * (many != 1)}")
+    return " of ".join(parts)
+
+
+def voices(table: list[Line]) -> int:
+    """The largest number of voices behind a mean of a table."""
+    return max(row["voices"] for line in table for row in line.rows.values())
+
+
 def abstract(results: dict[str, Any]) -> list[str]:
     """What came out, in sentences; each number is a number of results.json."""
     table = {(line.condition, line.stage): line for line in lines(results)}
@@ -142,7 +173,8 @@ def abstract(results: dict[str, Any]) -> list[str]:
 def _models(line: Line) -> str:
     model, row = line.best
     text = (
-        f"on {row['n']} test clips damaged by {line.name}, the {label(model)} brings the mean wSDR "
+        f"on {counted(row['n'], row['voices'], 'test clip')} damaged by {line.name}, the "
+        f"{label(model)} brings the mean wSDR "
         f"{_span(line)}, where {number(LIMIT, 0)} is perfect"
     )
     others = sorted((each for each in line.rows.items() if each[0] != model), key=_denoised)
@@ -193,7 +225,12 @@ def _mark(line: Line) -> str:
     return f"{line.name} ({ours} against {number(line.original[1])})"
 
 
-OUTCOMES = {"beaten": "beaten", "level": "within our interval", "not reached": "not reached"}
+OUTCOMES = {
+    "beaten": "beaten",
+    "level": "within our interval",
+    "not reached": "not reached",
+    "incomplete": "not comparable, since some clips have no score,",
+}
 
 
 def _change(line: Line) -> str:

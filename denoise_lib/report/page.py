@@ -128,7 +128,8 @@ def _template_files(*files: str) -> str:
 
 def results_csv(rows: list[dict[str, Any]]) -> str:
     """Rows of results.json as CSV with a header; the interval's ends are two columns."""
-    columns = ["experiment", "condition", "model", "split", "metric", "n", "noisy", "denoised"]
+    columns = ["experiment", "condition", "model", "split", "metric", "n", "total", "voices"]
+    columns += ["noisy", "denoised"]
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow([*columns, "ci95_low", "ci95_high"])

@@ -160,18 +160,11 @@ def table(results: dict[str, Any]) -> str:
             text += ["|---|" + "--:|" * len(columns)]
             text += [_row(line, networks, bool(original)) for line in lines] + [""]
     past = results["provenance"]
-    counts = sorted(
-        {
-            row["n"]
-            for split in TITLES
-            for line in glance.lines(results, split)
-            for row in line.rows.values()
-        }
-    )
+    tables = [lines for split in TITLES if (lines := glance.lines(results, split))]
     text.append(
-        f"wSDR: lower is better, {number(glance.LIMIT, 0)} is perfect; means over "
-        f"{' to '.join(map(str, dict.fromkeys([counts[0], counts[-1]])))} test clips with 95 % "
-        f"intervals. {glance.ORIGINAL_NOTE} Profile `{results['profile']}`, commit "
+        f"wSDR: lower is better, {number(glance.LIMIT, 0)} is perfect; means with 95 % intervals, "
+        f"over {' and over '.join(dict.fromkeys(map(glance.over, tables)))}. "
+        f"{glance.ORIGINAL_NOTE} Profile `{results['profile']}`, commit "
         f"`{past['commit'][:7]}`, {round(sum(past['seconds'].values()) / 60)} minutes on "
         f"{past['machine']['cores']} cores."
     )
@@ -182,9 +175,8 @@ def _row(line: glance.Line, networks: list[str], original: bool) -> str:
     cells = [number(line.noisy), *([number(line.original[1])] if original else [])]
     for model in networks:
         row = line.rows.get(model)
-        cells.append(
-            f"{number(row['denoised'])} {glance.interval(row)}".strip() if row else number(None)
-        )
+        words = [number(row["denoised"]), glance.interval(row), glance.lacking(row)] if row else []
+        cells.append(" ".join(filter(None, words)) or number(None))
     return f"| {line.name} | {' | '.join([*cells, number(line.limit, 0)])} |"
 
 

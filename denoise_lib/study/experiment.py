@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from denoise_lib.damage.corruption import FIXED, Corruption, Positions
 from denoise_lib.damage.shifted import ChangedCorpus
 from denoise_lib.data.corpora import Clip, Corpus
 from denoise_lib.data.crops import (
+    EXAMPLE_SECONDS,
     CleanCrops,
     Damage,
     clip_generator,
@@ -375,8 +377,21 @@ class Experiment:
             return network()
 
     def drawn(self, split: str, count: int) -> list[Clip]:
-        """Clips of a length to listen to, drawn by the seed, not by ear."""
-        return drawn(self.corpus, split, count, self.seed)
+        """Clips of a length to listen to, drawn by the seed, not by ear.
+
+        Where too few are of such a length, those that are nearest to it follow.
+
+        Raises:
+            UserError: The split has no clip at all.
+        """
+        found = drawn(self.corpus, split, count, self.seed)
+        low, high = (seconds * self.corpus.rate for seconds in EXAMPLE_SECONDS)
+        others = [clip for clip in self.corpus.split(split) if clip not in found]
+        others.sort(key=lambda clip: (max(low - clip.samples, clip.samples - high), clip.name))
+        found += others[: count - len(found)]
+        if not found:
+            raise UserError(f"{self.corpus.name}: no clip in the split {split!r}: use more clips")
+        return found
 
     def clip(self, name: str) -> Clip:
         """A clip by its name."""
@@ -468,5 +483,6 @@ class Experiment:
 
 
 def worst(scores: list[dict], metric: str = "wsdr") -> dict:
-    """The clip whose denoised wSDR is highest, which is the worst."""
-    return max(scores, key=lambda each: each["denoised"][metric])
+    """The clip whose denoised wSDR is highest, which is the worst; one without a score is worse."""
+    values = [(each["denoised"][metric], each) for each in scores]
+    return max(values, key=lambda pair: math.inf if pair[0] is None else pair[0])[1]

@@ -2,11 +2,11 @@
 
 A row of results has the keys {experiment, condition, model, split, n, total, voices, metric, noisy,
 denoised, ci95, cell}. `noisy` and `denoised` are means over the `n` clips, out of `total`, that
-have a score; `voices` is the number of their voices. `ci95` is the 95 % interval of `denoised`. If
-no clip has a score, and the reason is the same for all, `reason` gives it. Any other value is a
-measurement, {experiment, name, of, value, unit, ci95, n, cell}. Differences between two systems are
-a separate list, see `differences.difference_row`. `cell` is the number of the notebook cell that
-wrote the entry, or None outside a notebook.
+have a score; `voices` is the number of their voices. `ci95` is the 95 % interval of `denoised`,
+over voices and their clips. If no clip has a score, and the reason is the same for all, `reason`
+gives it. Any other value is a measurement, {experiment, name, of, value, unit, ci95, n, cell}.
+Differences between two systems are a separate list, see `differences.difference_row`. `cell` is the
+number of the notebook cell that wrote the entry, or None outside a notebook.
 """
 
 from __future__ import annotations
@@ -342,7 +342,8 @@ def _summary(scored: list[Row]) -> Row:
     """Means of both sides, and the interval of the denoised one, over records of clips."""
     if not scored:
         return {"noisy": None, "denoised": None, "ci95": None}
-    mean, low, high = interval([each["denoised"] for each in scored])
+    values = [each["denoised"] for each in scored]
+    mean, low, high = interval(values, [each["voice"] for each in scored])
     return {
         "noisy": float(np.mean([each["noisy"] for each in scored])),
         "denoised": mean,

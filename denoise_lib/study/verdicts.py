@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import math
 
-from denoise_lib.names import METRICS, condition, label, number, shown_decimals
-from denoise_lib.study.run import Row
+from denoise_lib.names import METRICS, condition, counted, label, number, shown_decimals
+from denoise_lib.study.run import Row, Run
 
 
 def describe(row: Row, what: str) -> str:
-    """Verdict clause of a result row: before, after, interval and number of clips."""
+    """Verdict clause of a result row: before, after, interval, number of clips and voices."""
     interval = f" [{number(row['ci95'][0])}, {number(row['ci95'][1])}]" if row["ci95"] else ""
     return (
         f"{what}: {condition(row['condition'])} goes from wSDR "
-        f"{number(row['noisy'])} to {number(row['denoised'])}{interval} on {row['n']} test clips"
+        f"{number(row['noisy'])} to {number(row['denoised'])}{interval} on "
+        + counted(row["n"], row["voices"], "test clip")
+        + f", {row['total'] - row['n']} more have no score" * (row["n"] < row["total"])
+    )
+
+
+def describe_unseen(run: Run, condition: str, model: str, *, experiment: str | None = None) -> str:
+    """Verdict clause of a voice that was kept out of training; says so where there is none."""
+    try:
+        row = run.value(condition, model, split="unseen_voice", experiment=experiment)
+    except KeyError:
+        return "this corpus keeps no voice out of training"
+    return (
+        f"for a voice never heard in training it goes from {number(row['noisy'])} to "
+        f"{number(row['denoised'])} on {row['n']} clips"
     )
 
 
@@ -28,8 +42,7 @@ def describe_difference(row: Row) -> str:
     if apart := low > 0 or high < 0:
         decimals = shown_decimals(decimals, (row["mean"], low, high))
     written = " ".join(filter(None, [name, number(row["mean"], decimals), unit]))
-    counts = {"clip": row["n"], "voice": row["voices"]}
-    number_of = "on " + " of ".join(f"{n} {each}{'s' * (n != 1)}" for each, n in counts.items())
+    number_of = f"on {counted(row['n'], row['voices'])}"
     if row["ci95"] is None:
         return f"{what}: {written} for {where} {number_of}"
     shown = "no difference is shown"

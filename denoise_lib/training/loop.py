@@ -5,27 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
+import safetensors
+import safetensors.torch
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor
 
+from denoise_lib.data.corpora import Clip
 from denoise_lib.data.crops import CleanCrops, Damage, damaged_batches
 from denoise_lib.errors import UserError
-from denoise_lib.files import atomic, read_json, write_json
+from denoise_lib.files import atomic, locked, read_json, write_json
 from denoise_lib.metrics.wsdr import wsdr
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.checkpoints import load_model, read_record, save_model
 from denoise_lib.models.complex_layers import ComplexBatchNorm2d
+from denoise_lib.models.inference import device
+from denoise_lib.progress import say
 from denoise_lib.training.losses import Loss, wsdr_loss
 
 NORMS = (torch.nn.modules.batchnorm._BatchNorm, ComplexBatchNorm2d)
 MOST_BROKEN_STEPS = 10  # steps in a row with a loss or gradient that is not finite
+PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True)
@@ -74,9 +83,13 @@ def train(
     """Train a model and keep its best weights.
 
     Files beside ``checkpoint`` (``NAME.safetensors``): ``NAME.history.json`` and, while training is
-    under way, ``NAME.state.pt``. Called again with the same plan, a finished training is read
-    back, and an interrupted one goes on from its last validation to the result that it would have
-    had; with another plan it starts over.
+    under way, ``NAME.state.safetensors``. Called again with the same plan, a finished training is
+    read back, and an interrupted one goes on from its last validation to the result that it would
+    have had; with another plan, or where one of the files is damaged, it starts over. A second
+    process that trains to the same file waits for the first (``.NAME.lock``).
+
+    It runs on one device. Under ``torchrun`` every process has one, and takes its share of the rows
+    of the batch that a single process would have; batch norms then see these rows only.
 
     Args:
         model: Network, waveform (batch, time) -> the same shape.
@@ -88,8 +101,7 @@ def train(
         label: Name in the progress lines.
         progress: Told after each validation how far it is: training (the label), step, steps, loss,
             valid, seconds.
-        precision: Lightning Fabric's name of it, such as "bf16-mixed" on a GPU, or "auto", see
-            :func:`fastest_precision`.
+        precision: One of ``PRECISIONS``, or "auto", see :func:`fastest_precision`.
         workers: Processes that read clips ahead.
         fixed_norms: Batch norms keep the statistics that they come with, as in a test. On a mixture
             of damages those of a small batch tell which ones it holds; a network that has learned
@@ -102,41 +114,99 @@ def train(
         skipped (steps without a finite gradient), seconds.
 
     Raises:
-        UserError: The loss is not finite for several steps in a row.
+        UserError: The loss is not finite for several steps in a row, or a validation is not; or
+            the batch cannot be dealt to the processes.
     """
     precision = fastest_precision() if precision == "auto" else precision
-    plan = _plan(model, crops, damage, schedule, loss, margin, precision, fixed_norms)
-    if finished := _finished(checkpoint, plan):
-        print(f"{label}: read back the finished training in {checkpoint.name}")
-        return finished
-    try:
-        fabric = Fabric(accelerator="auto", devices="auto", precision=precision)
-    except ValueError as error:
+    fabric = _fabric(precision)
+    if crops.batch % fabric.world_size:
         raise UserError(
-            f"precision {precision!r} cannot be used: {str(error).splitlines()[0]}"
-        ) from None
+            f"{label}: a batch of {crops.batch} crops cannot be dealt to {fabric.world_size} "
+            "processes: make it a multiple of their number"
+        )
+    plan = _plan(model, crops, damage, validation, schedule, loss, margin, precision, fixed_norms)
+    plan["processes"] = fabric.world_size
+    lock = checkpoint.with_name(f".{checkpoint.stem}.lock")
+    alone = locked(lock, f"training {checkpoint.name}") if fabric.is_global_zero else nullcontext()
+    with alone:
+        if fabric.broadcast(fabric.is_global_zero and _finished(checkpoint, plan) is not None):
+            fabric.print(f"{label}: read back the finished training in {checkpoint.name}")
+            return _finished(checkpoint, plan)
+        settings = (loss, margin, schedule, checkpoint, label, progress, workers, fixed_norms)
+        return _train(fabric, model, crops, damage, validation, plan, *settings)
+
+
+def _fabric(precision: str) -> Fabric:
+    """One device, or one for each process of a group that ``torchrun`` has started.
+
+    Lightning's own choice would start further processes on a machine with several GPUs, which a
+    notebook cannot, and would take Apple's GPU, on which the damage cannot be drawn.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(
+            f"precision {precision!r} cannot be used: choose {', '.join(PRECISIONS)} or auto"
+        )
+    group: dict = {"devices": 1, "plugins": [LightningEnvironment()]}  # nor one that SLURM names
+    if torch.distributed.is_torchelastic_launched():
+        here, all_ = (int(os.environ[name]) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+        group = {"devices": here, "num_nodes": all_ // here, "strategy": "ddp"}
+    with _without("LT_"):  # Lightning's variables go before what it is told, and are in no plan
+        fabric = Fabric(accelerator=device(), precision=precision, **group)
     fabric.launch()
+    return fabric
+
+
+@contextmanager
+def _without(prefix: str) -> Iterator[None]:
+    """Without the environment variables whose names begin so."""
+    hidden = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith(prefix)}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def _train(
+    fabric: Fabric,
+    model: Denoiser,
+    crops: CleanCrops,
+    damage: Damage,
+    validation: tuple[Tensor, Tensor],
+    plan: dict,
+    loss: Loss,
+    margin: int,
+    schedule: Schedule,
+    checkpoint: Path,
+    label: str,
+    progress: Callable[[dict], None] | None,
+    workers: int,
+    fixed_norms: bool,
+) -> tuple[Denoiser, list[dict]]:
+    """What :func:`train` does once it is known that there is something to do; the lock is held."""
     optimizer = torch.optim.AdamW(
         model.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay
     )
     network, optimizer = fabric.setup(model, optimizer)
     noisy, clean = (fabric.to_device(each) for each in validation)
-    state = _State(checkpoint.with_suffix(".state.pt"), plan, model, optimizer)
-    log = state.resume(fabric.device)
+    state = _State(checkpoint, plan, model, optimizer)
+    log = state.resume()
     batches = damaged_batches(
         crops, damage, first_step=log.step, device=fabric.device, workers=workers
     )
+    own = slice(fabric.global_rank, None, fabric.world_size)  # rows of the batch
     _learn(network, fixed_norms)
-    for noisy_crops, clean_crops in batches:
+    for batch in batches:
         for group in optimizer.param_groups:
             group["lr"] = schedule.learning_rate * schedule.factor(log.step)
+        noisy_crops, clean_crops = (each[own] for each in batch)
         log.add(
             _step(fabric, network, optimizer, loss, noisy_crops, clean_crops, margin, schedule),
             label,
         )
         if log.step % schedule.validate_every and log.step != schedule.steps:
             continue
-        better = log.validated(validate(model, noisy, clean), optimizer.param_groups[0]["lr"])
+        valid = fabric.broadcast(validate(model, noisy, clean) if fabric.is_global_zero else None)
+        better = log.validated(valid, optimizer.param_groups[0]["lr"], label)
         _learn(network, fixed_norms)
         if fabric.is_global_zero:
             if better:
@@ -187,18 +257,32 @@ def _step(
     margin: int,
     schedule: Schedule,
 ) -> float | None:
-    """One optimiser step; the loss, or None where it or its gradient was not finite."""
+    """One optimiser step; the loss, or None where it or its gradient was not finite.
+
+    Such a step is skipped and leaves no trace, in the statistics of batch norms neither.
+    """
     inner = slice(margin, noisy.shape[-1] - margin)
+    statistics = [(each, each.clone()) for each in _statistics(network)]
     value = loss(network(noisy)[:, inner], clean[:, inner], noisy[:, inner])
     optimizer.zero_grad()
     fabric.backward(value)
     norm = fabric.clip_gradients(
         network, optimizer, max_norm=schedule.clip_norm, error_if_nonfinite=False
     )
+    value = fabric.all_reduce(value.detach())  # the mean over processes
     if not (torch.isfinite(value) and torch.isfinite(norm)):
+        for buffer, before in statistics:
+            buffer.copy_(before)
         return None
     optimizer.step()
     return value.item()
+
+
+def _statistics(network: torch.nn.Module) -> Iterator[Tensor]:
+    """What batch norms keep of the batches that they have seen."""
+    for module in network.modules():
+        if isinstance(module, NORMS):
+            yield from module.buffers(recurse=False)
 
 
 @torch.inference_mode()
@@ -218,6 +302,7 @@ def _plan(
     model: Denoiser,
     crops: CleanCrops,
     damage: Damage,
+    validation: tuple[Tensor, Tensor],
     schedule: Schedule,
     loss: Loss,
     margin: int,
@@ -231,10 +316,13 @@ def _plan(
         "start": _digest(model),
         "corpus": [crops.corpus.name, crops.corpus.digest],
         "clips": len(crops.clips),
+        "clip_names": _clips_digest(crops.clips),
+        "validation": _tensors_digest(zip(("noisy", "clean"), validation, strict=True)),
         "batch": crops.batch,
         "samples": crops.samples,
         "seed": crops.seed,
         "vary": _named(crops.vary),
+        "vary_parameters": getattr(crops.vary, "parameters", {}),
         "damage": [type(damage).__name__, getattr(damage, "parameters", {})],
         "loss": loss.__name__,
         "margin": margin,
@@ -257,11 +345,22 @@ def _named(function: Callable | None) -> str | list | None:
 
 def _digest(model: Denoiser) -> str:
     """Fingerprint of a model's weights before training."""
+    return _tensors_digest(model.state_dict().items())
+
+
+def _tensors_digest(named: Iterable[tuple[str, Tensor]]) -> str:
+    """Fingerprint of tensors and their names."""
     total = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
+    for name, tensor in named:
         total.update(name.encode())
         total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return total.hexdigest()
+
+
+def _clips_digest(clips: list[Clip]) -> str:
+    """Fingerprint of the clips to train on, in their order."""
+    names = [[clip.name, clip.voice, clip.samples] for clip in clips]
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
 def _facts(record: dict) -> dict:
@@ -277,10 +376,14 @@ def _finished(checkpoint: Path, plan: dict) -> tuple[Denoiser, list[dict]] | Non
     """Model and history of a finished training with this very plan, if there is one."""
     if not (checkpoint.exists() and _history_path(checkpoint).exists()):
         return None
-    record = read_record(checkpoint)
-    if not record.get("finished") or record.get("plan") != plan:
+    try:
+        record = read_record(checkpoint)
+        if not record.get("finished") or record.get("plan") != plan:
+            return None
+        return load_model(checkpoint), read_json(_history_path(checkpoint))
+    except UserError as error:  # damaged: what it holds can be made anew
+        say(f"{error}; training it again")
         return None
-    return load_model(checkpoint), read_json(_history_path(checkpoint))
 
 
 def _progress_line(label: str, steps: int, last: dict) -> str:
@@ -317,8 +420,17 @@ class _Log:
                 f"step {self.step}: lower the learning rate or look at the data"
             )
 
-    def validated(self, valid: float, rate: float) -> bool:
-        """Note a validation; True when it is the best so far."""
+    def validated(self, valid: float, rate: float, label: str) -> bool:
+        """Note a validation; True when it is the best so far.
+
+        Raises:
+            UserError: It is not finite; the best weights before it stay as they are.
+        """
+        if not math.isfinite(valid):
+            raise UserError(
+                f"{label}: the validation at step {self.step} is not finite: lower the learning "
+                "rate or look at the validation clips"
+            )
         now = time.perf_counter()
         before = self.history[-1]["seconds"] if self.history else 0.0
         self.history.append(
@@ -342,37 +454,66 @@ class _Log:
 
 
 class _State:
-    """What a training needs to go on after an interruption, in a file of plain tensors."""
+    """What a training needs to go on after an interruption, in a file of plain tensors.
+
+    Args:
+        checkpoint: Where the best weights so far are; the state lies beside them.
+    """
 
     def __init__(
-        self, path: Path, plan: dict, model: Denoiser, optimizer: torch.optim.Optimizer
+        self, checkpoint: Path, plan: dict, model: Denoiser, optimizer: torch.optim.Optimizer
     ) -> None:
-        self.path, self.plan, self.model, self.optimizer = path, plan, model, optimizer
+        self.checkpoint, self.path = checkpoint, checkpoint.with_suffix(".state.safetensors")
+        self.plan, self.model, self.optimizer = plan, model, optimizer
 
     def save(self, log: _Log) -> None:
+        """Write model, optimiser and log, whole or not at all."""
+        told = {key: getattr(log, key) for key in ("step", "history", "best", "skipped", "broken")}
+        tensors = {f"model/{name}": each for name, each in self.model.state_dict().items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{name}": each for name, each in moments.items()}
+        tensors = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
+        record = json.dumps({"plan": self.plan, "log": told})
         with atomic(self.path) as temporary:
-            torch.save(
-                {
-                    "plan": self.plan,
-                    "model": self.model.state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
-                    "log": {
-                        "step": log.step,
-                        "history": log.history,
-                        "best": log.best,
-                        "skipped": log.skipped,
-                        "broken": log.broken,
-                    },
-                },
-                temporary,
-            )
+            safetensors.torch.save_file(tensors, temporary, {"denoise_lib": record})
 
-    def resume(self, device: torch.device) -> _Log:
+    def resume(self) -> _Log:
         """Bring model and optimiser to where they were, if the plan is the same."""
-        if self.path.exists():
-            saved = torch.load(self.path, map_location=device, weights_only=True)
-            if saved["plan"] == self.plan:
-                self.model.load_state_dict(saved["model"])
-                self.optimizer.load_state_dict(saved["optimizer"])
-                return _Log(**saved["log"])
-        return _Log()
+        if not self.path.exists():
+            return _Log()
+        try:
+            record = read_record(self.path)
+            if record["plan"] != self.plan:
+                return _Log()
+            log = _Log(**record["log"])
+            weights, moments = self._tensors()
+            best = read_record(self.checkpoint)
+            if best.get("plan") != self.plan or best["valid"] > log.best:
+                raise ValueError(f"{self.checkpoint.name} is not of this training")
+        except (UserError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            say(f"{self.path} cannot be used ({error}); starting over")
+            return _Log()
+        self.model.load_state_dict(weights)
+        settings = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": settings})
+        return log
+
+    def _tensors(self) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]]]:
+        """Weights by name, and the optimiser's moments by the number of the parameter.
+
+        Raises:
+            ValueError: They are not those of this model.
+        """
+        weights: dict[str, Tensor] = {}
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in safetensors.torch.load(self.path.read_bytes()).items():
+            kind, _, name = key.partition("/")
+            if kind == "model":
+                weights[name] = tensor
+            else:
+                index, _, name = name.partition("/")
+                moments.setdefault(int(index), {})[name] = tensor
+        expected = {name: each.shape for name, each in self.model.state_dict().items()}
+        if {name: each.shape for name, each in weights.items()} != expected:
+            raise ValueError("other weights than this model's")
+        return weights, moments
