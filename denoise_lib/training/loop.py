@@ -132,7 +132,7 @@ def train(
         if fabric.broadcast(fabric.is_global_zero and _finished(checkpoint, plan) is not None):
             fabric.print(f"{label}: read back the finished training in {checkpoint.name}")
             return _finished(checkpoint, plan)
-        settings = (loss, margin, schedule, checkpoint, label, progress, workers, fixed_norms)
+        settings = (loss, margin, schedule, checkpoint, label, progress, workers, fixed_norms, half)
         return _train(fabric, model, crops, damage, validation, plan, *settings)
 
 
@@ -181,6 +181,7 @@ def _train(
     progress: Callable[[dict], None] | None,
     workers: int,
     fixed_norms: bool,
+    half: bool,
 ) -> tuple[Denoiser, list[dict]]:
     """What :func:`train` does once it is known that there is something to do; the lock is held."""
     optimizer = torch.optim.AdamW(
