@@ -252,7 +252,7 @@ def test_text_stands_out(browser, path, scheme):
     with opened(browser, path, color_scheme=scheme) as page:
         paper = tones(page, "body", "backgroundColor")
         assert (sum(paper) > 384) == (scheme == "light")
-        for selector, least in ((".abstract", 7), (".meta", 4.5), (".verdict", 7), ("main a", 4.5)):
+        for selector, least in ((".findings", 7), (".meta", 4.5), (".verdict", 7), ("main a", 4.5)):
             assert contrast(tones(page, selector, "color"), paper) >= least, selector
 
 

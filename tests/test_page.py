@@ -10,8 +10,9 @@ from page_fixture import COMMIT, NETWORK_OF, own_clone, shared_clone
 
 from denoise_lib.display import player
 from denoise_lib.errors import UserError
-from denoise_lib.names import number
+from denoise_lib.names import number, score
 from denoise_lib.report import glance, page, sections
+from denoise_lib.report.findings import findings
 from denoise_lib.report.listen_first import listen_first
 from denoise_lib.report.page import store_once
 
@@ -97,11 +98,15 @@ def test_results_at_a_glance_are_results_json(text, results):
     assert len(table) == len(lines) == 5
     for cells, line in zip(table, lines, strict=True):
         cells = [" ".join(cell.split()) for cell in cells]
-        assert cells[:2] == [line.name, number(line.noisy)]
-        for cell, model in zip(cells[4:-2], glance.models(lines), strict=True):
-            row = line.rows.get(model)
+        ratios = [score("si_sdr", row["noisy"]) for row in line.si_sdr.values()][:1]
+        assert cells[:2] == [line.name, " ".join([number(line.noisy), *ratios])]
+        assert cells[2] == (number(line.volume_alone["denoised"]) if line.volume else "–")
+        for cell, model in zip(cells[5:-2], glance.models(lines), strict=True):
+            row, ratio = line.rows.get(model), line.si_sdr.get(model)
             low, high = map(number, row["ci95"]) if row else ("", "")
-            assert cell == (f"{number(row['denoised'])} [{low}, {high}]" if row else "–")
+            after = [score("si_sdr", ratio["denoised"])] if ratio else []
+            words = " ".join([f"{number(row['denoised'])} [{low}, {high}]", *after]) if row else "–"
+            assert cell == words
         # From its positions the damage is undone exactly; nothing such is known of a street.
         limit = "–" if line.condition == "street" else "−1"
         assert cells[-2:] == [limit, glance.OUTCOMES[line.outcome]]
@@ -148,18 +153,27 @@ def test_ids_are_unique(text):
     assert len(anchors) == len(set(anchors))
 
 
-def test_abstract_is_made_of_the_numbers(results):
-    rows = results["results"]
-    sentences = " ".join(glance.abstract(results))
-    best = next(r for r in rows if (r["condition"], r["model"]) == ("both", "dcunet"))
-    assert f"from {number(best['noisy'])} to {number(best['denoised'])}" in sentences
-    changed = [{**row, "denoised": row["denoised"] + 0.05} for row in rows]
-    assert glance.abstract(results | {"results": changed}) != glance.abstract(results)
-    for line in glance.lines(results):
-        assert f"{glance.interval(line.best[1])} against {number(line.original[1])})" in sentences
+def test_findings_are_made_of_the_numbers_and_lead_to_them(text, results):
+    found = findings(results)
+    assert 2 <= len(found) <= 6
+    said = " ".join(each.text for each in found)
+    rows = {(r["condition"], r["model"], r["split"], r["metric"]): r for r in results["results"]}
+    best = rows["both", "dcunet", "test", "wsdr"]
+    assert f"from {number(best['noisy'])} to {number(best['denoised'])}" in said
+    moved = [{**row, "denoised": row["denoised"] + 0.05} for row in results["results"]]
+    assert [each.text for each in findings(results | {"results": moved})] != [
+        each.text for each in found
+    ]
+    items = re.findall(
+        r"<li>(.*?)</li>", re.search(r'<ol class="findings">(.*?)</ol>', text, re.S)[1]
+    )
+    for item, each in zip(items, found, strict=True):
+        section = glance.section(each.row)
+        assert re.search(rf'href="#{section}(-cell-\d+)?"', item), item
 
 
 HEADLINE = {
+    "01_noise_design:volume": ["volume"],
     "04_dcunet": ["fixed"],
     "05_street_noise:before": ["before"],
     "05_street_noise:retrained": ["retrained"],
@@ -195,7 +209,7 @@ def test_clips_without_a_score_are_told_and_no_mean_is_best_by_them():
     assert line.best[0] == "dcunet"
     line, *_ = glance.lines(of(failing))
     assert line.outcome == "incomplete" and glance.lacking(failing) == "6 of 9 clips"
-    assert "not comparable" in " ".join(glance.abstract(of(failing)))
+    assert "not comparable" in glance.OUTCOMES[line.outcome]
     assert glance.over([line]) == "9 clips of 3 voices"
 
 
@@ -230,12 +244,53 @@ def test_the_shipped_network_has_a_column_of_its_own_where_it_was_trained():
     assert both.best == ("repair", rows[1])
     assert list(before.rows) == ["dcunet"]
     assert retrained.rows["speech"] is rows[5]
-    assert "the repair brings" in glance.abstract(of(*rows))[0]
+    assert findings(of(*rows))[0].text.startswith("On zeroing and raising, repair takes the mean")
+    assert "trained beforehand, for hours" in findings(of(*rows))[0].text
+
+
+def ratio(row, noisy, denoised):
+    """The SI-SDR beside a row."""
+    return row | {"metric": "si_sdr", "noisy": noisy, "denoised": denoised, "ci95": None}
+
+
+def volume(denoised, condition="both"):
+    """A row of the noisy clips played louder."""
+    return result(
+        condition, "twice the volume", denoised, experiment="01_noise_design:volume", ci95=None
+    )
 
 
 def test_a_network_that_does_harm_is_said_to():
-    rows = [result(), result(model="autoencoder", denoised=-0.7)]
-    assert "the autoencoder does harm, at −0.700" in glance.abstract(of(*rows))[0]
+    """Zeroing: the autoencoder's wSDR improves, and its SI-SDR falls."""
+    good, bad = (result("zero", model, -0.92) for model in ("dcunet", "autoencoder"))
+    rows = [good, bad, ratio(good, 12.0, 12.5), ratio(bad, 12.0, 10.1)]
+    (finding,) = findings(of(*rows))
+    assert finding.text.replace("\N{NO-BREAK SPACE}", " ") == (
+        "For zeroing alone, the autoencoder does harm: SI-SDR falls from 12.0 dB to 10.1 dB, "
+        "although wSDR calls it an improvement."
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "outcome"),
+    [
+        ([], "beaten"),
+        ([ratio(result(), 7.5, 12.0)], "beaten"),
+        ([ratio(result(), 7.5, 7.4)], "harm"),
+        ([volume(-0.92)], "beaten"),
+        ([volume(-0.93)], "volume"),
+    ],
+)
+def test_the_original_is_beaten_only_where_the_rest_agrees(more, outcome):
+    (line,) = glance.lines(of(result(ci95=(-0.96, -0.94)), *more))
+    assert line.outcome == outcome
+
+
+def test_the_originals_rounding_counts():
+    """It gives -0.99 for raising, which may be -0.9949."""
+    for ci95, outcome in (((-0.9955, -0.993), "level"), ((-0.998, -0.996), "beaten")):
+        (line,) = glance.lines(of(result("raise", denoised=-0.995, ci95=ci95)))
+        assert line.outcome == outcome
 
 
 def test_stages_of_street_noise_are_told_apart():
@@ -246,7 +301,7 @@ def test_stages_of_street_noise_are_told_apart():
     ]
     assert [line.best[1]["denoised"] for line in glance.lines(of(*rows))] == [-0.5, -0.9]
     assert not glance.lines(of(result(denoised=None)))
-    assert glance.abstract(of()) == []
+    assert findings(of()) == []
 
 
 def test_chart_places_better_scores_further_right():

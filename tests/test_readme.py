@@ -25,6 +25,7 @@ from denoise_lib.training import loop
 ROOT = Path(__file__).resolve().parents[1]
 PRETRAINED = published_networks(ROOT / "notebooks")
 HEADLINE = {
+    "01_noise_design:volume": ["volume"],
     "02_autoencoder": ["fixed"],
     "04_dcunet": ["fixed"],
     "05_street_noise:before": ["before"],
@@ -75,6 +76,9 @@ def results(**changes):
         row("both", "autoencoder", -0.80, -0.81, experiment="02_autoencoder"),
         row("both", "dcunet", 1.9, 3.1, metric="pesq"),
         row("both", "dcunet", -0.80, -0.9449, ci95=[-0.95, -0.94]),
+        row("both", "dcunet", 7.5, 12.2, metric="si_sdr"),
+        row("both", "twice the volume", -0.80, -0.82, experiment="01_noise_design:volume"),
+        row("both", "half the volume", -0.80, -0.78, experiment="01_noise_design:volume"),
         row("both", "dcunet", -0.79, -0.93, split="unseen_voice"),
         row("street", "dcunet", -0.39, -0.45, experiment="05_street_noise:before"),
         row("street", "dcunet", -0.39, -0.91, experiment="05_street_noise:retrained"),
@@ -90,16 +94,21 @@ def results(**changes):
 
 def test_table_holds_each_number_in_its_place():
     lines = (
-        table(results()).replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "none").splitlines()
+        table(results())
+        .replace("\N{MINUS SIGN}", "-")
+        .replace("\N{NO-BREAK SPACE}", " ")
+        .replace("\N{EN DASH}", "none")
+        .splitlines()
     )
     assert (
-        "| zeroing and raising | -0.800 | -0.926 | -0.810 | -0.945 [-0.950, -0.940] | -1 |" in lines
+        "| zeroing and raising | -0.800, 7.5 dB | -0.820 | -0.926 | -0.810 | "
+        "-0.945 [-0.950, -0.940], 12.2 dB | -1 |" in lines
     )
-    assert "| zeroing and raising | -0.790 | none | -0.930 | -1 |" in lines
+    assert "| zeroing and raising | -0.790 | none | none | -0.930 | -1 |" in lines
     street = [line for line in lines if line.startswith("| street noise")]
     assert [line.split(" | ")[1:] for line in street] == [
-        ["-0.390", "-0.500", "none", "-0.450", "none |"],
-        ["-0.390", "-0.940", "none", "-0.910", "none |"],
+        ["-0.390", "none", "-0.5", "none", "-0.450", "none |"],
+        ["-0.390", "none", "-0.94", "none", "-0.910", "none |"],
     ]
     assert street[0] != street[1]
     assert "20 minutes on 2 cores" in lines[-1] and "`abcdef0`" in lines[-1]

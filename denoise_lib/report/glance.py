@@ -1,4 +1,4 @@
-"""Results at a glance: the table at the head of the page, its drawing, the sentences above it.
+"""Results at a glance: the table at the head of the page and its drawing.
 
 Every number of ours comes from results.json.
 """
@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from denoise_lib.names import colour, counted, label, number
+from denoise_lib.names import colour, number, prose
 from denoise_lib.names import condition as written
 
 Row = dict[str, Any]  # of results.json
@@ -32,6 +32,7 @@ ORIGINAL_NOTE = (
 # Experiments declare in their notebooks in which of these lines they stand.
 STAGES = {"fixed": "", "before": " (not trained on it)", "retrained": " (retrained on it)"}
 NETWORKS = ("autoencoder", "wavenet", "dcunet", "repair", "speech", "unet-street")
+VOLUME = "volume"  # the stage of experiments that only change the volume
 LIMIT = -1.0
 # The drawing.
 FAR, NEAR = 1.05, 0.004  # distances from the limit at the two ends of the axis
@@ -45,7 +46,14 @@ class Line:
 
     condition: str
     stage: str
-    rows: dict[str, Row]  # by model
+    rows: dict[str, Row]  # wSDR, by model
+    si_sdr: dict[str, Row]  # by model, where it was taken
+    volume: dict[str, Row]  # wSDR of the noisy clips, louder and softer
+
+    @property
+    def volume_alone(self) -> Row | None:
+        """The lowest wSDR that a change of volume gives."""
+        return min(self.volume.values(), key=lambda row: row["denoised"], default=None)
 
     @property
     def name(self) -> str:
@@ -77,13 +85,24 @@ class Line:
 
     @property
     def outcome(self) -> str:
-        """The original's best against the interval of our best: a key of OUTCOMES."""
-        row = self.best[1]
+        """The original's best against the interval of our best: a key of OUTCOMES.
+
+        It is beaten only by more than its rounding, only where SI-SDR agrees, and only where a
+        change of volume alone does not beat it.
+        """
+        model, row = self.best
         if missing(row):
             return "incomplete"
-        low, high = row["ci95"] or (row["denoised"], row["denoised"])
         mark = self.original[1]
-        return "beaten" if high < mark else "not reached" if low > mark else "level"
+        if self.volume and self.volume_alone["denoised"] < mark:
+            return "volume"
+        if model in self.si_sdr and self.si_sdr[model]["denoised"] < self.si_sdr[model]["noisy"]:
+            return "harm"
+        low, high = row["ci95"] or (row["denoised"], row["denoised"])
+        rounding = 0.5 * 10.0 ** -len(str(mark).partition(".")[2])
+        if high < mark - rounding:
+            return "beaten"
+        return "not reached" if low > mark + rounding else "level"
 
 
 def lines(results: dict[str, Any], split: str = "test") -> list[Line]:
@@ -94,17 +113,28 @@ def lines(results: dict[str, Any], split: str = "test") -> list[Line]:
     """
     found = []
     for condition, stage in ORIGINAL:
-        standing = {name for name, stages in results["headline"].items() if stage in stages}
-        wanted = (condition, split, "wsdr")
-        rows: dict[str, Row] = {}
-        for row in results["results"]:
-            counts = row["experiment"] in standing and row["denoised"] is not None
-            if counts and (row["condition"], row["split"], row["metric"]) == wanted:
-                rows.setdefault(row["model"], row)
+        rows = _rows(results, stage, condition, split, "wsdr")
         rows = {model: rows[model] for model in NETWORKS if model in rows}
         if rows:
-            found.append(Line(condition, stage, rows))
+            ratios = _rows(results, stage, condition, split, "si_sdr")
+            ratios = {model: ratios[model] for model in rows if model in ratios}
+            volume = _rows(results, VOLUME, condition, split, "wsdr")
+            found.append(Line(condition, stage, rows, ratios, volume))
     return found
+
+
+def _rows(
+    results: dict[str, Any], stage: str, condition: str, split: str, metric: str
+) -> dict[str, Row]:
+    """The first row of every model among the experiments that stand in a stage."""
+    standing = {name for name, stages in results["headline"].items() if stage in stages}
+    wanted = {"condition": condition, "split": split, "metric": metric}
+    rows: dict[str, Row] = {}
+    for row in results["results"]:
+        counts = row["experiment"] in standing and row["denoised"] is not None
+        if counts and wanted.items() <= row.items():
+            rows.setdefault(row["model"], row)
+    return rows
 
 
 def models(table: list[Line]) -> list[str]:
@@ -148,105 +178,29 @@ def voices(table: list[Line]) -> int:
     return max(row["voices"] for line in table for row in line.rows.values())
 
 
-def abstract(results: dict[str, Any]) -> list[str]:
-    """What came out, in sentences; each number is a number of results.json."""
-    table = {(line.condition, line.stage): line for line in lines(results)}
-    sentences = [_models(table["both", "fixed"])] if ("both", "fixed") in table else []
-    single = [table[key] for key in (("zero", "fixed"), ("raise", "fixed")) if key in table]
-    if single:
-        parts = [f"for {line.name} {_change(line)}" for line in single]
-        sentences.append(_sentence(" and ".join(parts)))
-    sentences += _street(table.get(("street", "before")), table.get(("street", "retrained")))
-    unseen = {
-        line.condition: line for line in lines(results, "unseen_voice") if line.stage == "fixed"
-    }
-    if "both" in unseen:
-        line = unseen["both"]
-        sentences.append(
-            _sentence(f"for {line.name} of a voice never heard in training {_change(line)}")
-        )
-    if table:
-        sentences.append(_against(list(table.values())))
-    return sentences
-
-
-def _models(line: Line) -> str:
-    model, row = line.best
-    text = (
-        f"on {counted(row['n'], row['voices'], 'test clip')} damaged by {line.name}, the "
-        f"{label(model)} brings the mean wSDR "
-        f"{_span(line)}, where {number(LIMIT, 0)} is perfect"
-    )
-    others = sorted((each for each in line.rows.items() if each[0] != model), key=_denoised)
-    parts = [f"the {label(other)} {_reached(line, value)}" for other, value in others]
-    return _sentence("; ".join([text, *parts]))
-
-
-def _denoised(item: tuple[str, Row]) -> float:
-    return item[1]["denoised"]
-
-
-def _reached(line: Line, row: Row) -> str:
-    """What a network did that is not the best: it may also have done harm."""
-    if row["denoised"] < line.noisy:
-        return f"reaches {number(row['denoised'])}"
-    return f"does harm, at {number(row['denoised'])}"
-
-
-def _street(before: Line | None, retrained: Line | None) -> list[str]:
-    parts = []
-    if before:
-        parts.append(
-            f"on street noise, never heard in training, the {label(before.best[0])} so trained "
-            f"goes {_span(before)}"
-        )
-    if retrained:
-        parts.append(
-            f"trained on other street recordings the {label(retrained.best[0])} goes "
-            f"{_span(retrained)}"
-        )
-    return [_sentence("; ".join(parts))] if parts else []
-
-
-def _against(table: list[Line]) -> str:
-    counts = {
-        outcome: [_mark(line) for line in table if line.outcome == outcome] for outcome in OUTCOMES
-    }
-    parts = [
-        f"{OUTCOMES[outcome]} for {_listed(names)}" for outcome, names in counts.items() if names
-    ]
-    return _sentence("the original study’s best result, on other data, is " + "; ".join(parts))
-
-
-def _mark(line: Line) -> str:
-    """A line's best result with its interval, and the original's."""
-    model, row = line.best
-    ours = f"{label(model)} {number(row['denoised'])} {interval(row)}".strip()
-    return f"{line.name} ({ours} against {number(line.original[1])})"
-
-
 OUTCOMES = {
     "beaten": "beaten",
-    "level": "within our interval",
+    "level": "level, within its rounding and our interval",
     "not reached": "not reached",
-    "incomplete": "not comparable, since some clips have no score,",
+    "volume": "no mark: volume alone gives more",
+    "harm": "not comparable: our SI-SDR falls",
+    "incomplete": "not comparable: some clips have no score",
 }
 
 
-def _change(line: Line) -> str:
-    return f"the {label(line.best[0])} goes {_span(line)}"
-
-
-def _span(line: Line) -> str:
-    return f"from {number(line.noisy)} to {number(line.best[1]['denoised'])}"
-
-
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Names as a sentence lists them: "a, b and c"."""
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:] + "."
+def capital(text: str) -> str:
+    """Text that begins a sentence."""
+    return text[0].upper() + text[1:]
+
+
+def as_given(value: float) -> str:
+    """A number of the original study, with the decimals that it gave."""
+    return prose(str(value))
 
 
 def chart(table: list[Line]) -> str:
@@ -280,6 +234,10 @@ def _row(line: Line, y: float) -> list[str]:
     marks = [f'<text class="name" x="0" y="{y + 4}">{line.name}</text>']
     marks.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y}" y2="{y}"/>')
     marks.append(_dot(line.noisy, colour("noisy"), y))
+    if line.volume:
+        x = place(line.volume_alone["denoised"])
+        tone = colour("noisy")
+        marks.append(f'<line x1="{x}" x2="{x}" y1="{y - 8}" y2="{y + 8}" stroke="{tone}"/>')
     for model in NETWORKS:
         if model in line.rows:
             marks += _network(line.rows[model], colour(model), y)

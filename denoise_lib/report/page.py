@@ -21,7 +21,7 @@ from denoise_lib.display.player import ASSETS, Player
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, resource, write_json
 from denoise_lib.paths import ROOT, TEMPLATE, runs_folder
-from denoise_lib.report import glance, provenance, sections
+from denoise_lib.report import findings, glance, provenance, sections
 from denoise_lib.report.listen_first import listen_first
 from denoise_lib.report.parameters import names as notebook_names
 
@@ -92,7 +92,7 @@ def render(results: dict[str, Any], made: list[sections.Section], player: Player
     )
     environment.filters.update(heading=names.heading, duration=duration)
     # The original gave some of its numbers to one or two places: no more are shown.
-    environment.filters.update(as_given=lambda value: names.prose(str(value)))
+    environment.filters.update(as_given=glance.as_given)
     by_name = {section.name: section for section in made}
     text = json.dumps(results, indent=1, ensure_ascii=False)
     return environment.get_template("page.html.j2").render(
@@ -103,6 +103,7 @@ def render(results: dict[str, Any], made: list[sections.Section], player: Player
         table=glance.lines(results),
         unseen=glance.lines(results, "unseen_voice"),
         glance=glance,
+        findings=findings.findings(results),
         anchor=lambda row: by_name[glance.section(row)].anchor(row),
         chart=glance.chart,
         credits=credits_of(made),

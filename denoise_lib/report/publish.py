@@ -9,7 +9,7 @@ from typing import Any
 from denoise_lib.data import default_corpora
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, read_json
-from denoise_lib.names import label, number
+from denoise_lib.names import label, number, score
 from denoise_lib.paths import ROOT, runs_folder
 from denoise_lib.report import glance
 from denoise_lib.report.page import BUDGET
@@ -154,7 +154,7 @@ def table(results: dict[str, Any]) -> str:
         lines = glance.lines(results, split)
         # The original study had no voice of its own to keep out of training.
         original = ["original study"] if split == "test" else []
-        columns = ["noisy", *original, *map(label, networks), "limit"]
+        columns = ["noisy", "volume alone", *original, *map(label, networks), "limit"]
         if lines:
             text += [f"**{title}**", "", f"| | {' | '.join(columns)} |"]
             text += ["|---|" + "--:|" * len(columns)]
@@ -163,6 +163,7 @@ def table(results: dict[str, Any]) -> str:
     tables = [lines for split in TITLES if (lines := glance.lines(results, split))]
     text.append(
         f"wSDR: lower is better, {number(glance.LIMIT, 0)} is perfect; means with 95 % intervals, "
+        "and SI-SDR, "
         f"over {' and over '.join(dict.fromkeys(map(glance.over, tables)))}. "
         f"{glance.ORIGINAL_NOTE} Profile `{results['profile']}`, commit "
         f"`{past['commit'][:7]}`, {round(sum(past['seconds'].values()) / 60)} minutes on "
@@ -172,12 +173,25 @@ def table(results: dict[str, Any]) -> str:
 
 
 def _row(line: glance.Line, networks: list[str], original: bool) -> str:
-    cells = [number(line.noisy), *([number(line.original[1])] if original else [])]
-    for model in networks:
-        row = line.rows.get(model)
-        words = [number(row["denoised"]), glance.interval(row), glance.lacking(row)] if row else []
-        cells.append(" ".join(filter(None, words)) or number(None))
+    ratios = [row["noisy"] for row in line.si_sdr.values()][:1]
+    cells = [", ".join([number(line.noisy), *(score("si_sdr", each) for each in ratios)])]
+    cells.append(number(line.volume_alone["denoised"] if line.volume else None))
+    if original:
+        cells.append(glance.as_given(line.original[1]))
+    cells += [_cell(line.rows.get(model), line.si_sdr.get(model)) for model in networks]
     return f"| {line.name} | {' | '.join([*cells, number(line.limit, 0)])} |"
+
+
+def _cell(row: glance.Row | None, ratio: glance.Row | None) -> str:
+    """WSDR with its interval, and SI-SDR where it was taken."""
+    if not row:
+        return number(None)
+    words = [number(row["denoised"]), glance.interval(row), glance.lacking(row)]
+    parts = [
+        " ".join(filter(None, words)),
+        *([score("si_sdr", ratio["denoised"])] if ratio else []),
+    ]
+    return ", ".join(parts)
 
 
 def rewritten(text: str, results: dict[str, Any]) -> str:

@@ -6,6 +6,9 @@ from torch import Tensor
 
 from denoise_lib.models.base import Denoiser
 
+# Any factor above 1 gives the same wSDR as the first, any below 1 as the second.
+GAINS = {"twice the volume": 2.0, "half the volume": 0.5}
+
 
 class Gain(Denoiser):
     """The noisy waveform times a factor: a control, not a denoiser.

@@ -1,0 +1,186 @@
+"""The findings at the head of the page: a sentence, its number and where it was measured.
+
+Every number comes from results.json. A finding whose rows are missing is left out, and what a
+finding says follows the numbers: a network that does harm is said to.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from denoise_lib.names import condition as written
+from denoise_lib.names import label, number, score
+from denoise_lib.report import glance
+from denoise_lib.report.glance import Line, Row
+
+SHIPPED = ("repair", "speech", "unet-street")  # trained beforehand; the others within the report
+NOTHING_DB = 0.5  # a smaller change of SI-SDR is called none
+COMPARED = "08_outside:compared"  # all systems on the same clips
+CONTROLS = ("identity", "clean", "gain")
+
+
+class Finding(NamedTuple):
+    """One sentence or two, and the row that holds their main number."""
+
+    text: str
+    row: Row
+
+
+def findings(results: dict[str, Any]) -> list[Finding]:
+    """What came out, most important first.
+
+    Args:
+        results: Content of results.json.
+    """
+    table = {(line.condition, line.stage): line for line in glance.lines(results)}
+    unseen = {(line.condition, line.stage): line for line in glance.lines(results, "unseen_voice")}
+    found = [
+        _repaired(table.get(("both", "fixed"))),
+        _volume(table.get(("zero", "fixed"))),
+        _failed([table[key] for key in table if key[1] == "fixed"]),
+        _street(table.get(("street", "before"))),
+        _retrained(table.get(("street", "retrained")), results["results"]),
+        _unseen(unseen.get(("both", "fixed"))),
+    ]
+    return [each for each in found if each]
+
+
+def _repaired(line: Line | None) -> Finding | None:
+    if not line:
+        return None
+    model, row = line.best
+    text = f"On {line.name}, {_the(model)} {_goes(line, model)}."
+    here = {name: each for name, each in line.rows.items() if name not in SHIPPED}
+    if model in SHIPPED and here:
+        best = min(here, key=lambda name: here[name]["denoised"])
+        text += (
+            f" It was trained beforehand, for hours; the best network that this report trains by "
+            f"itself, {_the(best)}, reaches {_both(line, best)}."
+        )
+    return Finding(text, row)
+
+
+def _volume(line: Line | None) -> Finding | None:
+    if not line or not line.volume:
+        return None
+    row = line.volume_alone
+    mark = line.original[1]
+    against = "less than that" if row["denoised"] < mark else "more than that"
+    return Finding(
+        f"wSDR can be moved by volume alone: {row['model']} takes {line.name} from "
+        f"{number(row['noisy'])} to {number(row['denoised'])} and repairs nothing. The original "
+        f"study’s best network gained {against}, at {glance.as_given(mark)}. So SI-SDR, which does "
+        "not depend on volume, stands beside wSDR on this page.",
+        row,
+    )
+
+
+def _failed(lines: list[Line]) -> Finding | None:
+    """Networks whose SI-SDR falls: they do harm, whatever wSDR says."""
+    for line in lines:
+        worse = {
+            name: row
+            for name, row in line.si_sdr.items()
+            if row["denoised"] < row["noisy"] - NOTHING_DB
+        }
+        if worse:
+            names = glance.listed([_the(name) for name in worse])
+            values = glance.listed([score("si_sdr", row["denoised"]) for row in worse.values()])
+            noisy = score("si_sdr", next(iter(worse.values()))["noisy"])
+            does = "does" if len(worse) == 1 else "do"
+            text = f"For {line.name}, {names} {does} harm: SI-SDR falls from {noisy} to {values}"
+            if any(line.rows[name]["denoised"] < line.noisy for name in worse):
+                text += ", although wSDR calls it an improvement"
+            return Finding(f"{text}.", next(iter(worse.values())))
+    return None
+
+
+def _street(line: Line | None) -> Finding | None:
+    if not line or not line.si_sdr:
+        return None
+    model = line.best[0]
+    row = line.si_sdr[model]
+    gained = row["denoised"] - row["noisy"]
+    does = "does not help" if gained < NOTHING_DB else "helps"
+    return Finding(
+        f"What {_the(model)} learned from the fixed damage {does} against street noise: SI-SDR "
+        f"goes from {score('si_sdr', row['noisy'])} to {score('si_sdr', row['denoised'])}.",
+        row,
+    )
+
+
+def _retrained(line: Line | None, rows: list[Row]) -> Finding | None:
+    if not line or not line.si_sdr:
+        return None
+    model = line.best[0]
+    text = f"Trained on other streets, {_the(model)} {_goes(line, model)}."
+    others = [name for name in line.si_sdr if name != model]
+    if others:
+        parts = [
+            f"{_the(name)} {score('si_sdr', line.si_sdr[name]['denoised'])}" for name in others
+        ]
+        text += f" {glance.capital(glance.listed(parts))} of SI-SDR."
+    best = _winner(rows, "street", "stoi")
+    if best:
+        text += (
+            f" The most intelligible output by STOI is {_of(best['model'])}: "
+            f"{score('stoi', best['denoised'])}, where noisy clips have "
+            f"{score('stoi', best['noisy'])} ({best['n']} clips)."
+        )
+    return Finding(text, line.rows[model])
+
+
+def _winner(rows: list[Row], condition: str, metric: str) -> Row | None:
+    """The best row of the comparison of all systems; higher is better."""
+    wanted = {"experiment": COMPARED, "condition": condition, "metric": metric, "split": "test"}
+    found = [
+        row
+        for row in rows
+        if wanted.items() <= row.items()
+        and row["denoised"] is not None
+        and row["model"] not in CONTROLS
+    ]
+    return max(found, key=lambda row: row["denoised"], default=None)
+
+
+def _unseen(line: Line | None) -> Finding | None:
+    if not line:
+        return None
+    model, row = line.best
+    return Finding(
+        f"A voice and a language that no training has heard: on {written(line.condition)}, "
+        f"{_the(model)} {_goes(line, model)}.",
+        row,
+    )
+
+
+def _goes(line: Line, model: str) -> str:
+    """What a network does to the mean, in SI-SDR where there is one, and in wSDR."""
+    row = line.rows[model]
+    span = f"from {number(row['noisy'])} to {number(row['denoised'])}"
+    interval = f" {glance.interval(row)}".rstrip()
+    if model not in line.si_sdr:
+        return f"takes the mean wSDR {span}{interval}, where {number(glance.LIMIT, 0)} is perfect"
+    ratio = line.si_sdr[model]
+    return (
+        f"takes the mean SI-SDR from {score('si_sdr', ratio['noisy'])} to "
+        f"{score('si_sdr', ratio['denoised'])}, and wSDR {span}{interval}, where "
+        f"{number(glance.LIMIT, 0)} is perfect"
+    )
+
+
+def _both(line: Line, model: str) -> str:
+    """SI-SDR and wSDR of a network."""
+    parts = [f"wSDR {number(line.rows[model]['denoised'])}"]
+    if model in line.si_sdr:
+        parts.insert(0, score("si_sdr", line.si_sdr[model]["denoised"]))
+    return f"{parts[0]} ({parts[1]})" if len(parts) == 2 else parts[0]
+
+
+def _the(model: str) -> str:
+    """A network as the subject of a sentence: shipped ones have names of their own."""
+    return label(model) if model in ("repair", "speech") else f"the {label(model)}"
+
+
+def _of(model: str) -> str:
+    return f"that of {_the(model) if model in glance.NETWORKS else label(model)}"
