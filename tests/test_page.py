@@ -244,7 +244,9 @@ def test_the_shipped_network_has_a_column_of_its_own_where_it_was_trained():
     assert both.best == ("repair", rows[1])
     assert list(before.rows) == ["dcunet"]
     assert retrained.rows["speech"] is rows[5]
-    assert findings(of(*rows))[0].text.startswith("On zeroing and raising, repair takes the mean")
+    assert findings(of(*rows))[0].text.startswith(
+        "On zeroing and raising, the network “repair” takes the mean"
+    )
     assert "trained beforehand, for hours" in findings(of(*rows))[0].text
 
 

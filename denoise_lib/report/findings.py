@@ -65,12 +65,12 @@ def _volume(line: Line | None) -> Finding | None:
         return None
     row = line.volume_alone
     mark = line.original[1]
-    against = "less than that" if row["denoised"] < mark else "more than that"
+    against = "worse" if row["denoised"] < mark else "better"
     return Finding(
         f"wSDR can be moved by volume alone: {row['model']} takes {line.name} from "
         f"{number(row['noisy'])} to {number(row['denoised'])} and repairs nothing. The original "
-        f"study’s best network gained {against}, at {glance.as_given(mark)}. So SI-SDR, which does "
-        "not depend on volume, stands beside wSDR on this page.",
+        f"study’s best network scored {glance.as_given(mark)}, which is {against} than that. So "
+        "SI-SDR, which does not depend on volume, stands beside wSDR on this page.",
         row,
     )
 
@@ -117,9 +117,10 @@ def _retrained(line: Line | None, rows: list[Row]) -> Finding | None:
     others = [name for name in line.si_sdr if name != model]
     if others:
         parts = [
-            f"{_the(name)} {score('si_sdr', line.si_sdr[name]['denoised'])}" for name in others
+            f"{_the(name)} reaches {score('si_sdr', line.si_sdr[name]['denoised'])}"
+            for name in others
         ]
-        text += f" {glance.capital(glance.listed(parts))} of SI-SDR."
+        text += f" {glance.capital(glance.listed(parts))}."
     best = _winner(rows, "street", "stoi")
     if best:
         text += (
@@ -148,8 +149,8 @@ def _unseen(line: Line | None) -> Finding | None:
         return None
     model, row = line.best
     return Finding(
-        f"A voice and a language that no training has heard: on {written(line.condition)}, "
-        f"{_the(model)} {_goes(line, model)}.",
+        f"On a voice and a language that no training has heard, damaged by "
+        f"{written(line.condition)}, {_the(model)} {_goes(line, model)}.",
         row,
     )
 
@@ -160,12 +161,11 @@ def _goes(line: Line, model: str) -> str:
     span = f"from {number(row['noisy'])} to {number(row['denoised'])}"
     interval = f" {glance.interval(row)}".rstrip()
     if model not in line.si_sdr:
-        return f"takes the mean wSDR {span}{interval}, where {number(glance.LIMIT, 0)} is perfect"
+        return f"takes the mean wSDR {span}{interval}"
     ratio = line.si_sdr[model]
     return (
         f"takes the mean SI-SDR from {score('si_sdr', ratio['noisy'])} to "
-        f"{score('si_sdr', ratio['denoised'])}, and wSDR {span}{interval}, where "
-        f"{number(glance.LIMIT, 0)} is perfect"
+        f"{score('si_sdr', ratio['denoised'])}, and wSDR {span}{interval}"
     )
 
 
@@ -178,8 +178,8 @@ def _both(line: Line, model: str) -> str:
 
 
 def _the(model: str) -> str:
-    """A network as the subject of a sentence: shipped ones have names of their own."""
-    return label(model) if model in ("repair", "speech") else f"the {label(model)}"
+    """A network as the subject of a sentence: two shipped ones are called by a plain word."""
+    return f"the network “{model}”" if model in ("repair", "speech") else f"the {label(model)}"
 
 
 def _of(model: str) -> str:
