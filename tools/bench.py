@@ -17,9 +17,11 @@ from torch import Tensor, nn
 
 from denoise_lib import RATE
 from denoise_lib.damage.corruption import Corruption
+from denoise_lib.damage.outside import OutsideNoise, VariedRecording
 from denoise_lib.damage.street import StreetMix
+from denoise_lib.data.crops import clip_generator
 from denoise_lib.metrics.measures import ALL_METRICS, score
-from denoise_lib.models import ConvAutoencoder, DCUnet, DenoisingWaveNet, UNet
+from denoise_lib.models import CausalNet, ConvAutoencoder, DCUnet, DenoisingWaveNet, UNet
 from denoise_lib.models.inference import process
 from denoise_lib.training.losses import wsdr_loss
 
@@ -69,6 +71,8 @@ def main() -> None:
     waveforms = 0.05 * torch.randn(BATCH, round(SECONDS * RATE))
     one = waveforms[0]
     damage, street = Corruption(), StreetMix([torch.randn(10 * RATE)])
+    outside = OutsideNoise({"recordings": list(torch.randn(4, 10 * RATE))})
+    vary = VariedRecording()
     audio = BATCH * SECONDS
     models = {
         "autoencoder": ConvAutoencoder(),
@@ -76,11 +80,14 @@ def main() -> None:
         "dcunet, small": DCUnet.from_preset("small"),
         "dcunet, 10": DCUnet.from_preset("10"),
         "unet": UNet(),
+        "causal": CausalNet(),
     }
     work = {
         "STFT and inverse": (lambda: damage.istft(damage.stft(waveforms), one.numel()), audio),
         "fixed damage": (lambda: damage(waveforms), audio),
         "street mix": (lambda: street(waveforms), audio),
+        "outside noise": (lambda: outside(waveforms, clip_generator("n")), audio),
+        "varied recording": (lambda: vary(waveforms, clip_generator("v")), audio),
     }
     for name, model in models.items():
         work[f"{name}: training step"] = (training_step(model), audio)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from denoise_lib.data.crops import clip_generator
 from denoise_lib.data.wide_corpora import MUSIC
 
 TAIL = RATE // 2  # samples of a room's response
+# How often a recording has each of these.
+LAYERS = {"second sound": 0.4, "filter": 0.7, "room": 0.3}
 # How often a layer is of each group, and the seconds beyond which a longer recording is heard no
 # more often. Within a group it is drawn by the root of its length.
 GROUPS = {"recordings": (0.40, 30), "music": (0.10, 60), "babble": (0.18, 30), "made": (0.32, 30)}
@@ -87,7 +90,7 @@ class OutsideNoise:
             share, longest = GROUPS[name]
             root = torch.tensor([min(len(each), longest * RATE) ** 0.5 for each in group])
             weights.append(share * root / root.sum().clamp_min(1))
-        self.weights = torch.cat(weights)
+        self.weights, self.left_out = torch.cat(weights), ""
         self.rooms = room_tails(48, clip_generator("rooms", seed))
 
     @property
@@ -99,7 +102,33 @@ class OutsideNoise:
             "snr_db": list(self.snr_db),
             "clean": self.clean,
             "almost_clean": self.almost_clean,
+            **({"left_out": self.left_out} if self.left_out else {}),
         }
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What :meth:`without` can leave out."""
+        return (*(self.counts if len(self.counts) > 1 else ()), *LAYERS)
+
+    def without(self, part: str) -> OutsideNoise:
+        """The same noise with one part left out: a group of recordings, or a layer.
+
+        All else is drawn as before. Recordings are shared with this one.
+
+        Raises:
+            ValueError: There is no such part.
+        """
+        if part not in self.parts:
+            raise ValueError(f"OutsideNoise: no part {part!r}; parts are {', '.join(self.parts)}")
+        less = copy.copy(self)
+        less.__dict__.pop("digest", None)
+        less.left_out = part
+        if part in self.counts:
+            ends = torch.tensor(list(self.counts.values())).cumsum(0).tolist()
+            last = ends[list(self.counts).index(part)]
+            less.weights = self.weights.clone()
+            less.weights[last - self.counts[part] : last] = 0
+        return less
 
     @cached_property
     def digest(self) -> str:
@@ -118,13 +147,14 @@ class OutsideNoise:
         snr_db = torch.where(u[1] >= 1 - self.clean, torch.inf, snr_db)
         bumps = 3 * torch.randn(batch, len(OCTAVES), generator=generator)
         room = torch.randint(len(self.rooms), (batch,), generator=generator)
+        shares = [0.0 if layer == self.left_out else share for layer, share in LAYERS.items()]
         return Scene(
             recording,
             (place * self.lengths[recording]).long(),
             2 ** (speed - 0.5),
-            torch.where(u[3] < 0.4, -15 * u[4], -torch.inf),
-            ((6 * u[5] - 3) * OCTAVES + bumps) * (u[6] < 0.7),
-            torch.where(u[7, :, 0] < 0.3, room, -1),
+            torch.where(u[3] < shares[0], -15 * u[4], -torch.inf),
+            ((6 * u[5] - 3) * OCTAVES + bumps) * (u[6] < shares[1]),
+            torch.where(u[7, :, 0] < shares[2], room, -1),
             snr_db,
         )
 
