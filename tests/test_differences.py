@@ -15,6 +15,7 @@ from denoise_lib.names import label
 from denoise_lib.study.differences import difference_row
 from denoise_lib.study.run import Run, read_clips
 from denoise_lib.study.tables import DIFFERENCE, by_condition, by_measure, differences, winners
+from denoise_lib.study.verdicts import copy_db, describe_harm, describe_network
 
 
 def study(voices, clips, between, within=1.0, seed=0, mean=0.3):
@@ -355,19 +356,77 @@ def test_a_table_says_what_a_difference_shows():
     rows = [
         row | {"metric": "si_sdr", "mean": 1.25, "ci95": [0.5, 2.0]},
         row | {"metric": "wsdr", "mean": 0.0312, "ci95": [0.01, 0.05]},
+        row | {"metric": "lsd", "mean": 0.15, "ci95": [0.1, 0.2]},
         row | {"metric": "stoi", "mean": -0.0012, "ci95": [-0.01, 0.01]},
         row | {"metric": "pesq", "mean": 0.2, "ci95": None},
+        row | {"metric": "wsdr", "mean": -4e-4, "ci95": [-6e-4, -2e-4]},
+        row | {"metric": "wsdr", "mean": None, "ci95": None, "n": 0, "voices": 0},
     ]
     lines = differences(rows)
     assert all(len(line) == len(DIFFERENCE) for line in lines)
-    assert [line[0] for line in lines] == ["repair minus RNNoise"] * 4
+    assert {line[0] for line in lines} == {"repair minus RNNoise"}
     assert [line[2:5] for line in lines] == [
-        ["SI-SDR", "1.2", "0.5 to 2.0"],
+        ["SI-SDR (dB)", "1.2", "0.5 to 2.0"],
         ["wSDR", "0.031", "0.010 to 0.050"],
+        ["LSD (dB)", "0.1", "0.1 to 0.2"],
         ["STOI", "−0.001", "−0.010 to 0.010"],
         ["PESQ", "0.20", "–"],
+        ["wSDR", "−0.0004", "−0.0006 to −0.0002"],
+        ["wSDR", "–", "–"],
     ]
-    assert [line[-1] for line in lines] == ["better", "worse", "no difference shown", ""]
+    shown = ["better", "worse", "worse", "no difference shown", "", "better", ""]
+    assert [line[-1] for line in lines] == shown
+
+
+def small_run(tmp_path, *rows):
+    """A run with rows of (model, {measure: (noisy, denoised)}) on three clips of two voices."""
+    run = Run("02_autoencoder", tmp_path)
+    for model, condition, scores in rows:
+        clips = [
+            {
+                "clip": f"c{index}",
+                "voice": f"v{index % 2}",
+                "noisy": {metric: noisy for metric, (noisy, _) in scores.items()},
+                "denoised": {metric: denoised for metric, (_, denoised) in scores.items()},
+                "reason": {},
+            }
+            for index in range(3)
+        ]
+        run.add(clips, condition=condition, model=model, split="test")
+    return run
+
+
+def test_a_verdict_names_both_scores_and_the_harm(tmp_path):
+    both = {"wsdr": (-0.8, -0.9), "si_sdr": (7.0, 9.0)}
+    zero = {"wsdr": (-0.9, -0.92), "si_sdr": (12.0, 10.0)}
+    run = small_run(
+        tmp_path, ("dcunet", "both", both), ("dcunet", "zero", zero), ("wavenet", "both", both)
+    )
+    told = describe_network(run, "both", "dcunet", "the DCUnet").replace("\N{NO-BREAK SPACE}", " ")
+    assert told == (
+        "For zeroing and raising, the DCUnet takes the mean SI-SDR from 7.0 dB to 9.0 dB "
+        "(wSDR from −0.800 to −0.900 [−0.900, −0.900]) on 3 test clips of 2 voices."
+    )
+    harm = describe_harm(run, ["both", "zero"], "dcunet").replace("\N{NO-BREAK SPACE}", " ")
+    assert harm == (" It does harm for zeroing alone, where SI-SDR falls from 12.0 dB to 10.0 dB.")
+    assert describe_harm(run, ["both"], "dcunet") == ""
+
+
+def test_a_verdict_without_si_sdr_is_of_wsdr_alone(tmp_path):
+    run = small_run(tmp_path, ("dcunet", "both", {"wsdr": (-0.8, -0.9)}))
+    assert "takes the mean wSDR from −0.800" in describe_network(run, "both", "dcunet", "it")
+    assert describe_harm(run, ["both"], "dcunet") == ""
+
+
+@pytest.mark.parametrize("snr_db", [0.0, 10.0, 25.0])
+def test_the_ratio_of_a_copy_follows_from_its_cosine(snr_db):
+    generator = np.random.default_rng(0)
+    clean, error = generator.standard_normal((2, 4000))
+    error -= clean * (error @ clean) / (clean @ clean)
+    error *= np.linalg.norm(clean) / np.linalg.norm(error) * 10 ** (-snr_db / 20)
+    copy = 3 * (clean + error)  # a wrong level is not seen
+    cosine = copy @ clean / np.linalg.norm(copy) / np.linalg.norm(clean)
+    assert copy_db(-cosine) == pytest.approx(snr_db, abs=1e-6)
 
 
 def test_the_winner_is_the_best_in_the_sense_of_the_measure(tmp_path):

@@ -32,7 +32,6 @@ from denoise_lib.study import experiment, inversion
 from denoise_lib.study.experiment import Experiment
 from denoise_lib.study.run import Run
 from denoise_lib.study.strength import strength_for_level
-from denoise_lib.study.verdicts import describe_difference
 from denoise_lib.training.loop import Schedule, _digest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -180,36 +179,6 @@ def test_positions_found_behind_a_network_and_behind_the_clean_clip(lab):
     assert set(inversion.score_found(lab, None, "zero", "02_autoencoder:zero", "clean")) == {
         "zeroed"
     }
-
-
-def test_a_difference_says_what_it_shows():
-    row = {
-        "metric": "wsdr",
-        "condition": "both",
-        "a": "dcunet",
-        "b": "wavenet",
-        "mean": -0.02,
-        "ci95": [-0.03, -0.01],
-        "n": 9,
-        "voices": 3,
-    }
-    assert describe_difference(row) == (
-        "DCUnet minus WaveNet: wSDR −0.020 [−0.030, −0.010] for zeroing and raising on 9 clips of "
-        "3 voices, better"
-    )
-    for metric, ci95, shown in (
-        ("wsdr", [0.01, 0.02], "worse"),
-        ("lsd", [0.1, 0.2], "worse"),
-        ("pesq", [0.1, 0.2], "better"),
-        ("snr", [-2.0, -1.0], "worse"),
-        ("dnsmos", [-0.1, 0.2], "no difference is shown"),
-    ):
-        assert describe_difference(row | {"metric": metric, "ci95": ci95}).endswith(shown), metric
-    tiny = describe_difference(row | {"mean": -4e-4, "ci95": [-6e-4, -2e-4]})
-    assert "wSDR −0.0004 [−0.0006, −0.0002]" in tiny and tiny.endswith("better")
-    single = describe_difference(row | {"ci95": None, "voices": 1, "n": 1})
-    assert single.endswith("on 1 clip of 1 voice")
-    assert "no clip" in describe_difference(row | {"mean": None, "ci95": None})
 
 
 @pytest.mark.parametrize("name", BASELINES)

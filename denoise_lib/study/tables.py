@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from denoise_lib.names import METRICS, SPLITS, heading, label, number
+from denoise_lib.names import METRICS, SPLITS, heading, label, number, shown_decimals
 from denoise_lib.names import condition as written
 from denoise_lib.names import score as scored
 from denoise_lib.study.run import Row, Run
@@ -103,27 +103,28 @@ def winners(
 
 
 def differences(rows: Iterable[Row]) -> list[list[Any]]:
-    """Lines of a table with the columns ``DIFFERENCE``, from what ``Run.compare`` returned."""
+    """Lines of a table with the columns ``DIFFERENCE``, from what ``Run.compare`` returned.
+
+    A difference that is shown has as many decimals as it needs not to read as zero.
+    """
     lines = []
     for row in rows:
-        metric, low_high = row["metric"], row["ci95"]
-        decimals = METRICS[metric].decimals
+        _, unit, decimals, better = METRICS[row["metric"]]
+        low, high = row["ci95"] or (None, None)
         shown = ""
-        if low_high and (low_high[0] > 0 or low_high[1] < 0):
-            shown = (
-                "better" if (low_high[0] > 0) == (METRICS[metric].better == "higher") else "worse"
-            )
-        elif low_high:
+        if low is not None:
             shown = "no difference shown"
+            if low > 0 or high < 0:
+                shown = "better" if (low > 0) == (better == "higher") else "worse"
+                decimals = shown_decimals(decimals, (row["mean"], low, high))
+        interval = " to ".join(number(each, decimals) for each in (low, high))
         lines.append(
             [
                 f"{label(row['a'])} minus {label(row['b'])}",
                 written(row["condition"]),
-                heading(metric),
+                " (".join(filter(None, [heading(row["metric"]), unit and f"{unit})"])),
                 number(row["mean"], decimals),
-                f"{number(low_high[0], decimals)} to {number(low_high[1], decimals)}"
-                if low_high
-                else number(None),
+                interval if low is not None else number(None),
                 row["n"],
                 row["voices"],
                 shown,

@@ -3,20 +3,60 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
-from denoise_lib.names import METRICS, condition, counted, label, number, shown_decimals
+from denoise_lib.names import METRICS, counted, label, number, score
+from denoise_lib.names import condition as written
 from denoise_lib.study.run import Row, Run
 
 
-def describe(row: Row, what: str) -> str:
-    """Verdict clause of a result row: before, after, interval, number of clips and voices."""
+def describe_network(
+    run: Run, condition: str, model: str, what: str, *, experiment: str | None = None
+) -> str:
+    """A verdict's sentence: what a network does to SI-SDR, where it was taken, and to wSDR."""
+    row = run.value(condition, model, experiment=experiment)
     interval = f" [{number(row['ci95'][0])}, {number(row['ci95'][1])}]" if row["ci95"] else ""
-    return (
-        f"{what}: {condition(row['condition'])} goes from wSDR "
-        f"{number(row['noisy'])} to {number(row['denoised'])}{interval} on "
-        + counted(row["n"], row["voices"], "test clip")
-        + f", {row['total'] - row['n']} more have no score" * (row["n"] < row["total"])
-    )
+    wsdr = f"wSDR from {number(row['noisy'])} to {number(row['denoised'])}{interval}"
+    over = "on " + counted(row["n"], row["voices"], "test clip")
+    over += f"; {row['total'] - row['n']} more have no score" * (row["n"] < row["total"])
+    where = f"For {written(condition)}, {what} takes the mean "
+    if not (ratio := _ratio(run, condition, model, experiment)):
+        return f"{where}{wsdr} {over}."
+    span = f"SI-SDR from {score('si_sdr', ratio['noisy'])} to {score('si_sdr', ratio['denoised'])}"
+    return f"{where}{span} ({wsdr}) {over}."
+
+
+def describe_harm(
+    run: Run, conditions: Iterable[str], model: str, *, experiment: str | None = None
+) -> str:
+    """A further sentence where a network does harm: where its SI-SDR is below that of the noisy.
+
+    Begins with a space; empty where there is no harm, or nothing to tell it by.
+    """
+    parts = []
+    for condition in conditions:
+        ratio = _ratio(run, condition, model, experiment)
+        if ratio and ratio["denoised"] < ratio["noisy"]:
+            parts.append(
+                f"for {written(condition)}, where SI-SDR falls from "
+                f"{score('si_sdr', ratio['noisy'])} to {score('si_sdr', ratio['denoised'])}"
+            )
+    return f" It does harm {' and '.join(parts)}." if parts else ""
+
+
+def _ratio(run: Run, condition: str, model: str, experiment: str | None) -> Row | None:
+    """The row of SI-SDR on test clips, if it was taken."""
+    try:
+        row = run.value(condition, model, "si_sdr", experiment=experiment)
+    except KeyError:
+        return None
+    return row if row["denoised"] is not None else None
+
+
+def copy_db(wsdr: float) -> float:
+    """SI-SDR of a copy, dB, from its wSDR, which without noise is minus the cosine similarity."""
+    cosine = min(-wsdr, 1 - 1e-12)
+    return 10 * math.log10(cosine**2 / (1 - cosine**2))
 
 
 def describe_unseen(run: Run, condition: str, model: str, *, experiment: str | None = None) -> str:
@@ -26,31 +66,8 @@ def describe_unseen(run: Run, condition: str, model: str, *, experiment: str | N
     except KeyError:
         return "this corpus keeps no voice out of training"
     return (
-        f"for a voice never heard in training it goes from {number(row['noisy'])} to "
+        f"for a voice never heard in training wSDR goes from {number(row['noisy'])} to "
         f"{number(row['denoised'])} on {row['n']} clips"
-    )
-
-
-def describe_difference(row: Row) -> str:
-    """Verdict clause of a difference between two systems: how much, interval, what it shows."""
-    name, unit, decimals, better = METRICS[row["metric"]]
-    what = f"{label(row['a'])} minus {label(row['b'])}"
-    where = condition(row["condition"])
-    if row["mean"] is None:
-        return f"{what}: no clip of {where} has a {name} of both"
-    low, high = row["ci95"] or (-math.inf, math.inf)
-    if apart := low > 0 or high < 0:
-        decimals = shown_decimals(decimals, (row["mean"], low, high))
-    written = " ".join(filter(None, [name, number(row["mean"], decimals), unit]))
-    number_of = f"on {counted(row['n'], row['voices'])}"
-    if row["ci95"] is None:
-        return f"{what}: {written} for {where} {number_of}"
-    shown = "no difference is shown"
-    if apart:
-        shown = "better" if (low > 0) == (better == "higher") else "worse"
-    return (
-        f"{what}: {written} [{number(low, decimals)}, {number(high, decimals)}] for {where} "
-        f"{number_of}, {shown}"
     )
 
 
