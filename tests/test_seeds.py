@@ -6,9 +6,11 @@ from small_corpus import small_corpus
 
 from denoise_lib.metrics.intervals import over_seeds
 from denoise_lib.models import ConvAutoencoder
+from denoise_lib.names import METRICS, number
 from denoise_lib.study.experiment import Experiment
 from denoise_lib.study.run import Run
 from denoise_lib.study.seeds import compare_seeds, train_seeds
+from denoise_lib.study.tables import OVER_SEEDS, differences_over_seeds
 from denoise_lib.study.verdicts import describe_seeds
 from denoise_lib.training.loop import Schedule
 from denoise_lib.training.losses import wsdr_loss
@@ -63,16 +65,19 @@ def test_a_seed_changes_the_training_and_not_the_test(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("metric", "ci95", "said"),
+    ("metric", "ci95", "said", "shown"),
     [
-        ("wsdr", [-0.02, -0.01], "over 3 seeds, better"),
-        ("wsdr", [0.01, 0.02], "over 3 seeds, worse"),
-        ("si_sdr", [0.01, 0.02], "over 3 seeds, better"),
-        ("lsd", [-0.2, 0.1], "no difference is shown"),
-        ("wsdr", None, "from 3 seed"),
+        ("wsdr", [-0.02, -0.01], "over 3 seeds: an improvement.", "better"),
+        ("wsdr", [0.01, 0.02], "over 3 seeds: harm.", "worse"),
+        ("si_sdr", [0.01, 0.02], "over 3 seeds: an improvement.", "better"),
+        ("lsd", [-0.2, 0.1], "over 3 seeds: no difference is shown.", "no difference shown"),
+        ("wsdr", None, "with 3 seed.", ""),
     ],
 )
-def test_verdict_follows_the_interval_and_the_measure(metric, ci95, said):
+def test_verdict_and_table_follow_the_interval_and_the_measure(metric, ci95, said, shown):
     measured = {"of": "dcunet, MFCC minus dcunet", "value": 0.015, "ci95": ci95, "n": 3}
-    text = describe_seeds(measured, metric)
-    assert text.startswith("DCUnet, MFCC minus DCUnet: ") and said in text
+    text = describe_seeds(measured, metric, "Reading MFCC")
+    assert text.startswith("Reading MFCC changes ") and text.endswith(said)
+    (line,) = differences_over_seeds([(measured, metric)])
+    assert len(line) == len(OVER_SEEDS) and line[0] == "DCUnet, MFCC minus DCUnet"
+    assert line[2] == number(0.015, METRICS[metric].decimals + 1) and line[-1] == shown

@@ -9,6 +9,7 @@ from denoise_lib.names import METRICS, SPLITS, heading, label, number, shown_dec
 from denoise_lib.names import condition as written
 from denoise_lib.names import score as scored
 from denoise_lib.study.run import Row, Run
+from denoise_lib.study.verdicts import outcome
 
 DIFFERENCE = [
     "systems",
@@ -111,12 +112,9 @@ def differences(rows: Iterable[Row]) -> list[list[Any]]:
     for row in rows:
         _, unit, decimals, better = METRICS[row["metric"]]
         low, high = row["ci95"] or (None, None)
-        shown = ""
-        if low is not None:
-            shown = "no difference shown"
-            if low > 0 or high < 0:
-                shown = "better" if (low > 0) == (better == "higher") else "worse"
-                decimals = shown_decimals(decimals, (row["mean"], low, high))
+        shown = "" if low is None else outcome(low, high, better)
+        if shown in ("better", "worse"):
+            decimals = shown_decimals(decimals, (row["mean"], low, high))
         interval = " to ".join(number(each, decimals) for each in (low, high))
         lines.append(
             [
@@ -128,6 +126,30 @@ def differences(rows: Iterable[Row]) -> list[list[Any]]:
                 row["n"],
                 row["voices"],
                 shown,
+            ]
+        )
+    return lines
+
+
+def differences_over_seeds(measured: Iterable[tuple[Row, str]]) -> list[list[Any]]:
+    """Lines of a table with the columns ``OVER_SEEDS``.
+
+    Args:
+        measured: What :func:`denoise_lib.study.seeds.compare_seeds` returned, and the measure.
+    """
+    lines = []
+    for row, metric in measured:
+        _, unit, decimals, better = METRICS[metric]
+        decimals += 1  # differences are small
+        interval = " to ".join(number(each, decimals) for each in row["ci95"] or ())
+        lines.append(
+            [
+                label(row["of"]),
+                " (".join(filter(None, [heading(metric), unit and f"{unit})"])),
+                number(row["value"], decimals),
+                interval or number(None),
+                row["n"],
+                outcome(*row["ci95"], better) if row["ci95"] else "",
             ]
         )
     return lines

@@ -53,6 +53,17 @@ def _ratio(run: Run, condition: str, model: str, experiment: str | None) -> Row 
     return row if row["denoised"] is not None else None
 
 
+def outcome(low: float, high: float, better: str) -> str:
+    """What the interval of a difference shows.
+
+    Args:
+        better: "higher" or "lower", the direction in which the measure is better.
+    """
+    if low <= 0 <= high:
+        return "no difference shown"
+    return "better" if (low > 0) == (better == "higher") else "worse"
+
+
 def copy_db(wsdr: float) -> float:
     """SI-SDR of a copy, dB, from its wSDR, which without noise is minus the cosine similarity."""
     cosine = min(-wsdr, 1 - 1e-12)
@@ -71,24 +82,24 @@ def describe_unseen(run: Run, condition: str, model: str, *, experiment: str | N
     )
 
 
-def describe_seeds(measured: Row, metric: str) -> str:
-    """Verdict clause of a difference over seeds: how much, interval, what it shows.
+def describe_seeds(measured: Row, metric: str, what: str) -> str:
+    """A verdict's sentence on a difference over seeds: how much, interval, what it shows.
 
     Args:
         measured: What :func:`denoise_lib.study.seeds.compare_seeds` returned for this metric.
+        what: What made the difference, as the subject of a sentence.
     """
     name, unit, decimals, better = METRICS[metric]
     decimals += 1  # differences are small
-    written = f"{label(measured['of'])}: {name} {number(measured['value'], decimals)}"
-    written += f" {unit}" if unit else ""
+    text = f"{what} changes {name} by {number(measured['value'], decimals)}"
+    text += f" {unit}" if unit else ""
     if measured["ci95"] is None:
-        return f"{written} from {measured['n']} seed"
-    low, high = measured["ci95"]
-    shown = "no difference is shown"
-    if low > 0 or high < 0:
-        shown = "better" if (low > 0) == (better == "higher") else "worse"
-    interval = f"[{number(low, decimals)}, {number(high, decimals)}]"
-    return f"{written} {interval} over {measured['n']} seeds, {shown}"
+        return f"{text}, with {measured['n']} seed."
+    low, high = (number(each, decimals) for each in measured["ci95"])
+    shown = {"better": "an improvement", "worse": "harm"}.get(
+        outcome(*measured["ci95"], better), "no difference is shown"
+    )
+    return f"{text} [{low}, {high}] over {measured['n']} seeds: {shown}."
 
 
 def sorted_out(differences: list[Row]) -> str:
