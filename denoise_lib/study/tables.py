@@ -21,6 +21,7 @@ DIFFERENCE = [
     "voices",
     "",
 ]
+OVER_SEEDS = ["systems", "measure", "difference", "95 % interval", "seeds", ""]
 
 
 def by_measure(
