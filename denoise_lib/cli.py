@@ -40,6 +40,11 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
         except UserError as error:
             print(f"denoise: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
+        except OSError as error:
+            # A full disk, a folder that cannot be written: what is written so far is whole.
+            where = f"{error.filename}: " if error.filename else ""
+            print(f"denoise: {where}{error.strerror or error}", file=sys.stderr)
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             print("denoise: interrupted", file=sys.stderr)
             raise typer.Exit(130) from None
@@ -126,7 +131,7 @@ def page(profile: Profile = "quick") -> None:
     """Build the page from finished runs."""
     from denoise_lib.report import runner
 
-    print(runner.Study(profile).build_page())
+    print(runner.page(profile))
 
 
 @command

@@ -11,11 +11,12 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from denoise_lib.errors import UserError
-from denoise_lib.files import read_json, write_json
+from denoise_lib.files import locked, read_json, write_json
 from denoise_lib.paths import ROOT, runs_folder
 from denoise_lib.report import provenance
 from denoise_lib.report.execution import NotebookError, execute, refresh_prose
@@ -44,14 +45,15 @@ def report(profile: str = "quick", root: Path = ROOT) -> Path:
             before it keep their finished runs.
     """
     study = Study(profile, root)
-    stale, ran = study.stale(), 0
-    for index, name in enumerate(stale):
-        # What stands before it has been run by now, and may have come out as it was.
-        if study.out_of_date(name):
-            study.run(name, waiting=stale[index + 1 :])
-            ran += 1
-    print(f"{len(study.names) - ran} of {len(study.names)} notebooks were up to date already")
-    return study.build_page()
+    with study.alone():
+        stale, ran = study.stale(), 0
+        for index, name in enumerate(stale):
+            # What stands before it has been run by now, and may have come out as it was.
+            if study.out_of_date(name):
+                study.run(name, waiting=stale[index + 1 :])
+                ran += 1
+        print(f"{len(study.names) - ran} of {len(study.names)} notebooks were up to date already")
+        return study.build_page()
 
 
 def notebook(
@@ -76,9 +78,23 @@ def notebook(
     """
     study = Study(profile, root)
     study.override(name, parameters or {})
+    with study.alone():
+        return _notebook(study, name)
+
+
+def page(profile: str = "quick", root: Path = ROOT) -> Path:
+    """Build the page from the runs that are finished; returns its path."""
+    study = Study(profile, root)
+    with study.alone():
+        return study.build_page()
+
+
+def _notebook(study: Study, name: str) -> Path:
+    """Run one notebook with what it needs, and build the page; the lock is held."""
     for other in study.names:
         if other != name and study.record(other) and "reached" not in study.record(other):
-            again = "make report" + (f" PROFILE={profile}" if profile != "quick" else "")
+            again = "make report"
+            again += f" PROFILE={study.profile}" if study.profile != "quick" else ""
             raise UserError(f"{other} was run by an earlier version: run `{again}` first")
     todo = [other for other in study.upstream(name) if not study.record(other)] + [name]
     for index, each in enumerate(todo):
@@ -110,6 +126,13 @@ class Study:
             for other in self.needs(name):
                 if other not in self.names[:index]:
                     raise UserError(f"{name} needs {other!r}, which is no notebook before it")
+
+    def alone(self) -> AbstractContextManager[None]:
+        """The lock of this clone's runs and page; another command on them waits until it is free.
+
+        One for all profiles, since they share one page.
+        """
+        return locked(self.build.parent / ".lock", "making a report in this clone")
 
     def needs(self, name: str) -> list[str]:
         """Notebooks whose runs this one reads, from its metadata."""
