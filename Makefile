@@ -36,7 +36,7 @@ test: $(READY) $(AXE) ## run the tests, the smoke report and the browser tests a
 
 # Uploads come as one message each, of which the server takes 10 MB unless told otherwise.
 lab: $(READY) ## open the listening room, and beside it the notebooks, in JupyterLab
-	@$(BIN)/jupyter lab notebooks/listening_room.ipynb \
+	@$(BIN)/jupyter lab notebooks/listening_room.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) \
 		--ServerApp.tornado_settings="{'websocket_max_message_size': 100000000}"
 
 fetch: $(READY) ## download, verify and decode the default corpora into the user's cache

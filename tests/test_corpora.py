@@ -7,6 +7,7 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +19,8 @@ from scipy import fft
 from takes import Take, best_match
 
 from denoise_lib import RATE, audio
-from denoise_lib.data import default_corpora, digests, folders
-from denoise_lib.data.corpora import open_noise, open_read_speech, open_speech
+from denoise_lib.data import decoded, default_corpora, digests, folders
+from denoise_lib.data.corpora import _Stored, open_noise, open_read_speech, open_speech
 from denoise_lib.data.splits import FRACTIONS, share, split_of, split_of_unseen
 from denoise_lib.errors import UserError
 from denoise_lib.files import sha256
@@ -556,3 +557,43 @@ def test_noisy_twins_count_for_a_corpus_too(voicebank_root, tmp_path):
     samples, rate = soundfile.read(twin)
     soundfile.write(twin, 0.5 * samples, rate)
     assert open_speech(root).digest != before
+
+
+@pytest.fixture
+def decoded_corpus(tmp_path, monkeypatch):
+    """A decoded corpus of two recordings: its index, and what it was made with."""
+    monkeypatch.setenv("DENOISE_DATA", str(tmp_path / "cache"))
+    monkeypatch.setattr(digests, "FRESH_NS", 0)
+    monkeypatch.setitem(decoded.READERS, "x", lambda path: np.fromfile(path, np.int16))
+    package = SimpleNamespace(prefix="", recordings=".raw")
+    for number in range(2):
+        samples = np.arange(5000, dtype=np.int16) + number
+        (tmp_path / f"{number}.raw").write_bytes(samples.tobytes())
+    index, made_with = tmp_path / "cache" / "corpora" / "x.json", {"format": 1}
+    index.parent.mkdir(parents=True)
+    decoded.decode(index, "x", [(package, tmp_path)], made_with)
+    return index, made_with
+
+
+def test_samples_that_were_altered_in_the_cache_are_noticed(decoded_corpus):
+    index, made_with = decoded_corpus
+    assert decoded.valid(index, made_with) and decoded.valid(index, made_with)
+    (array,) = index.parent.glob("x-*.npy")
+    times = array.stat()
+    samples = np.load(array)
+    samples[100] += 1
+    np.save(array, samples)
+    os.utime(array, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert not decoded.valid(index, made_with)
+
+
+def test_a_corpus_can_be_read_to_its_end_where_another_clone_replaces_it(decoded_corpus):
+    index, _ = decoded_corpus
+    (array,) = index.parent.glob("x-*.npy")
+    reader = _Stored(array, {"0": (0, 5000), "1": (5000, 5000)}, RATE)
+    first = reader.waveform("0")
+    copy = pickle.loads(pickle.dumps(reader))
+    assert torch.equal(copy.waveform("0"), first)
+    array.unlink()
+    assert torch.equal(reader.waveform("0"), first)
+    assert torch.equal(reader.waveform("1"), first + 1 / 32768)

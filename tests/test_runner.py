@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -619,3 +620,28 @@ def test_time_left_is_known_for_the_same_parameters_only(clone):
     assert study.seconds("01_a") == clone.record()["seconds"] and study.seconds() == 0
     study.override("01_a", {"steps": "1000"})
     assert study.seconds("01_a") is None
+
+
+def test_the_time_of_an_interrupted_run_counts(clone):
+    """What came before the interruption is a part of what the report says it took."""
+    clone.notebook(
+        "01_a",
+        "from pathlib import Path\nimport os\n"
+        "half = Path(out, 'half')\nfirst = not half.exists()\nhalf.touch()\n"
+        "if first:\n    os._exit(1)",
+    )
+    with pytest.raises(UserError):
+        clone.report()
+    partial = clone.build / "01_a.partial"
+    began = json.loads((partial / "attempts.json").read_text())["began"]
+    os.utime(partial / "half", (began + 1000, began + 1000))  # it was at work for 1000 s
+    clone.report()
+    assert 1000 < clone.record()["seconds"] < 1600
+
+
+def test_a_damaged_record_of_attempts_is_made_anew(tmp_path):
+    for content in ("", "[]", '{"seconds": "x", "began": 0}'):
+        (tmp_path / "attempts.json").write_text(content)
+        attempts = runner._Attempts(tmp_path)
+        assert attempts.before == 0 and attempts.seconds() >= 0
+        assert json.loads((tmp_path / "attempts.json").read_text())["seconds"] == 0

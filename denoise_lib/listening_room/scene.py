@@ -184,13 +184,7 @@ class Scene:
                 return clean
             if setting.damage == STREET:
                 return self._street(setting)(clean, generator)
-            try:
-                return setting.corruption(clean, generator)
-            except RuntimeError:  # of the inverse STFT, where windows leave gaps
-                raise UserError(
-                    f"{setting.window} windows of {setting.n_fft} samples every {setting.hop} "
-                    "leave gaps that nothing can be put back into: shorten the hop"
-                ) from None
+            return setting.corruption(clean, generator)
 
         return self._keep("noisy", self._damaged(setting), make)
 

@@ -228,7 +228,7 @@ class Study:
         target = partial / "executed.ipynb"
         # Relative, since the executed notebook is published and need not tell of this machine.
         out = Path(os.path.relpath(partial, self.folder)).as_posix()
-        start = time.monotonic()
+        attempts = _Attempts(partial)
         progress = RunProgress(
             name, self.names, partial / "progress.jsonl", self.seconds(name), self.seconds(*waiting)
         )
@@ -240,7 +240,7 @@ class Study:
             record |= {
                 "fingerprint": self.fingerprint(name, upstream, reached),
                 "reached": reached,
-                "seconds": round(time.monotonic() - start, 1),
+                "seconds": round(attempts.seconds(), 1),
                 "finished": datetime.datetime.now().astimezone().isoformat("T", "seconds"),
                 "peak_memory_mib": written["peak_memory_mib"],
                 "machine": provenance.machine(),
@@ -283,6 +283,31 @@ class Study:
             if self.record(name):
                 refresh_prose(self.build / name / "executed.ipynb", self.notebooks[name])
         return page.build(self.profile, root=self.root)
+
+
+class _Attempts:
+    """How long a run has taken, with its attempts that were interrupted.
+
+    How long a killed one took is told by the last file that it wrote.
+
+    Args:
+        partial: Folder of the run.
+    """
+
+    def __init__(self, partial: Path) -> None:
+        path = partial / "attempts.json"
+        try:
+            past = read_json(path)
+            written = [each.stat().st_mtime for each in partial.rglob("*") if each != path]
+            self.before = past["seconds"] + max(0.0, max(written) - past["began"])
+        except (UserError, OSError, KeyError, TypeError, ValueError):  # the first, or damaged
+            self.before = 0.0
+        self.start = time.monotonic()
+        write_json(path, {"seconds": self.before, "began": time.time()})
+
+    def seconds(self) -> float:
+        """Seconds of all attempts until now."""
+        return self.before + time.monotonic() - self.start
 
 
 def _prepare(partial: Path, fingerprint: str) -> None:
