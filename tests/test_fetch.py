@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,22 @@ def test_wrong_content_is_set_aside(upstream, cache, content, message):
     assert not (cache.parent / "outside.g722").exists()
     upstream.files[name] = good
     fetch.fetch_corpus("speech")
+
+
+def test_an_archive_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    """70 MiB of nothing in 70 kB, in a tar archive and in a zip archive inside a package."""
+    nothing = bytes(70 << 20)
+    bomb = tmp_path / "bomb.tar.gz"
+    bomb.write_bytes(archive({"bomb.g722": nothing}))
+    (tmp_path / "target").mkdir()
+    expected = package("en", {}, tmp_path / "empty")
+    with pytest.raises(UserError, match="far more than recordings"):
+        unpack.recordings(expected, bomb, tmp_path / "target")
+    assert not list((tmp_path / "target").iterdir())
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("bomb.wav", nothing)
+    with pytest.raises(ValueError, match="far more than recordings"):
+        list(unpack._zipped(tmp_path / "bomb.zip"))
 
 
 def test_missing_archive_is_one_line(upstream, cache):
