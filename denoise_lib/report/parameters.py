@@ -171,11 +171,11 @@ def _fit(value: Any, parameter: Parameter, where: str) -> Any:
     """Return ``value`` as the type of the parameter's default, if it can be that."""
     kind = type(parameter.default)
     number = value
-    if not _finite(value):
-        raise UserError(f"{where}: {parameter.name} = {value!r}: a number must be finite")
     if isinstance(value, str) and kind in (int, float):
         with suppress(ValueError):
             number = float(value)  # YAML 1.1 takes 1e-3, without a dot, for text
+    if not _finite(number):
+        raise UserError(f"{where}: {parameter.name} = {value!r}: a number must be finite")
     if kind is type(None) or type(value) is kind:
         return value
     if kind is float and type(number) in (int, float):
