@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,7 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(body)
     def run(*args: Any, **kwargs: Any) -> None:
         try:
+            _check_numbers(kwargs)
             return body(*args, **kwargs)
         except UserError as error:
             print(f"denoise: {error}", file=sys.stderr)
@@ -50,6 +52,14 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(130) from None
 
     return app.command(help=inspect.getdoc(body).partition("\n\nRaises:")[0])(run)
+
+
+def _check_numbers(options: dict[str, Any]) -> None:
+    """Refuse nan and inf, which Python takes for numbers."""
+    for name, value in options.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            option = name.replace("_", "-")
+            raise UserError(f"--{option} must be a finite number, got {value}")
 
 
 @command

@@ -227,6 +227,7 @@ def test_two_at_once_download_once(upstream):
         thread.start()
     for thread in threads:
         thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads)
     assert failures == []
     assert len(upstream.log) == len(LANGUAGES)
 

@@ -543,6 +543,25 @@ def test_other_precisions_are_refused(tmp_path, precision):
         run(tmp_path / "net.safetensors", precision=precision)
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({}, "32-true"),
+        ({"avx512_bf16": False, "amx_bf16": False}, "32-true"),
+        ({"avx512_bf16": True}, "bf16-mixed"),
+        ({"amx_bf16": True}, "bf16-mixed"),
+    ],
+)
+def test_the_fastest_precision_is_one_that_the_processor_has(
+    tmp_path, monkeypatch, capabilities, expected
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert loop.fastest_precision() == expected
+    train(**settings(), checkpoint=tmp_path / "net.safetensors", precision="auto")
+    assert read_record(tmp_path / "net.safetensors")["plan"]["precision"] == expected
+
+
 SCRIPT = """
 import sys
 from pathlib import Path

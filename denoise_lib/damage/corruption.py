@@ -97,7 +97,7 @@ class Corruption:
         middle of the last one would else be in no frame.
         """
         if self.hop > self.n_fft // 2:
-            waveform = F.pad(waveform, (0, -waveform.shape[-1] % self.hop))
+            waveform = F.pad(waveform, (0, -waveform.shape[-1] % self.hop + self.n_fft % 2))
         return torch.stft(
             waveform,
             self.n_fft,
