@@ -645,3 +645,20 @@ def test_a_damaged_record_of_attempts_is_made_anew(tmp_path):
         attempts = runner._Attempts(tmp_path)
         assert attempts.before == 0 and attempts.seconds() >= 0
         assert json.loads((tmp_path / "attempts.json").read_text())["seconds"] == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "content"), [("run.json", "{"), ("results.json", "[]"), ("results.json", None)]
+)
+def test_a_damaged_run_is_told_in_a_line_and_made_anew(clone, capsys, file, content):
+    clone.notebook("01_a")
+    clone.report()
+    before = clone.record()
+    path = clone.build / "01_a" / file
+    path.write_text(content) if content is not None else path.unlink()
+    capsys.readouterr()
+    clone.report()
+    told = [line for line in capsys.readouterr().err.splitlines() if "has to run again" in line]
+    assert len(told) == 1 and file in told[0]
+    after = clone.record()
+    assert after["fingerprint"] == before["fingerprint"] and after != before

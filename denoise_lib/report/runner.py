@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from denoise_lib.errors import UserError
-from denoise_lib.files import locked, read_json, write_json
+from denoise_lib.files import locked, read_json, to_disk, write_json
 from denoise_lib.paths import ROOT, runs_folder
+from denoise_lib.progress import say
 from denoise_lib.report import provenance
 from denoise_lib.report.execution import NotebookError, execute, refresh_prose
 from denoise_lib.report.parameters import (
@@ -122,6 +123,7 @@ class Study:
         self.known = {name: cell_parameters(node, name) for name, node in self.notebooks.items()}
         self.values = profile_values(self.folder, profile, self.known)
         self.sources = provenance.sources(self.root)
+        self.damaged: set[str] = set()  # notebooks whose finished run cannot be read
         for index, name in enumerate(self.names):
             for other in self.needs(name):
                 if other not in self.names[:index]:
@@ -157,9 +159,20 @@ class Study:
         return values
 
     def record(self, name: str) -> dict[str, Any]:
-        """run.json of the finished run, or {}."""
+        """run.json of the finished run; {} where there is none, or where it is damaged."""
         path = self.build / name / "run.json"
-        return read_json(path) if path.exists() else {}
+        if not path.exists():
+            return {}
+        try:
+            record, written = read_json(path), read_json(path.with_name("results.json"))
+            if not (isinstance(record, dict) and isinstance(written, dict)):
+                raise UserError(f"{path} is not a record of a run")
+        except UserError as error:
+            if name not in self.damaged:
+                say(f"{error}; {name} has to run again")
+            self.damaged.add(name)
+            return {}
+        return record
 
     def fingerprint(
         self, name: str, upstream: dict[str, str | None], reached: Iterable[str]
@@ -248,8 +261,11 @@ class Study:
             }
             write_json(partial / "run.json", record)
             # The worst a crash between these two lines can do is to make this notebook run again.
+            for written_file in partial.rglob("*"):
+                to_disk(written_file)
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
+            to_disk(self.build)
         except NotebookError as error:
             failed = final / f"{name}.failed.ipynb"
             failed.parent.mkdir(exist_ok=True)
