@@ -164,9 +164,7 @@ class Study:
         if not path.exists():
             return {}
         try:
-            record, written = read_json(path), read_json(path.with_name("results.json"))
-            if not (isinstance(record, dict) and isinstance(written, dict)):
-                raise UserError(f"{path} is not a record of a run")
+            record, _ = (_read_dict(each) for each in (path, path.with_name("results.json")))
         except UserError as error:
             if name not in self.damaged:
                 say(f"{error}; {name} has to run again")
@@ -299,6 +297,14 @@ class Study:
             if self.record(name):
                 refresh_prose(self.build / name / "executed.ipynb", self.notebooks[name])
         return page.build(self.profile, root=self.root)
+
+
+def _read_dict(path: Path) -> dict[str, Any]:
+    """A JSON file that holds a dict; raises UserError otherwise."""
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is not what a run leaves")
+    return found
 
 
 class _Attempts:
