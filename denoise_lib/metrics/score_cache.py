@@ -44,7 +44,8 @@ def known(score: Callable, waveforms: tuple[Tensor, ...], metrics: tuple[str, ..
     if (kept := _kept(path, metrics)) is not None:
         return kept
     values, reasons = score(*waveforms, metrics)
-    with suppress(OSError):  # a cache that cannot be written spares no time, and does no harm
+    # What cannot be written, or is infinite, is taken again: that costs time and does no harm.
+    with suppress(OSError, ValueError):
         write_json(path, [values, reasons])
     return values, reasons
 
