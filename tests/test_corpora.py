@@ -597,3 +597,19 @@ def test_a_corpus_can_be_read_to_its_end_where_another_clone_replaces_it(decoded
     array.unlink()
     assert torch.equal(reader.waveform("0"), first)
     assert torch.equal(reader.waveform("1"), first + 1 / 32768)
+
+
+def test_a_vctk_speaker_without_texts_says_what_the_others_say(tmp_path):
+    """Else one sentence could be trained in one voice and tested in another."""
+    for speaker, texts in (("p225", True), ("p315", False)):
+        for number in ("005", "030"):
+            sound = tmp_path / f"wav48_silence_trimmed/{speaker}/{speaker}_{number}_mic1.flac"
+            sound.parent.mkdir(parents=True, exist_ok=True)
+            sound.touch()
+            text = tmp_path / f"txt/{speaker}/{speaker}_{number}.txt"
+            if texts:
+                text.parent.mkdir(parents=True, exist_ok=True)
+                text.write_text(f"Sentence {number}.")
+    keys = {item.name.split("/")[1]: item.key for item in folders.vctk(tmp_path)}
+    assert keys["p225_005"] == keys["p315_005"] == "sentence 005"
+    assert keys["p225_030"] == "sentence 030" and keys["p315_030"] == "030"
