@@ -36,7 +36,7 @@ test: $(READY) $(AXE) ## run the tests, the smoke report and the browser tests a
 
 # Uploads come as one message each, of which the server takes 10 MB unless told otherwise.
 lab: $(READY) ## open the listening room, and beside it the notebooks, in JupyterLab
-	@$(BIN)/jupyter lab notebooks/listening_room.ipynb \
+	@$(BIN)/jupyter lab notebooks/listening_room.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) \
 		--ServerApp.tornado_settings="{'websocket_max_message_size': 100000000}"
 
 fetch: $(READY) ## download, verify and decode the default corpora into the user's cache
@@ -58,16 +58,20 @@ $(AXE): tests/package.json tests/package-lock.json
 	@npm ci --prefix tests --silent --no-audit --no-fund
 	@touch $@
 
-# The environment: made once, again when the pins change. The stamp is written last, so that a failed
-# installation leaves none and the next call goes on with it.
-$(READY): requirements.lock pyproject.toml
+# The environment: made once, again when the pins change, and anew when the clone was moved, since
+# its scripts name their folder. The stamp, which says where it was made, is written last, so that a
+# failed installation leaves none and the next call goes on with it.
+MOVED := $(shell [ ! -s $(READY) ] || [ "$$(cat $(READY))" = "$(CURDIR)" ] || echo moved)
+.PHONY: moved
+moved: ;
+$(READY): requirements.lock pyproject.toml $(MOVED)
 	@tools/need.sh python $(PYTHON)
 	@tools/need.sh venv $(PYTHON)
 	@tools/need.sh compiler $(PYTHON)
-	@rm -f $@
+	@rm -f $@ $(if $(MOVED),$(BIN)/python)
 	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "installing requirements.lock into $(VENV) (a few minutes, once)"
 	@$(PIP) install -qq -r requirements.lock
 	@$(PIP) install -qq --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m denoise_lib.environment
-	@touch $@
+	@echo "$(CURDIR)" > $@

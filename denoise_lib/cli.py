@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,15 +37,29 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(body)
     def run(*args: Any, **kwargs: Any) -> None:
         try:
+            _check_numbers(kwargs)
             return body(*args, **kwargs)
         except UserError as error:
             print(f"denoise: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except OSError as error:
+            # A full disk, a folder that cannot be written: what is written so far is whole.
+            where = f"{error.filename}: " if error.filename else ""
+            print(f"denoise: {where}{error.strerror or error}", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             print("denoise: interrupted", file=sys.stderr)
             raise typer.Exit(130) from None
 
     return app.command(help=inspect.getdoc(body).partition("\n\nRaises:")[0])(run)
+
+
+def _check_numbers(options: dict[str, Any]) -> None:
+    """Refuse nan and inf, which Python takes for numbers."""
+    for name, value in options.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            option = name.replace("_", "-")
+            raise UserError(f"--{option} must be a finite number, got {value}")
 
 
 @command
@@ -126,7 +141,7 @@ def page(profile: Profile = "quick") -> None:
     """Build the page from finished runs."""
     from denoise_lib.report import runner
 
-    print(runner.Study(profile).build_page())
+    print(runner.page(profile))
 
 
 @command

@@ -30,18 +30,22 @@ def atomic(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        try:
+            yield temporary
+        except OSError as error:
+            error.filename = error.filename or str(path)  # a full disk does not name the file
+            raise
         # mkstemp makes private files; a result is as readable as any other new file.
         temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
-        _to_disk(temporary)
+        to_disk(temporary)
         temporary.replace(path)
-        _to_disk(path.parent)
+        to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _to_disk(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+def to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk, safe from a power cut."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:  # Windows opens no folders

@@ -1,10 +1,15 @@
 """Fixtures that several test files share."""
 
 import pytest
+from hypothesis import settings
 from page_checks import chromium, opened
 from page_fixture import shared_clone
 
 from denoise_lib.data import corpora
+
+# Time decides no test, and a failing example is the same the next time.
+settings.register_profile("ours", deadline=None, derandomize=True)
+settings.load_profile("ours")
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The command line: arguments arrive, and what goes wrong is one line and an exit status."""
 
+import errno
 import inspect
 import os
 import re
@@ -264,3 +265,33 @@ def test_fetch_without_network_and_cache_is_one_line(tmp_path):
     assert "cannot be fetched" in result.stderr.splitlines()[-1]
     assert result.stderr.splitlines()[-1].startswith("denoise: ")
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["lock"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["train", "x.safetensors"], "--learning-rate"),
+        (["train", "x.safetensors"], "--snr"),
+        (["evaluate", "gain"], "--snr"),
+        (["enhance", "in.wav", "out.wav"], "--chunk"),
+    ],
+)
+def test_an_option_is_a_finite_number(capsys, command, option, value):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([*command, f"{option}={value}"])
+    told = capsys.readouterr().err
+    assert caught.value.code != 0 and option in told and "Traceback" not in told
+
+
+def test_an_error_of_the_system_is_one_line(monkeypatch, capsys):
+    """A full disk, for one."""
+
+    def full(profile):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "report/index.html")
+
+    monkeypatch.setattr(runner, "report", full)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["report"])
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "denoise: report/index.html: No space left on device\n"

@@ -1,10 +1,13 @@
 """Clips and splits: nothing that a network is judged on was ever trained on."""
 
 import hashlib
+import os
 import pickle
 import re
+import shutil
 from collections import Counter, defaultdict
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,11 +19,12 @@ from scipy import fft
 from takes import Take, best_match
 
 from denoise_lib import RATE, audio
-from denoise_lib.data import default_corpora, folders
-from denoise_lib.data.corpora import open_noise, open_read_speech, open_speech
+from denoise_lib.data import decoded, default_corpora, digests, folders
+from denoise_lib.data.corpora import _Stored, open_noise, open_read_speech, open_speech
 from denoise_lib.data.crops import fixed_clip
 from denoise_lib.data.splits import FRACTIONS, share, split_of, split_of_unseen
 from denoise_lib.errors import UserError
+from denoise_lib.files import sha256
 
 LANGUAGES = {"en", "es", "fr", "it", "ru"}
 SCORED = ("test", "unseen_voice")
@@ -499,3 +503,150 @@ def test_folders_that_hold_nothing_are_one_line(open_corpus, tmp_path):
     (tmp_path / "damaged.wav").write_text("not audio")
     with pytest.raises(UserError, match="damaged.wav"):
         open_corpus(tmp_path)
+
+
+def test_microphones_of_one_recording_stay_together(clips, tmp_path):
+    """DEMAND's layout: sixteen channels of each place, almost equal to each other."""
+    for index in range(12):
+        for channel in range(1, 5):
+            waveform = clips[index] + 1e-3 * channel * torch.randn(len(clips[index]))
+            write(tmp_path / f"PLACE{index}" / f"ch{channel:02d}.wav", waveform)
+    corpus = open_noise(tmp_path, fractions=(0.4, 0.2, 0.4))
+    assert [clip.name for clip in corpus.clips] == sorted(f"PLACE{i}/ch01.wav" for i in range(12))
+    assert {clip.voice for clip in corpus.clips} == {f"PLACE{index}" for index in range(12)}
+    assert {clip.split for clip in corpus.clips} == {"train", "valid", "test"}
+
+
+def test_a_lone_channel_name_is_an_ordinary_file(clips, tmp_path):
+    write(tmp_path / "a" / "ch01.wav", clips[0])
+    write(tmp_path / "b" / "ch01.wav", clips[1])
+    write(tmp_path / "b" / "other.wav", clips[2])
+    assert len(open_speech(tmp_path).clips) == 3
+
+
+@pytest.mark.parametrize(
+    ("meant", "expected"),
+    [
+        (("train", "valid", "test"), {"train": {"train"}, "valid": {"valid"}, "test": {"test"}}),
+        (("Training", "dev", "eval"), {"Training": {"train"}, "dev": {"valid"}, "eval": {"test"}}),
+        (("train", "test"), {"train": {"train", "valid"}, "test": {"test"}}),
+    ],
+)
+def test_folders_named_as_splits_keep_their_meaning(clips, tmp_path, meant, expected):
+    for number, folder in enumerate(meant):
+        for index in range(20):
+            waveform = clips[20 * number + index]
+            write(tmp_path / folder / f"voice{index % 2}" / f"{index:02d}.wav", waveform)
+    corpus = open_speech(tmp_path, fractions=(0.5, 0.3, 0.2))
+    found = {name: set() for name in meant}
+    for clip in corpus.clips:
+        found[clip.name.split("/")[0]].add(clip.split)
+    assert found == expected
+    assert {clip.voice for clip in corpus.clips} == {"voice0", "voice1"}
+
+
+def test_a_voice_called_test_is_a_voice(clips, tmp_path):
+    for index in range(20):
+        write(tmp_path / ("test", "other")[index % 2] / f"{index:02d}.wav", clips[index])
+    corpus = open_speech(tmp_path, fractions=(0.5, 0.2, 0.3))
+    assert {clip.voice for clip in corpus.clips} == {"test", "other"}
+    assert {clip.split for clip in corpus.clips if clip.voice == "test"} != {"test"}
+
+
+def test_how_many_clips_a_folder_holds_is_said_once(clips, tmp_path, capsys):
+    for index in range(20):
+        write(tmp_path / f"voice{index % 2}" / f"{index:02d}.wav", clips[index])
+    for _ in range(2):
+        corpus = open_speech(tmp_path, fractions=(0.5, 0.2, 0.3))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{tmp_path}: 20 clips of 2 voices; train ")
+    assert f"test {len(corpus.split('test'))} of " in line
+
+
+def test_a_folder_is_told_by_what_its_files_hold(clips, tmp_path, monkeypatch):
+    """Another take of the same length, even with its times put back, is another corpus."""
+    monkeypatch.setenv("DENOISE_DATA", str(tmp_path / "cache"))
+    monkeypatch.setattr(digests, "FRESH_NS", 0)  # the files are seconds old
+    folder, read = tmp_path / "own", []
+    monkeypatch.setattr(digests, "sha256", lambda path: read.append(path) or sha256(path))
+    for index in range(5):
+        write(folder / f"{index}.wav", clips[index])
+    first = open_speech(folder).digest
+    read.clear()
+    assert open_speech(folder).digest == first and not read  # known from the cache
+    target = folder / "3.wav"
+    times = target.stat()
+    write(target, -clips[3])
+    os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert target.stat().st_size == times.st_size
+    assert open_speech(folder).digest != first
+    (kept,) = (tmp_path / "cache" / "digests").iterdir()
+    second = open_speech(folder).digest
+    for damage in ("", "[1", "[]", '{"a": 1}'):
+        kept.write_text(damage)
+        assert open_speech(folder).digest == second
+
+
+def test_noisy_twins_count_for_a_corpus_too(voicebank_root, tmp_path):
+    root = shutil.copytree(voicebank_root, tmp_path / "voicebank")
+    before = open_speech(root).digest
+    twin = next((root / "noisy_testset_wav").glob("*.wav"))
+    samples, rate = soundfile.read(twin)
+    soundfile.write(twin, 0.5 * samples, rate)
+    assert open_speech(root).digest != before
+
+
+@pytest.fixture
+def decoded_corpus(tmp_path, monkeypatch):
+    """A decoded corpus of two recordings: its index, and what it was made with."""
+    monkeypatch.setenv("DENOISE_DATA", str(tmp_path / "cache"))
+    monkeypatch.setattr(digests, "FRESH_NS", 0)
+    monkeypatch.setitem(decoded.READERS, "x", lambda path: np.fromfile(path, np.int16))
+    package = SimpleNamespace(prefix="", recordings=".raw")
+    for number in range(2):
+        samples = np.arange(5000, dtype=np.int16) + number
+        (tmp_path / f"{number}.raw").write_bytes(samples.tobytes())
+    index, made_with = tmp_path / "cache" / "corpora" / "x.json", {"format": 1}
+    index.parent.mkdir(parents=True)
+    decoded.decode(index, "x", [(package, tmp_path)], made_with)
+    return index, made_with
+
+
+def test_samples_that_were_altered_in_the_cache_are_noticed(decoded_corpus):
+    index, made_with = decoded_corpus
+    assert decoded.valid(index, made_with) and decoded.valid(index, made_with)
+    (array,) = index.parent.glob("x-*.npy")
+    times = array.stat()
+    samples = np.load(array)
+    samples[100] += 1
+    np.save(array, samples)
+    os.utime(array, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert not decoded.valid(index, made_with)
+
+
+def test_a_corpus_can_be_read_to_its_end_where_another_clone_replaces_it(decoded_corpus):
+    index, _ = decoded_corpus
+    (array,) = index.parent.glob("x-*.npy")
+    reader = _Stored(array, {"0": (0, 5000), "1": (5000, 5000)}, RATE)
+    first = reader.waveform("0")
+    copy = pickle.loads(pickle.dumps(reader))
+    assert torch.equal(copy.waveform("0"), first)
+    array.unlink()
+    assert torch.equal(reader.waveform("0"), first)
+    assert torch.equal(reader.waveform("1"), first + 1 / 32768)
+
+
+def test_a_vctk_speaker_without_texts_says_what_the_others_say(tmp_path):
+    """Else one sentence could be trained in one voice and tested in another."""
+    for speaker, texts in (("p225", True), ("p315", False)):
+        for number in ("005", "030"):
+            sound = tmp_path / f"wav48_silence_trimmed/{speaker}/{speaker}_{number}_mic1.flac"
+            sound.parent.mkdir(parents=True, exist_ok=True)
+            sound.touch()
+            text = tmp_path / f"txt/{speaker}/{speaker}_{number}.txt"
+            if texts:
+                text.parent.mkdir(parents=True, exist_ok=True)
+                text.write_text(f"Sentence {number}.")
+    keys = {item.name.split("/")[1]: item.key for item in folders.vctk(tmp_path)}
+    assert keys["p225_005"] == keys["p315_005"] == "sentence 005"
+    assert keys["p225_030"] == "sentence 030" and keys["p315_030"] == "030"

@@ -146,3 +146,17 @@ def test_wrong_parameters_are_named(wrong):
 def test_unknown_condition_is_named():
     with pytest.raises(ValueError, match="'louder'"):
         Corruption.for_condition("louder")
+
+
+@pytest.mark.parametrize(("n_fft", "hop"), [(640, 400), (640, 640), (641, 321), (7, 7)])
+@pytest.mark.parametrize("samples", [1, 640, 1279, 1280, 5000])
+def test_frames_that_hardly_overlap_lose_no_sample(n_fft, hop, samples):
+    procedure = Corruption(zero=0, raised=0, n_fft=n_fft, hop=hop)
+    waveform = torch.randn(2, samples, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(procedure(waveform), waveform, atol=1e-5)
+
+
+def test_a_hann_window_without_overlap_is_refused():
+    Corruption(n_fft=640, hop=320, window="hann")
+    with pytest.raises(ValueError, match="leave gaps"):
+        Corruption(n_fft=640, hop=321, window="hann")

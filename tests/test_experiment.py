@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from denoise_lib.damage import conditions
 from denoise_lib.damage.augment import VariedCorruption, VariedStreet
 from denoise_lib.damage.shifted import ChangedCorpus, room
 from denoise_lib.data import corpora
-from denoise_lib.data.crops import clip_generator, fixed_clip, spread
+from denoise_lib.data.corpora import Clip, Corpus
+from denoise_lib.data.crops import clip_generator, fixed_batch, fixed_clip, spread
 from denoise_lib.errors import UserError
 from denoise_lib.models import ConvAutoencoder, UNet
 from denoise_lib.models.base import find
@@ -32,6 +34,8 @@ from denoise_lib.study import experiment, inversion
 from denoise_lib.study.experiment import Experiment
 from denoise_lib.study.run import Run
 from denoise_lib.study.strength import strength_for_level
+from denoise_lib.study.verdicts import describe_unseen
+from denoise_lib.training import loop
 from denoise_lib.training.loop import Schedule, _digest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -554,3 +558,122 @@ def test_train_command_with_varied_damage_and_speech(tmp_path, monkeypatch, caps
     assert plan["damage"][0] == "OneOf"
     assert [name for name, _ in plan["damage"][1]["damages"]] == ["Corruption", "VariedCorruption"]
     assert load_pretrained(str(out)).config == UNet.from_preset("tiny").config
+
+
+# Which clips are read, and by whom -------------------------------------------------------------
+
+
+class Watched(Corpus):
+    """A corpus that notes of which split each clip is that it is asked for."""
+
+    def __init__(self, corpus):
+        super().__init__(corpus.name, corpus.rate, corpus.clips, corpus._reader, corpus.digest)
+        self.read = []
+
+    def waveform(self, clip):
+        self.read.append(clip.split)
+        return super().waveform(clip)
+
+
+@pytest.fixture
+def watched(lab):
+    lab.corpus = Watched(lab.corpus)
+    return lab
+
+
+@pytest.fixture
+def trained_on(monkeypatch):
+    """Crops and validation of each training."""
+    seen = []
+    for module in (experiment, loop):
+        real = module.train
+
+        def spy(model, crops, damage, validation, *args, real=real, **options):
+            seen.append((crops, validation))
+            return real(model, crops, damage, validation, *args, **options)
+
+        monkeypatch.setattr(module, "train", spy)
+    return seen
+
+
+def check_training(corpus, crops, validation, seconds, seed=0):
+    """Trained on training clips alone, chosen by validation clips alone."""
+    assert {clip.split for clip in crops.clips} == {"train"}
+    assert set(corpus.read) == {"train", "valid"}
+    corpus.read.clear()
+    for step in range(crops.steps):
+        crops[step]
+    assert set(corpus.read) == {"train"}
+    _, clean = fixed_batch(
+        corpus, corpus.split("valid"), conditions.no_damage, seed=seed, seconds=seconds
+    )
+    assert torch.equal(validation[1], clean)
+
+
+def test_a_notebook_trains_and_validates_on_clips_of_their_own(watched, trained_on):
+    watched.train(network(), Corruption(), Schedule(3, validate_every=3), "net")
+    ((crops, validation),) = trained_on
+    check_training(watched.corpus, crops, validation, 2.0)
+
+
+def test_a_notebook_scores_what_was_never_trained_on(watched):
+    for score in (
+        lambda: watched.score(Identity(), "both", Corruption()),
+        lambda: watched.reference("both", Corruption()),
+    ):
+        watched.corpus.read.clear()
+        score()
+        assert set(watched.corpus.read) == {"test", "unseen_voice"}
+
+
+def test_the_command_trains_and_validates_on_clips_of_their_own(tmp_path, monkeypatch, trained_on):
+    corpus = Watched(small_corpus())
+    monkeypatch.setattr(corpora, "open_speech", lambda source: corpus)
+    train.train(tmp_path / "x.safetensors", model="autoencoder", condition="raise", **TWO_STEPS)
+    ((crops, validation),) = trained_on
+    check_training(corpus, crops, validation, 2.0)
+
+
+# Corpora of one's own --------------------------------------------------------------------------
+
+
+def without(corpus, split, seconds=1.0):
+    """A corpus that lacks a split, and whose clips are short."""
+    clips = [replace(clip, samples=round(seconds * RATE)) for clip in corpus.clips]
+    clips = [clip for clip in clips if clip.split != split]
+    return Corpus(corpus.name, corpus.rate, clips, corpus._reader, corpus.digest)
+
+
+def test_clips_to_listen_to_are_found_where_none_is_of_their_length(lab):
+    usual = lab.drawn("test", 3)
+    assert len(usual) == 3
+    lab.corpus = without(lab.corpus, "unseen_voice")
+    assert len(lab.drawn("test", 2)) == 2
+    with pytest.raises(UserError, match="no clip in the split 'unseen_voice'"):
+        lab.drawn("unseen_voice", 1)
+    assert not lab.clips("unseen_voice")
+
+
+def test_clips_nearest_to_the_length_come_first(lab):
+    lengths = [0.5, 1.0, 3.0, 6.0, 9.0]
+    clips = [Clip(str(each), "a", "test", round(each * RATE)) for each in lengths]
+    lab.corpus = Corpus("own", RATE, clips, None, "")
+    assert [clip.name for clip in lab.drawn("test", 4)] == ["3.0", "1.0", "6.0", "0.5"]
+
+
+def test_a_corpus_without_a_second_voice_is_said_to_have_none(lab):
+    lab.score(Identity(), "both", Corruption())
+    assert "never heard in training it goes from" in describe_unseen(lab.run, "both", "identity")
+    other = Run("02_autoencoder", lab.run.out)
+    assert describe_unseen(other, "both", "identity") == (
+        "this corpus keeps no voice out of training"
+    )
+
+
+def test_the_worst_clip_is_one_without_a_score():
+    scores = [
+        {"clip": name, "denoised": {"wsdr": value}}
+        for name, value in (("a", -0.9), ("b", None), ("c", -0.5))
+    ]
+    assert experiment.worst(scores)["clip"] == "b"
+    assert experiment.worst(scores[::2])["clip"] == "c"

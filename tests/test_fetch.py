@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,22 @@ def test_wrong_content_is_set_aside(upstream, cache, content, message):
     fetch.fetch_corpus("speech")
 
 
+def test_an_archive_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    """70 MiB of nothing in 70 kB, in a tar archive and in a zip archive inside a package."""
+    nothing = bytes(70 << 20)
+    bomb = tmp_path / "bomb.tar.gz"
+    bomb.write_bytes(archive({"bomb.g722": nothing}))
+    (tmp_path / "target").mkdir()
+    expected = package("en", {}, tmp_path / "empty")
+    with pytest.raises(UserError, match="far more than recordings"):
+        unpack.recordings(expected, bomb, tmp_path / "target")
+    assert not list((tmp_path / "target").iterdir())
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("bomb.wav", nothing)
+    with pytest.raises(ValueError, match="far more than recordings"):
+        list(unpack._zipped(tmp_path / "bomb.zip"))
+
+
 def test_missing_archive_is_one_line(upstream, cache):
     upstream.files.clear()
     with pytest.raises(UserError) as caught:
@@ -210,6 +227,7 @@ def test_two_at_once_download_once(upstream):
         thread.start()
     for thread in threads:
         thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads)
     assert failures == []
     assert len(upstream.log) == len(LANGUAGES)
 

@@ -2,11 +2,12 @@
 
 import hashlib
 import os
+import threading
 
 import pytest
 
 from denoise_lib.errors import UserError
-from denoise_lib.files import atomic, read_json, sha256, write_json
+from denoise_lib.files import atomic, locked, read_json, sha256, write_json
 
 
 def test_file_appears_at_the_end(tmp_path):
@@ -68,3 +69,50 @@ def test_unreadable_json_is_one_line(tmp_path, content):
 
 def test_messages_are_one_line():
     assert str(UserError("a\n  long\tstory")) == "a long story"
+
+
+def test_a_link_stays_a_link_and_permissions_stay(tmp_path):
+    target, link = tmp_path / "elsewhere" / "result.txt", tmp_path / "link.txt"
+    target.parent.mkdir()
+    target.write_text("old")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    with atomic(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink() and target.read_text() == "new"
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_contents_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+    order = []
+    real_sync, real_replace = os.fsync, os.replace
+
+    def sync(handle):
+        order.append(os.path.realpath(f"/proc/self/fd/{handle}"))
+        real_sync(handle)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", lambda *names: order.append("name") or real_replace(*names))
+    with atomic(tmp_path / "result.txt") as temporary:
+        temporary.write_text("whole")
+    assert order == [str(temporary), "name", str(tmp_path)]
+
+
+def test_the_second_to_lock_waits_and_says_for_whom(tmp_path, capsys):
+    got, order = threading.Event(), []
+
+    def second():
+        with locked(tmp_path / "lock", "filling the cache"):
+            order.append("second")
+            got.set()
+
+    thread = threading.Thread(target=second)
+    with locked(tmp_path / "lock", "filling the cache"):
+        thread.start()
+        while "waiting" not in (told := capsys.readouterr().err):
+            assert thread.is_alive()
+        order.append("first")
+    assert got.wait(60)
+    thread.join(60)
+    assert order == ["first", "second"]
+    assert told == f"waiting for process {os.getpid()}, which is filling the cache\n"

@@ -101,8 +101,19 @@ def test_a_silent_estimate_has_lost_the_speech_not_reached_0_db(speech):
 def test_what_is_no_number_is_missing(speech):
     broken = speech.clone()
     broken[1000] = torch.nan
-    values, reasons = score(broken, speech, speech, ("wsdr", "snr", "lsd", "dnsmos"))
-    assert set(values.values()) == {None} and set(reasons.values()) == {"not a number"}
+    for estimate, clean, what in ((broken, speech, "estimate"), (speech, broken, "clean clip")):
+        values, reasons = score(estimate, clean, speech, ALL_METRICS)
+        assert set(values.values()) == {None}
+        assert set(reasons.values()) == {f"undefined: the {what} is not finite"}
+
+
+def test_speech_too_short_for_stoi_has_no_stoi(speech):
+    """Clean against clean, too: pystoi gives 1e-5 and a warning, which is no score."""
+    short = torch.zeros(RATE)
+    loudest = int(speech.square().argmax())
+    short[:3000] = speech[max(0, loudest - 1500) :][:3000]
+    values, reasons = score(short, short, short, ("stoi",))
+    assert values == {"stoi": None} and "Not enough STFT frames" in reasons["stoi"]
 
 
 def test_lsd_of_another_level_is_that_level():

@@ -457,7 +457,7 @@ def test_parameters_of_the_profile_are_no_difference(clone):
     change(clone, "04_dcunet", parameters={"steps": 7, "seed": 3})
     text = built(clone)
     assert "seed = 3, where the profile has 0" in text and "steps = 7, where" not in text
-    assert 'make notebook NB=04_dcunet P="-p seed 3"' in text.replace("&#34;", '"')
+    assert ".venv/bin/denoise notebook 04_dcunet -p seed 3</pre>" in text
 
 
 def test_a_section_made_from_an_earlier_run_is_flagged(tmp_path):

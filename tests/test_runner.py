@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
 import threading
 import types
@@ -13,10 +15,13 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import denoise_lib
+from denoise_lib import cli
 from denoise_lib.errors import UserError
 from denoise_lib.report import runner
+from denoise_lib.report.parameters import given_values
 from denoise_lib.report.progress import RunProgress
 from denoise_lib.report.provenance import sources
+from denoise_lib.report.sections import Section
 
 LIBRARY = Path(denoise_lib.__file__).parent
 PARAMETERS = """profile = "quick"  # profile
@@ -116,6 +121,80 @@ def test_report_runs_once_and_builds_the_page_each_time(clone, pages, capsys):
     clone.report()
     assert "2 of 2 notebooks were up to date" in capsys.readouterr().out
     assert clone.record() == before and pages == ["quick", "quick"]
+
+
+def test_a_second_report_waits_for_the_first(clone, monkeypatch):
+    """Two at once would move each other's files away: trainings of the first would be lost."""
+    clone.notebook("01_a")
+    waiting, lines = threading.Event(), []
+
+    def told(line):
+        lines.append(line)
+        waiting.set()
+
+    monkeypatch.setattr("denoise_lib.progress.say", told)
+    for second in (clone.report, lambda: runner.notebook("01_a", root=clone.root)):
+        waiting.clear()
+        lines.clear()
+        thread = threading.Thread(target=second)
+        with runner.Study("quick", clone.root).alone():
+            shutil.rmtree(clone.build, ignore_errors=True)
+            thread.start()
+            assert waiting.wait(60)
+            assert not (clone.build / "01_a.partial").exists()
+        thread.join(120)
+        assert not thread.is_alive() and clone.record()["notebook"] == "01_a"
+        assert "which is making a report in this clone" in lines[0]
+
+
+def test_the_page_alone_waits_too(clone, pages, monkeypatch):
+    clone.notebook("01_a")
+    waiting = threading.Event()
+    monkeypatch.setattr("denoise_lib.progress.say", lambda line: waiting.set())
+    thread = threading.Thread(target=runner.page, args=("quick", clone.root))
+    with runner.Study("quick", clone.root).alone():
+        thread.start()
+        assert waiting.wait(60) and not pages
+    thread.join(60)
+    assert pages == ["quick"]
+
+
+def test_the_command_that_is_shown_gives_these_parameters_again(clone, monkeypatch):
+    """Through the shell that it is pasted into, and through the command line."""
+    clone.notebook("01_a")
+    known = runner.Study("quick", clone.root).known["01_a"]
+    values = {
+        "steps": 7,
+        "rate": 1e-5,
+        "voice": """it's a "b" $(touch hacked) `x` \\ -p steps 9 = é""",
+        "play": False,
+        "conditions": ["unet", "unet, factor 'alone'", "$HOME"],
+    }
+    parameters = [(known[name], value, known[name].default) for name, value in values.items()]
+    section = Section("01_a", "A", parameters=parameters, run={"profile": "smoke"})
+    program = clone.root / ".venv" / "bin" / "denoise"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
+    program.chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", section.rerun], cwd=clone.root, capture_output=True, check=True
+    )
+    given = done.stdout.decode().split("\0")[:-1]
+    assert not (clone.root / "hacked").exists()
+    taken = []
+    monkeypatch.setattr(runner, "notebook", lambda *arguments: taken.append(arguments))
+    with pytest.raises(SystemExit):
+        cli.main(given)
+    name, texts, profile = taken[0]
+    assert (name, profile) == ("01_a", "smoke")
+    assert given_values(texts, known, "01_a") == values
+
+
+@pytest.mark.parametrize(("name", "text"), [("rate", "nan"), ("rate", ".inf"), ("rate", "-.inf")])
+def test_a_parameter_is_a_finite_number(clone, name, text):
+    clone.notebook("01_a")
+    with pytest.raises(UserError, match="must be finite"):
+        runner.notebook("01_a", {name: text}, root=clone.root)
 
 
 def test_record_says_what_ran_and_where(clone):
@@ -541,3 +620,45 @@ def test_time_left_is_known_for_the_same_parameters_only(clone):
     assert study.seconds("01_a") == clone.record()["seconds"] and study.seconds() == 0
     study.override("01_a", {"steps": "1000"})
     assert study.seconds("01_a") is None
+
+
+def test_the_time_of_an_interrupted_run_counts(clone):
+    """What came before the interruption is a part of what the report says it took."""
+    clone.notebook(
+        "01_a",
+        "from pathlib import Path\nimport os\n"
+        "half = Path(out, 'half')\nfirst = not half.exists()\nhalf.touch()\n"
+        "if first:\n    os._exit(1)",
+    )
+    with pytest.raises(UserError):
+        clone.report()
+    partial = clone.build / "01_a.partial"
+    began = json.loads((partial / "attempts.json").read_text())["began"]
+    os.utime(partial / "half", (began + 1000, began + 1000))  # it was at work for 1000 s
+    clone.report()
+    assert 1000 < clone.record()["seconds"] < 1600
+
+
+def test_a_damaged_record_of_attempts_is_made_anew(tmp_path):
+    for content in ("", "[]", '{"seconds": "x", "began": 0}'):
+        (tmp_path / "attempts.json").write_text(content)
+        attempts = runner._Attempts(tmp_path)
+        assert attempts.before == 0 and attempts.seconds() >= 0
+        assert json.loads((tmp_path / "attempts.json").read_text())["seconds"] == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "content"), [("run.json", "{"), ("results.json", "[]"), ("results.json", None)]
+)
+def test_a_damaged_run_is_told_in_a_line_and_made_anew(clone, capsys, file, content):
+    clone.notebook("01_a")
+    clone.report()
+    before = clone.record()
+    path = clone.build / "01_a" / file
+    path.write_text(content) if content is not None else path.unlink()
+    capsys.readouterr()
+    clone.report()
+    told = [line for line in capsys.readouterr().err.splitlines() if "has to run again" in line]
+    assert len(told) == 1 and file in told[0]
+    after = clone.record()
+    assert after["fingerprint"] == before["fingerprint"] and after != before

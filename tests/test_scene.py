@@ -208,3 +208,14 @@ def test_silence_has_scores_that_can_be_shown(room):
     room.add("silence.wav", wav(np.zeros(RATE)))
     values = room.scores(Setting("silence.wav"), "noisy", ("wsdr", "pesq"))
     assert values["pesq"] is None and -1 <= values["wsdr"] <= 1
+
+
+@pytest.mark.parametrize("name", ["..", "a" * 300, "x\0y.wav", ".", "a/../b", "x." + "y" * 300])
+def test_a_recording_may_have_any_name(room, name):
+    """Browsers send what they like: the name is for the reader, and names no file."""
+    content = io.BytesIO()
+    soundfile.write(content, 0.1 * torch.randn(8000).numpy(), RATE, format="WAV")
+    assert "0.5 s" in room.add(name, content.getvalue())
+    with pytest.raises(UserError) as caught:
+        room.add(name, b"nothing")
+    assert "sound" not in str(caught.value).split()[0]

@@ -32,9 +32,45 @@ def test_it_is_taken_once_for_the_same_samples(folder):
     clip = torch.randn(100)
     first = known(score, (clip,), ("sum",))
     assert first == ({"sum": float(clip.sum())}, {})
-    score_cache._memory.cache_clear()  # as in another process
     assert known(score, (clip.clone(),), ("sum",)) == first
-    assert len(calls) == 1 and list(folder.rglob("*.pkl"))
+    assert len(calls) == 1 and [each.suffix for each in folder.iterdir()] == [".json"]
+
+
+def test_a_score_comes_back_to_the_last_bit_and_a_missing_one_with_its_reason():
+    def score(waveform, metrics):
+        return {"a": 0.1 + 0.2, "b": None, "c": 5e-324}, {"b": "too short"}
+
+    clip = torch.randn(10)
+    first = known(score, (clip,), ("a", "b", "c"))
+    assert known(None, (clip,), ("a", "b", "c")) == first == score(clip, ())
+
+
+@pytest.mark.parametrize("content", ["", "[1", "null", '[{"other": 1}, {}]', '[{"sum": "x"}, {}]'])
+def test_a_damaged_score_is_taken_anew(folder, content):
+    score, calls = counted()
+    clip = torch.randn(100)
+    first = known(score, (clip,), ("sum",))
+    (file,) = folder.iterdir()
+    file.write_text(content)
+    assert known(score, (clip,), ("sum",)) == first and len(calls) == 2
+    assert known(score, (clip,), ("sum",)) == first and len(calls) == 2
+
+
+def test_nothing_kept_is_unpickled(folder, monkeypatch):
+    """Files of someone else in a shared cache: none of them is run."""
+    import pickle
+
+    def refused(*args, **kwargs):
+        raise AssertionError("a pickle is read")
+
+    score, _ = counted()
+    clip = torch.randn(100)
+    known(score, (clip,), ("sum",))
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, refused)
+    for file in list(folder.iterdir()):
+        file.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    assert known(score, (clip,), ("sum",))[0] == {"sum": float(clip.sum())}
 
 
 @pytest.mark.parametrize("change", ["a sample", "the measures", "the code", "a package"])

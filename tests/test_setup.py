@@ -229,6 +229,23 @@ def test_environment_is_made_once(checkout):
     assert (checkout / "log").read_text() == log
 
 
+def test_a_moved_clone_makes_its_environment_anew(checkout):
+    """The scripts in it begin with the path that it had."""
+    assert ready(checkout).returncode == 0
+    moved = shutil.copytree(
+        checkout, checkout.with_name(f"{checkout.name} moved, with spaces"), symlinks=True
+    )
+    log = checkout / "log"  # the stand-ins write here, wherever they lie
+    for first in (True, False):
+        log.write_text("")
+        variables = {"PYTHON": str(checkout / "python"), "CC": str(checkout / "cc")}
+        made = make(".venv/.ready", cwd=moved, **variables)
+        assert made.returncode == 0, made.stderr
+        assert ("-m venv --clear" in log.read_text()) == first
+    log.write_text("")
+    assert ready(checkout).returncode == 0 and not log.read_text()
+
+
 def test_a_failed_installation_leaves_no_stamp(checkout):
     (checkout / "pip").write_text("exit 1\n")
     assert ready(checkout).returncode != 0

@@ -1,5 +1,6 @@
 """The training loop: it learns, keeps its best, resumes to the same result, survives NaN."""
 
+import errno
 import json
 import os
 import subprocess
@@ -18,7 +19,13 @@ from denoise_lib.errors import UserError
 from denoise_lib.files import locked
 from denoise_lib.models import ConvAutoencoder, DCUnet, UNet
 from denoise_lib.models.base import find
-from denoise_lib.models.checkpoints import load_model, load_pretrained, read_record, save_model
+from denoise_lib.models.checkpoints import (
+    load_model,
+    load_pretrained,
+    read_record,
+    save_model,
+    write_tensors,
+)
 from denoise_lib.names import MODELS
 from denoise_lib.training import loop
 from denoise_lib.training.loop import Schedule, train, validate
@@ -234,10 +241,60 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
         load_pretrained("dcunet-mars")
 
 
+def header(path, **changes):
+    """A checkpoint of 200 bytes and more whose record is changed and which holds no weight."""
+    record = {"model": "autoencoder", "config": ConvAutoencoder(2, 16, 4).config, "rate": 16000}
+    write_tensors(path, {}, record | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "mars"}, "'mars'"),
+        ({"model": 3}, "another version"),
+        ({"config": {"wings": 2}}, "another version"),
+        ({"config": []}, "another version"),
+        ({"config": ConvAutoencoder(2, 16, 4).config | {"channels": "2"}}, "another version"),
+        ({"rate": 48000}, "48000 Hz"),
+        ({}, "tensors differ, such as"),
+    ],
+)
+def test_a_checkpoint_of_others_is_one_line(tmp_path, changes, message):
+    header(tmp_path / "net.safetensors", **changes)
+    with pytest.raises(UserError, match=message):
+        load_model(tmp_path / "net.safetensors")
+
+
+def test_a_record_that_is_a_list_is_one_line(tmp_path):
+    write_tensors(tmp_path / "net.safetensors", {}, [1])
+    with pytest.raises(UserError, match="not a checkpoint"):
+        load_model(tmp_path / "net.safetensors")
+
+
+def test_a_small_file_allocates_no_large_network(tmp_path):
+    """Refused by its header: what it names would take 40 GB."""
+    config = ConvAutoencoder(2, 16, 4).config | {"channels": 10_000_000, "kernel": 1024}
+    header(tmp_path / "net.safetensors", config=config)
+    with pytest.raises(UserError, match="tensors differ"):
+        load_model(tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize("write", [save_model, write_tensors])
+def test_a_full_disk_is_an_error_of_the_system_that_names_the_file(tmp_path, monkeypatch, write):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    what = [ConvAutoencoder(2, 16, 4)] if write is save_model else [{}, {}]
+    with pytest.raises(OSError, match=r"No space left on device: .*net\.safetensors"):
+        write(tmp_path / "net.safetensors", *what)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "net.safetensors"
     save_model(path, ConvAutoencoder(2, 16, 4), seed=1)
-    monkeypatch.setattr("safetensors.torch.save_file", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("safetensors.torch.save", lambda *a, **k: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         save_model(path, ConvAutoencoder(2, 16, 4), seed=2)
     assert read_record(path)["seed"] == 1
@@ -508,11 +565,31 @@ def test_other_precisions_are_refused(tmp_path, precision):
         run(tmp_path / "net.safetensors", precision=precision)
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({}, "32-true"),
+        ({"avx512_bf16": False, "amx_bf16": False}, "32-true"),
+        ({"avx512_bf16": True}, "bf16-mixed"),
+        ({"amx_bf16": True}, "bf16-mixed"),
+    ],
+)
+def test_the_fastest_precision_is_one_that_the_processor_has(
+    tmp_path, monkeypatch, capabilities, expected
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert loop.fastest_precision() == expected
+    train(**settings(), checkpoint=tmp_path / "net.safetensors", precision="auto")
+    assert read_record(tmp_path / "net.safetensors")["plan"]["precision"] == expected
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-sys.ps1 = ">>> "  # as in a notebook's kernel
+if len(sys.argv) > 2:
+    sys.ps1 = ">>> "  # as in a notebook's kernel
 import torch
 from small_corpus import small_corpus
 from denoise_lib import Corruption
@@ -549,7 +626,7 @@ def started(command, **environment):
 def test_a_kernel_beside_several_devices_trains_on_one(script, tmp_path):
     """Lightning's own variable stands for two GPUs, SLURM's for a job of several tasks."""
     slurm = {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "job", "SLURM_JOB_ID": "1"}
-    done = started([script, tmp_path / "net.safetensors"], LT_DEVICES="2", **slurm)
+    done = started([script, tmp_path / "net.safetensors", "kernel"], LT_DEVICES="2", **slurm)
     assert done.returncode == 0, done.stderr
     record = read_record(tmp_path / "net.safetensors")
     assert record["finished"] and record["plan"]["processes"] == 1

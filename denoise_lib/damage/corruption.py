@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 FIXED = ("zero", "raise", "both")  # conditions of the fixed procedure
 
@@ -43,7 +44,7 @@ class Corruption:
         raised: Share of the small coefficients that becomes ``value``, in [0, 1].
         value: What a raised coefficient becomes (real part; the imaginary part is 0).
         n_fft: Frame length in samples (40 ms at 16 kHz).
-        hop: Hop in samples (10 ms at 16 kHz), at most ``n_fft``.
+        hop: Hop in samples (10 ms at 16 kHz), at most ``n_fft``; at most half of that with "hann".
         window: "rect" or "hann"; frames are centred and the signal zero-padded at both ends.
 
     Raises:
@@ -66,6 +67,11 @@ class Corruption:
             raise ValueError(f"Corruption: hop must be in [1, n_fft], got {self.hop}")
         if self.window not in ("rect", "hann"):
             raise ValueError(f'Corruption: window must be "rect" or "hann", got "{self.window}"')
+        if self.window == "hann" and self.hop > self.n_fft // 2:
+            raise ValueError(
+                f"Corruption: hann windows of {self.n_fft} samples every {self.hop} leave gaps "
+                "that nothing can be put back into: shorten the hop"
+            )
 
     @classmethod
     def for_condition(cls, condition: str, **parameters: Any) -> Corruption:
@@ -85,7 +91,13 @@ class Corruption:
         return asdict(self)
 
     def stft(self, waveform: Tensor) -> Tensor:
-        """(batch, time) -> complex (batch, freq, frames), frames = 1 + time // hop."""
+        """(batch, time) -> complex (batch, freq, frames), frames = 1 + time // hop.
+
+        Where frames overlap by less than half there may be one frame more: what lies behind the
+        middle of the last one would else be in no frame.
+        """
+        if self.hop > self.n_fft // 2:
+            waveform = F.pad(waveform, (0, -waveform.shape[-1] % self.hop + self.n_fft % 2))
         return torch.stft(
             waveform,
             self.n_fft,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -247,15 +247,24 @@ def _tell(line: str) -> None:
 
 
 class _Stored:
-    """Reads stretches of one int16 array on disk. Holds no open file: workers can copy it."""
+    """Reads stretches of one int16 array on disk.
+
+    The array stays open, so that it can be read to the end where another clone replaces it; copies
+    for other processes open it again.
+    """
 
     def __init__(self, path: Path, where: dict[str, tuple[int, int]], rate: int) -> None:
         self.path, self.where, self.rate = path, where, rate
+        self.array: np.memmap | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"array": None}
 
     def waveform(self, name: str) -> Tensor:
         start, length = self.where[name]
-        array = np.load(self.path, mmap_mode="r")
-        samples = array[start : start + length].astype(np.float32) / 32768
+        if self.array is None:
+            self.array = np.load(self.path, mmap_mode="r")
+        samples = self.array[start : start + length].astype(np.float32) / 32768
         return resample(torch.from_numpy(samples), RATE, self.rate)
 
     def noisy(self, name: str) -> Tensor:

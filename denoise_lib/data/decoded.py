@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from denoise_lib import RATE
 from denoise_lib.data import wide_corpora
 from denoise_lib.data.default_corpora import Package
+from denoise_lib.data.digests import Digests
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, read_json, write_json
 from denoise_lib.progress import bar
@@ -42,13 +43,31 @@ def parameters(name: str, packages: Iterable[Package]) -> dict:
 
 
 def valid(index: Path, made_with: dict) -> bool:
-    """Whether the corpus behind ``index`` is whole and was made with these parameters."""
+    """Whether the corpus behind ``index`` is whole and was made with these parameters.
+
+    The samples are compared with their digest, once for each version of the file.
+    """
     try:
         found = read_json(index)
-        samples = np.load(index.parent / found["samples"], mmap_mode="r")
+        path = index.parent / found["samples"]
+        samples = np.load(path, mmap_mode="r")
+        if found["made_with"] != made_with or len(samples) != found["length"]:
+            return False
+        digests = Digests(index.parent)
+        digest = digests.of(path, lambda path: _digest_of(samples, found["clips"]))
     except (UserError, OSError, ValueError, KeyError, TypeError):
         return False
-    return found.get("made_with") == made_with and len(samples) == found.get("length")
+    digests.keep()
+    return digest == found["digest"]
+
+
+def _digest_of(samples: NDArray[np.int16], clips: list[dict]) -> str:
+    """Digest over the names and samples of all clips, as :func:`decode` takes it."""
+    digest = hashlib.sha256()
+    for clip in clips:
+        own = np.ascontiguousarray(samples[clip["start"] : clip["start"] + clip["length"]])
+        digest.update(clip["name"].encode() + b"\0" + hashlib.sha256(own).digest())
+    return digest.hexdigest()
 
 
 def decode(

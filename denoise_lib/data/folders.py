@@ -42,6 +42,7 @@ NAMED_SPLITS = {
     **dict.fromkeys(("test", "testing", "eval"), "test"),
 }
 
+COMMON_SENTENCES = 24  # of VCTK, read by everybody
 UNSEEN_SPEAKERS = 0.05  # share of VCTK's 110 speakers that training never hears
 
 
@@ -100,12 +101,19 @@ def vctk(root: Path) -> Iterator[Recording]:
     """VCTK 0.92: ``wav48_silence_trimmed/p225/p225_001_mic1.flac``, ``txt/p225/p225_001.txt``.
 
     Speakers read from one pool of sentences, so the split is drawn by the sentence: what a test
-    clip says was never said in training. Some speakers are kept out of training altogether.
+    clip says was never said in training. Some speakers are kept out of training altogether. One has
+    no texts (p315): the first 24 sentences are the same for all, so they are taken from another.
     """
+    common: dict[str, str] = {}
+    for path in sorted((root / "txt").glob("*/*.txt")):
+        number = _speaker_and_number(path.stem)[1]
+        if number not in common and number.isdigit() and int(number) <= COMMON_SENTENCES:
+            common[number] = _sentence(path)
     for path in sorted((root / "wav48_silence_trimmed").glob("*/*_mic1.flac")):
         name = path.stem.removesuffix("_mic1")
         speaker, number = _speaker_and_number(name)
-        key = _sentence(root / "txt" / speaker / f"{name}.txt") or number
+        text = _sentence(root / "txt" / speaker / f"{name}.txt")
+        key = text or common.get(number) or number
         unseen = share(f"speaker {speaker}") < UNSEEN_SPEAKERS
         yield Recording(f"{speaker}/{name}", speaker, path, key, unseen=unseen)
 

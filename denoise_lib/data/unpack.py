@@ -37,11 +37,12 @@ def recordings(package: Package, archive: Path, folder: Path) -> None:
         UserError: The file is no such archive, or holds other recordings than expected.
     """
     try:
+        most = most_bytes(archive)
         if archive.suffix == ".deb":
-            _extract(_data_of(archive), PurePosixPath(package.folder), package.suffix, folder)
+            _extract(_data_of(archive), PurePosixPath(package.folder), package.suffix, folder, most)
         else:
             with archive.open("rb") as file:
-                _extract(file, PurePosixPath("."), package.suffix, folder)
+                _extract(file, PurePosixPath("."), package.suffix, folder, most)
     except _DAMAGED as error:
         raise UserError(f"{archive} cannot be unpacked: {error}") from None
     found = content(folder, package.suffix)
@@ -56,6 +57,16 @@ def recordings(package: Package, archive: Path, folder: Path) -> None:
                 _expand(path, package.inside)
         except (*_DAMAGED, zipfile.BadZipFile, struct.error, IndexError) as error:
             raise UserError(f"{archive}: an archive inside cannot be unpacked: {error}") from None
+
+
+def most_bytes(archive: Path) -> int:
+    """Bytes that an archive may unpack to: recordings hardly get smaller by being packed."""
+    return (64 << 20) + 30 * archive.stat().st_size
+
+
+def _check_size(left: int) -> None:
+    if left < 0:
+        raise ValueError("it unpacks to far more than recordings of its size would")
 
 
 def content(folder: Path, suffix: str) -> str:
@@ -86,8 +97,11 @@ def _expand(path: Path, suffix: str) -> None:
 
 def _zipped(path: Path) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as file:
-        for name in file.namelist():
-            yield name, file.read(name)
+        most = most_bytes(path)
+        for member in file.infolist():
+            most -= member.file_size
+            _check_size(most)
+            yield member.filename, file.read(member)
 
 
 def _catalogued(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -120,8 +134,12 @@ def _data_of(deb: Path) -> BinaryIO:
     raise ValueError("no data in this Debian package")
 
 
-def _extract(file: BinaryIO, root: PurePosixPath, suffix: str, folder: Path) -> None:
-    """Write the plain files below ``root`` with ``suffix`` in a tar archive into ``folder``."""
+def _extract(file: BinaryIO, root: PurePosixPath, suffix: str, folder: Path, most: int) -> None:
+    """Write the plain files below ``root`` with ``suffix`` in a tar archive into ``folder``.
+
+    Args:
+        most: Bytes that they may have in all.
+    """
     with tarfile.open(fileobj=file, mode="r:*") as tar:
         for member in tar:
             name = PurePosixPath(member.name)
@@ -130,6 +148,8 @@ def _extract(file: BinaryIO, root: PurePosixPath, suffix: str, folder: Path) -> 
             name = name.relative_to(root)
             if ".." in name.parts or name.is_absolute():
                 raise ValueError(f"unsafe name {member.name!r}")
+            most -= member.size
+            _check_size(most)
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(tar.extractfile(member).read())

@@ -6,6 +6,7 @@ it, and computes again only what another setting changes.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -139,12 +140,15 @@ class Scene:
         """
         name = Path(name).name or "recording"
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / name
+            # Only the suffix is the sender's: a name can be anything, "..", too long, not allowed.
+            suffix = Path(name).suffix
+            known = re.fullmatch("[.][a-zA-Z0-9]{1,8}", suffix)
+            path = Path(folder) / ("sound" + (suffix if known else ""))
             path.write_bytes(content)
             try:
                 samples, rate = audio.read(path)
             except UserError as error:
-                raise UserError(str(error).replace(f"{folder}/", "")) from None
+                raise UserError(str(error).replace(str(path), name)) from None
         seconds = len(samples) / rate
         if seconds < SHORTEST:
             raise UserError(f"{name} lasts {seconds:.3f} s: too short to listen to")
@@ -184,13 +188,7 @@ class Scene:
                 return clean
             if setting.damage == STREET:
                 return self._street(setting)(clean, generator)
-            try:
-                return setting.corruption(clean, generator)
-            except RuntimeError:  # of the inverse STFT, where windows leave gaps
-                raise UserError(
-                    f"{setting.window} windows of {setting.n_fft} samples every {setting.hop} "
-                    "leave gaps that nothing can be put back into: shorten the hop"
-                ) from None
+            return setting.corruption(clean, generator)
 
         return self._keep("noisy", self._damaged(setting), make)
 

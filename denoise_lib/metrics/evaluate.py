@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from concurrent.futures import ProcessPoolExecutor
-from functools import cache
-from multiprocessing import get_context
+import threading
+import time
+from concurrent.futures import Executor
+from concurrent.futures.process import BrokenProcessPool
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from denoise_lib.metrics.score_cache import known
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.inference import device as best_device
 from denoise_lib.models.inference import process
+from denoise_lib.progress import say
 
 
 def evaluate(
@@ -76,7 +78,11 @@ def _score_all(jobs: list[tuple], metrics: tuple[str, ...]) -> list[dict]:
         ({name: each.numpy() for name, each in versions.items()}, *map(Tensor.numpy, pair), chosen)
         for versions, *pair, chosen in jobs
     ]
-    return list(_workers().map(_score_versions, jobs, chunksize=4))
+    try:
+        return list(_workers().map(_score_versions, jobs, chunksize=4))
+    except BrokenProcessPool:
+        say("a process that scored clips has ended; scoring them in this one")
+        return [_score_versions(job) for job in jobs]
 
 
 def _score_versions(job: tuple) -> dict[str, tuple]:
@@ -95,12 +101,27 @@ def _score_versions(job: tuple) -> dict[str, tuple]:
     return scores
 
 
-@cache
-def _workers() -> ProcessPoolExecutor:
-    # Started afresh rather than forked: a fork of a process with running threads can hang.
-    return ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), initializer=_start_worker)
+def _workers() -> Executor:
+    """One process per usable core, made once; made anew where one of them has died.
+
+    They begin afresh (a fork of a process with running threads can hang), and do not run the
+    script again that started them.
+    """
+    from joblib.externals import loky
+
+    return loky.get_reusable_executor(
+        loky.cpu_count(), timeout=None, initializer=_start_worker, initargs=(os.getpid(),)
+    )
 
 
-def _start_worker() -> None:
+def _start_worker(parent: int) -> None:
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is no longer there, however it ended."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -61,6 +62,20 @@ def _silent_clean(estimate: Tensor, clean: Tensor) -> str | None:
     return None if clean.any() else "undefined: the clean clip is silent"
 
 
+def _not_finite(estimate: Tensor, clean: Tensor) -> str | None:
+    """Some measures would make a number of it all the same, STOI even a very good one."""
+    if not estimate.isfinite().all():
+        return "undefined: the estimate is not finite"
+    return None if clean.isfinite().all() else "undefined: the clean clip is not finite"
+
+
+def _stoi(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
+    """STOI, or a RuntimeWarning raised where pystoi would put 1e-5 in the place of a score."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Not enough STFT frames", RuntimeWarning)
+        return short_time_objective_intelligibility(estimate, clean, RATE)
+
+
 def _infinite(estimate: Tensor, clean: Tensor) -> str | None:
     """Why a ratio of energies is no number; torchmetrics would put a small constant in place."""
     perfect = PERFECT if torch.equal(estimate, clean) else None
@@ -114,12 +129,7 @@ MEASURES = {
         usual=True,
     ),
     # 0 .. 1.
-    "stoi": Measure(
-        lambda estimate, clean, _: short_time_objective_intelligibility(estimate, clean, RATE),
-        fails=True,
-        slow=True,
-        usual=True,
-    ),
+    "stoi": Measure(_stoi, fails=True, slow=True, usual=True),
     "dnsmos": Measure(lambda estimate, *_: dnsmos(estimate), slow=True),  # OVRL, about 1 .. 5
 }
 ALL_METRICS = tuple(MEASURES)
@@ -152,7 +162,7 @@ def score(
         if metric not in MEASURES:
             raise ValueError(f"unknown metric {metric!r}: use one of {', '.join(ALL_METRICS)}")
         measure = MEASURES[metric]
-        value, reason = None, measure.undefined(estimate, clean)
+        value, reason = None, _not_finite(estimate, clean) or measure.undefined(estimate, clean)
         if not reason:
             try:
                 value = float(measure.take(estimate, clean, noisy))

@@ -3,28 +3,33 @@
 Every notebook scores the same damaged clips beside its own networks' output. Computing PESQ, STOI
 and DNSMOS takes most of the time, so these scores are cached next to the corpora
 (:func:`denoise_lib.paths.cache_folder`). They are computed again only when the code or the packages
-that compute them change.
+that compute them change. They are JSON: a cache may be shared, and nobody's file is run.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import joblib
+import numpy as np
 from torch import Tensor
 
+from denoise_lib.errors import UserError
+from denoise_lib.files import read_json, write_json
 from denoise_lib.paths import cache_folder
+
+Scores = tuple[dict[str, float | None], dict[str, str]]  # values, reasons of missing ones
 
 PACKAGES = ("numpy", "scipy", "torch", "torchmetrics", "pesq", "pystoi", "speechmos", "onnxruntime")
 SOURCES = ("measures.py", "dnsmos.py", "wsdr.py")
 
 
-def known(score: Callable, waveforms: tuple[Tensor, ...], metrics: tuple[str, ...]) -> Any:
+def known(score: Callable, waveforms: tuple[Tensor, ...], metrics: tuple[str, ...]) -> Scores:
     """``score(*waveforms, metrics)``, looked up where the same samples were scored before.
 
     Args:
@@ -35,24 +40,35 @@ def known(score: Callable, waveforms: tuple[Tensor, ...], metrics: tuple[str, ..
     Returns:
         What ``score`` returned.
     """
+    path = cache_folder() / "scores" / f"{_key(waveforms, metrics)}.json"
+    if (kept := _kept(path, metrics)) is not None:
+        return kept
+    values, reasons = score(*waveforms, metrics)
+    # What cannot be written, or is infinite, is taken again: that costs time and does no harm.
+    with suppress(OSError, ValueError):
+        write_json(path, [values, reasons])
+    return values, reasons
+
+
+def _key(waveforms: tuple[Tensor, ...], metrics: tuple[str, ...]) -> str:
+    """Digest of samples, measures, and what would make their scores others."""
+    total = hashlib.sha256(json.dumps([list(metrics), _made_with()]).encode())
+    for each in waveforms:
+        samples = each.numpy()
+        total.update(f"{samples.dtype} {samples.shape}".encode())
+        total.update(np.ascontiguousarray(samples).tobytes())
+    return total.hexdigest()
+
+
+def _kept(path: Path, metrics: tuple[str, ...]) -> Scores | None:
+    """What the file holds, or None where it holds no scores in these measures."""
     try:
-        keep = _memory(cache_folder() / "scores")
-    except OSError:  # a cache that cannot be written spares no time, and does no harm
-        return score(*waveforms, metrics)
-    key = joblib.hash([*(each.numpy() for each in waveforms), tuple(metrics), _made_with()])
-    return keep(key, score, waveforms, metrics)
-
-
-@cache
-def _memory(folder: Path) -> Callable:
-    return joblib.Memory(folder, verbose=0).cache(_scored, ignore=["score", "waveforms", "metrics"])
-
-
-def _scored(
-    key: str, score: Callable, waveforms: tuple[Tensor, ...], metrics: tuple[str, ...]
-) -> Any:
-    """The score itself; what it returned is kept under ``key`` and the source of this function."""
-    return score(*waveforms, metrics)
+        values, reasons = read_json(path)
+        numbers = all(each is None or isinstance(each, (int, float)) for each in values.values())
+        complete = tuple(values) == tuple(metrics) and isinstance(reasons, dict)
+    except (UserError, OSError, TypeError, ValueError, AttributeError):
+        return None
+    return (values, reasons) if numbers and complete else None
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
+from torch import Tensor
 
 import denoise_lib
 from denoise_lib.errors import UserError
@@ -38,13 +39,22 @@ def save_model(path: Path, model: Denoiser, *, half: bool = False, **facts: Any)
         "versions": {"denoise_lib": denoise_lib.__version__, "torch": torch.__version__},
         **facts,
     }
-    state = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
-    }
+    state = model.state_dict()
     if half:
         state |= {name: state[name].half() for name, _ in model.named_parameters()}
+    write_tensors(path, state, record)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+    """Write tensors to ``path`` (*.safetensors) with a record of plain values, whole or not at all.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written.
+    """
+    plain = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
     with atomic(path) as temporary:
-        safetensors.torch.save_file(state, temporary, {"denoise_lib": json.dumps(record)})
+        # Bytes first: safetensors has an exception of its own for a full disk.
+        temporary.write_bytes(safetensors.torch.save(plain, {"denoise_lib": json.dumps(record)}))
 
 
 def read_record(path: Path) -> dict:
@@ -55,28 +65,59 @@ def read_record(path: Path) -> dict:
     """
     try:
         with safetensors.safe_open(path, "pt") as file:
-            return json.loads((file.metadata() or {})["denoise_lib"])
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+            record = json.loads((file.metadata() or {})["denoise_lib"])
+        if not isinstance(record, dict):
+            raise ValueError("its record is none")
+    except (OSError, KeyError, ValueError, RecursionError, safetensors.SafetensorError) as error:
         raise UserError(f"{path} is not a checkpoint of denoise_lib: {error}") from None
+    return record
 
 
 def load_model(path: Path) -> Denoiser:
     """Rebuild the model that a checkpoint holds, in evaluation mode, on the CPU.
 
     Raises:
-        UserError: The file is missing, is no checkpoint of this library, or does not fit the
-            network that it names.
+        UserError: The file is missing, is no checkpoint of this library, is for another sample
+            rate, or does not fit the network that it names.
     """
     record = read_record(path)
+    if (rate := record.get("rate", denoise_lib.RATE)) != denoise_lib.RATE:
+        raise UserError(
+            f"{path} is for sound at {rate} Hz, networks here run at {denoise_lib.RATE}"
+        )
     try:
+        _check_shapes(path, record)
         model = find(record["model"])(**record["config"])
         model.load_state_dict(safetensors.torch.load_file(path))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         told = " ".join(str(error).split())
         raise UserError(
             f"{path} was trained by another version of the library, train it again ({told})"
         ) from None
     return model.eval()
+
+
+def _check_shapes(path: Path, record: dict) -> None:
+    """Compare a file's header with the network that it names, before a weight is allocated.
+
+    Raises:
+        ValueError: It holds other tensors.
+    """
+    try:
+        with torch.device("meta"):
+            sketch = find(record["model"])(**record["config"])
+    except RuntimeError:  # a network that needs values to be built
+        return
+    expected = {name: list(each.shape) for name, each in sketch.state_dict().items()}
+    with safetensors.safe_open(path, "pt") as file:
+        found = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    if found != expected:
+        other = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
+        name = other[0]
+        raise ValueError(
+            f"size mismatch, {len(other)} tensors differ, such as {name}: "
+            f"{found.get(name)} where {expected.get(name)} is needed"
+        )
 
 
 def shipped(file: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import math
 import tokenize
 import tomllib
 from collections.abc import Mapping
@@ -173,6 +174,8 @@ def _fit(value: Any, parameter: Parameter, where: str) -> Any:
     if isinstance(value, str) and kind in (int, float):
         with suppress(ValueError):
             number = float(value)  # YAML 1.1 takes 1e-3, without a dot, for text
+    if not _finite(number):
+        raise UserError(f"{where}: {parameter.name} = {value!r}: a number must be finite")
     if kind is type(None) or type(value) is kind:
         return value
     if kind is float and type(number) in (int, float):
@@ -183,6 +186,13 @@ def _fit(value: Any, parameter: Parameter, where: str) -> Any:
         f"{where}: {parameter.name} = {value!r} does not fit; its default is "
         f"{parameter.default!r} ({kind.__name__})"
     )
+
+
+def _finite(value: Any) -> bool:
+    """Whether no number in a value is infinite or none at all."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def read_notebook(folder: str | Path, name: str) -> nbformat.NotebookNode:

@@ -11,12 +11,14 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from denoise_lib.errors import UserError
-from denoise_lib.files import read_json, write_json
+from denoise_lib.files import locked, read_json, to_disk, write_json
 from denoise_lib.paths import ROOT, runs_folder
+from denoise_lib.progress import say
 from denoise_lib.report import provenance
 from denoise_lib.report.execution import NotebookError, execute, refresh_prose
 from denoise_lib.report.parameters import (
@@ -44,14 +46,15 @@ def report(profile: str = "quick", root: Path = ROOT) -> Path:
             before it keep their finished runs.
     """
     study = Study(profile, root)
-    stale, ran = study.stale(), 0
-    for index, name in enumerate(stale):
-        # What stands before it has been run by now, and may have come out as it was.
-        if study.out_of_date(name):
-            study.run(name, waiting=stale[index + 1 :])
-            ran += 1
-    print(f"{len(study.names) - ran} of {len(study.names)} notebooks were up to date already")
-    return study.build_page()
+    with study.alone():
+        stale, ran = study.stale(), 0
+        for index, name in enumerate(stale):
+            # What stands before it has been run by now, and may have come out as it was.
+            if study.out_of_date(name):
+                study.run(name, waiting=stale[index + 1 :])
+                ran += 1
+        print(f"{len(study.names) - ran} of {len(study.names)} notebooks were up to date already")
+        return study.build_page()
 
 
 def notebook(
@@ -76,9 +79,23 @@ def notebook(
     """
     study = Study(profile, root)
     study.override(name, parameters or {})
+    with study.alone():
+        return _notebook(study, name)
+
+
+def page(profile: str = "quick", root: Path = ROOT) -> Path:
+    """Build the page from the runs that are finished; returns its path."""
+    study = Study(profile, root)
+    with study.alone():
+        return study.build_page()
+
+
+def _notebook(study: Study, name: str) -> Path:
+    """Run one notebook with what it needs, and build the page; the lock is held."""
     for other in study.names:
         if other != name and study.record(other) and "reached" not in study.record(other):
-            again = "make report" + (f" PROFILE={profile}" if profile != "quick" else "")
+            again = "make report"
+            again += f" PROFILE={study.profile}" if study.profile != "quick" else ""
             raise UserError(f"{other} was run by an earlier version: run `{again}` first")
     todo = [other for other in study.upstream(name) if not study.record(other)] + [name]
     for index, each in enumerate(todo):
@@ -106,10 +123,18 @@ class Study:
         self.known = {name: cell_parameters(node, name) for name, node in self.notebooks.items()}
         self.values = profile_values(self.folder, profile, self.known)
         self.sources = provenance.sources(self.root)
+        self.damaged: set[str] = set()  # notebooks whose finished run cannot be read
         for index, name in enumerate(self.names):
             for other in self.needs(name):
                 if other not in self.names[:index]:
                     raise UserError(f"{name} needs {other!r}, which is no notebook before it")
+
+    def alone(self) -> AbstractContextManager[None]:
+        """The lock of this clone's runs and page; another command on them waits until it is free.
+
+        One for all profiles, since they share one page.
+        """
+        return locked(self.build.parent / ".lock", "making a report in this clone")
 
     def needs(self, name: str) -> list[str]:
         """Notebooks whose runs this one reads, from its metadata."""
@@ -134,9 +159,18 @@ class Study:
         return values
 
     def record(self, name: str) -> dict[str, Any]:
-        """run.json of the finished run, or {}."""
+        """run.json of the finished run; {} where there is none, or where it is damaged."""
         path = self.build / name / "run.json"
-        return read_json(path) if path.exists() else {}
+        if not path.exists():
+            return {}
+        try:
+            record, _ = (_read_dict(each) for each in (path, path.with_name("results.json")))
+        except UserError as error:
+            if name not in self.damaged:
+                say(f"{error}; {name} has to run again")
+            self.damaged.add(name)
+            return {}
+        return record
 
     def fingerprint(
         self, name: str, upstream: dict[str, str | None], reached: Iterable[str]
@@ -205,7 +239,7 @@ class Study:
         target = partial / "executed.ipynb"
         # Relative, since the executed notebook is published and need not tell of this machine.
         out = Path(os.path.relpath(partial, self.folder)).as_posix()
-        start = time.monotonic()
+        attempts = _Attempts(partial)
         progress = RunProgress(
             name, self.names, partial / "progress.jsonl", self.seconds(name), self.seconds(*waiting)
         )
@@ -217,7 +251,7 @@ class Study:
             record |= {
                 "fingerprint": self.fingerprint(name, upstream, reached),
                 "reached": reached,
-                "seconds": round(time.monotonic() - start, 1),
+                "seconds": round(attempts.seconds(), 1),
                 "finished": datetime.datetime.now().astimezone().isoformat("T", "seconds"),
                 "peak_memory_mib": written["peak_memory_mib"],
                 "machine": provenance.machine(),
@@ -225,8 +259,11 @@ class Study:
             }
             write_json(partial / "run.json", record)
             # The worst a crash between these two lines can do is to make this notebook run again.
+            for written_file in partial.rglob("*"):
+                to_disk(written_file)
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
+            to_disk(self.build)
         except NotebookError as error:
             failed = final / f"{name}.failed.ipynb"
             failed.parent.mkdir(exist_ok=True)
@@ -260,6 +297,39 @@ class Study:
             if self.record(name):
                 refresh_prose(self.build / name / "executed.ipynb", self.notebooks[name])
         return page.build(self.profile, root=self.root)
+
+
+def _read_dict(path: Path) -> dict[str, Any]:
+    """A JSON file that holds a dict; raises UserError otherwise."""
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is not what a run leaves")
+    return found
+
+
+class _Attempts:
+    """How long a run has taken, with its attempts that were interrupted.
+
+    How long a killed one took is told by the last file that it wrote.
+
+    Args:
+        partial: Folder of the run.
+    """
+
+    def __init__(self, partial: Path) -> None:
+        path = partial / "attempts.json"
+        try:
+            past = read_json(path)
+            written = [each.stat().st_mtime for each in partial.rglob("*") if each != path]
+            self.before = past["seconds"] + max(0.0, max(written) - past["began"])
+        except (UserError, OSError, KeyError, TypeError, ValueError):  # the first, or damaged
+            self.before = 0.0
+        self.start = time.monotonic()
+        write_json(path, {"seconds": self.before, "began": time.time()})
+
+    def seconds(self) -> float:
+        """Seconds of all attempts until now."""
+        return self.before + time.monotonic() - self.start
 
 
 def _prepare(partial: Path, fingerprint: str) -> None:

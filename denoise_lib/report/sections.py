@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import mimetypes
 import re
 import shlex
@@ -48,15 +49,23 @@ class Section:
 
     @property
     def rerun(self) -> str:
-        """The command that makes this section again, with its parameters."""
-        command = f"make notebook NB={self.name}"
-        if self.run.get("profile", "quick") != "quick":
-            command += f" PROFILE={self.run['profile']}"
+        """The command that makes this section again, with its parameters; harmless when pasted."""
         changed = [
-            (known.name, value) for known, value, expected in self.parameters if value != expected
+            # A text is taken as it stands, anything else as YAML, of which JSON is a part.
+            (known.name, value if isinstance(value, str) else json.dumps(value))
+            for known, value, expected in self.parameters
+            if value != expected
         ]
-        given = " ".join(f"-p {name} {shlex.quote(str(value))}" for name, value in changed)
-        return command + (f' P="{given}"' if given else "")
+        profile = self.run.get("profile", "quick")
+        if not changed:
+            profile = f" PROFILE={shlex.quote(profile)}" if profile != "quick" else ""
+            return f"make notebook NB={self.name}{profile}"
+        # Not through make, which with a second shell would take quotes and dollars for its own.
+        command = [".venv/bin/denoise", "notebook", self.name]
+        command += ["--profile", profile] if profile != "quick" else []
+        for pair in changed:
+            command += ["-p", *pair]
+        return shlex.join(command)
 
     def anchor(self, line: dict[str, Any]) -> str:
         """Anchor of the output of the cell that made a line of results or measurements."""

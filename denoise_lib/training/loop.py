@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 import torch
 from lightning_fabric import Fabric
@@ -23,10 +22,10 @@ from torch import Tensor
 from denoise_lib.data.corpora import Clip
 from denoise_lib.data.crops import CleanCrops, Damage, damaged_batches
 from denoise_lib.errors import UserError
-from denoise_lib.files import atomic, locked, read_json, write_json
+from denoise_lib.files import locked, read_json, write_json
 from denoise_lib.metrics.wsdr import wsdr
 from denoise_lib.models.base import Denoiser
-from denoise_lib.models.checkpoints import load_model, read_record, save_model
+from denoise_lib.models.checkpoints import load_model, read_record, save_model, write_tensors
 from denoise_lib.models.complex_layers import ComplexBatchNorm2d
 from denoise_lib.models.inference import device
 from denoise_lib.progress import say
@@ -473,10 +472,7 @@ class _State:
         tensors = {f"model/{name}": each for name, each in self.model.state_dict().items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": each for name, each in moments.items()}
-        tensors = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
-        record = json.dumps({"plan": self.plan, "log": told})
-        with atomic(self.path) as temporary:
-            safetensors.torch.save_file(tensors, temporary, {"denoise_lib": record})
+        write_tensors(self.path, tensors, {"plan": self.plan, "log": told})
 
     def resume(self) -> _Log:
         """Bring model and optimiser to where they were, if the plan is the same."""
