@@ -102,7 +102,8 @@ def channels_last(samples: ArrayLike | Tensor) -> NDArray[np.float32]:
             channels.
     """
     try:
-        x = torch.as_tensor(samples).detach().cpu()
+        given = samples if isinstance(samples, Tensor) else np.array(samples)
+        x = torch.as_tensor(given).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"these are no samples of a waveform: {error}") from None
     if not x.is_floating_point():

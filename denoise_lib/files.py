@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import secrets
+import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from denoise_lib.errors import UserError
+from denoise_lib.paths import cache_folder
 
 
 @contextmanager
@@ -22,25 +25,45 @@ def atomic(path: str | Path) -> Iterator[Path]:
     Yields a temporary path in the same folder, with the same suffix, and renames it to ``path``
     when the block ends. If the block raises, the temporary file goes and ``path`` is as it was. A
     killed process can therefore never leave half a file under the final name.
+
+    A link stays one, and what it points to is written. A pipe or a device is not replaced: what was
+    written is copied into it at the end. A file that is replaced leaves its permissions.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    if is_device(path):
+        with _beside(cache_folder(), path.suffix) as temporary:
+            yield temporary
+            with open(temporary, "rb") as written, open(path, "wb") as device:
+                shutil.copyfileobj(written, device, 2**20)
+        return
+    path = path.resolve() if path.is_symlink() else path
+    with _beside(path.parent, path.suffix) as temporary:
+        yield temporary
+        if path.is_file():
+            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+        temporary.replace(path)
+
+
+def is_device(path: Path) -> bool:
+    """Whether something is there that is written to and cannot be replaced: a pipe, a device."""
+    return path.exists() and not (path.is_file() or path.is_dir())
+
+
+@contextmanager
+def _beside(folder: Path, suffix: str) -> Iterator[Path]:
+    """A new empty file in a folder, gone afterwards unless it was renamed.
+
+    Its name is short, so that it fits where the final name does, and its permissions are those of
+    any new file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    suffix = suffix if len(os.fsencode(suffix)) <= 16 else ""
+    temporary = folder / f".{secrets.token_hex(6)}{suffix}"
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
-        # mkstemp makes private files; a result is as readable as any other new file.
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def sha256(path: str | Path) -> str:

@@ -20,6 +20,7 @@ from denoise_lib.models.checkpoints import denoiser
 from denoise_lib.models.whole_band import Treatment, WholeBand
 from denoise_lib.recordings.level import Meter
 
+
 @torch.inference_mode()
 def process(model: Denoiser, noisy: Tensor, chunk_seconds: float = 10.0) -> Tensor:
     """Run a model over one waveform, (time,) -> (time,), chunk by chunk.

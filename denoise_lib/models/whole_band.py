@@ -106,7 +106,8 @@ class WholeBand:
     def _channel(self, x: np.ndarray, level: float) -> np.ndarray:
         if not x.any() or not level > 0:
             return np.zeros_like(x)
-        low = torch.from_numpy(resampled(x, self.rate, RATE))
+        length = math.ceil(len(x) * RATE / self.rate)
+        low = torch.from_numpy(resampled(x, self.rate, RATE, length))
         gain = NOMINAL / level
         estimate = self.model((low * gain).to(self.device)[None])[0].cpu() / gain
         change = (estimate - low) * self.treatment.share
@@ -114,7 +115,9 @@ class WholeBand:
         out = x + change.numpy() if same else x + resampled(change.numpy(), RATE, self.rate, len(x))
         if self.rate > RATE:
             high = x - resampled(low.numpy(), RATE, self.rate, len(x))
-            high_gain = 0.0 if self.treatment.cut else _upper_gain(low, low + change, len(x))
+            high_gain = (
+                0.0 if self.treatment.cut else _upper_gain(low, low + change, self.rate, len(x))
+            )
             out = out + (high_gain - 1) * high
         return np.where(near_sound(x, round(NEAR * self.rate)), out, np.float32(0))
 
@@ -162,19 +165,26 @@ def resampled(x: np.ndarray, source: int, target: int, length: int | None = None
     return np.pad(x[:length], (0, max(0, length - len(x))))
 
 
-def _upper_gain(low: Tensor, denoised: Tensor, length: int) -> np.ndarray:
-    """What the upper part of the network's band was multiplied by, smooth, (length,); 1 at most."""
+def _upper_gain(low: Tensor, denoised: Tensor, rate: int, length: int) -> np.ndarray:
+    """What the upper part of the network's band was multiplied by, smooth; 1 at most.
+
+    Args:
+        low, denoised: What the network heard and what became of it, (time,) at 16 kHz.
+        rate, length: Of the gain that is returned, (length,).
+    """
     powers = []
     for each in (low, denoised):
         window = torch.hann_window(FRAME)
-        spectrum = torch.stft(each, FRAME, HOP, window=window, pad_mode="constant", return_complex=True)
+        spectrum = torch.stft(
+            each, FRAME, HOP, window=window, pad_mode="constant", return_complex=True
+        )
         first, last = (round(hertz * FRAME / RATE) for hertz in BAND)
         power = spectrum[first:last].abs().square().sum(0)  # (frames,)
         powers.append(F.avg_pool1d(power[None], 3, 1, 1, count_include_pad=False))
     heard, left = powers
     gain = torch.where(heard > 1e-14, left / heard.clamp_min(1e-14), 1.0).clamp(0, 1).sqrt()
     # The frame of number k lies around sample k * HOP.
-    at = np.linspace(0, len(low) / HOP, length, endpoint=False)
+    at = np.arange(length) * (RATE / rate / HOP)
     return np.interp(at, np.arange(gain.shape[1]), gain[0].numpy()).astype(np.float32)
 
 

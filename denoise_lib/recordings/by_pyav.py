@@ -45,11 +45,7 @@ class PyAVPiece:
     """
 
     def __init__(
-        self,
-        file: BinaryIO,
-        piece: Piece,
-        track: int | None = None,
-        container: str | None = None,
+        self, file: BinaryIO, piece: Piece, track: int | None = None, container: str | None = None
     ) -> None:
         import av
 

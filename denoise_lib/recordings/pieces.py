@@ -66,7 +66,9 @@ def after_tag(file: BinaryIO) -> int:
         head = file.read(10)
         if head[:3] != b"ID3" or len(head) < 10:
             return at
-        at += 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0)))
+        at += 10 + sum(
+            (byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True)
+        )
 
 
 def _ogg_chains(file: BinaryIO, start: int, size: int) -> list[tuple[int, int]]:
@@ -168,13 +170,19 @@ def _with_data(
     there = size - data
     rate, channels, subtype, width = form or (0, 0, None, 0)
     if subtype is None or not rate or not channels:
-        end = data + length if 0 < length <= there and _chunks_follow(file, data + length, size) else size
+        end = (
+            data + length
+            if 0 < length <= there and _chunks_follow(file, data + length, size)
+            else size
+        )
         return Piece(start, end, "wav")
     file.seek(start)
     order = "BIG" if file.read(4) == b"RIFX" else "LITTLE"
     raw = (rate, channels, subtype, order)
     if length > there:
-        told = None if length >= UNKNOWN and length - there > 2**20 and _streamed(length) else length
+        told = (
+            None if length >= UNKNOWN and length - there > 2**20 and _streamed(length) else length
+        )
         return Piece(data, size, "raw", raw, told and told // width)
     if length == 0 and there >= width and not _chunks_follow(file, data, size):
         return Piece(data, size, "raw", raw, None, "its header does not tell its length")

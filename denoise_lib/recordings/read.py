@@ -208,7 +208,7 @@ def _read_once(
             rate, channels = rate or own_rate, channels or block.shape[1]
             if tally.meter is None:
                 tally.meter = Meter(rate, channels)
-                feed = _Conformer(rate, channels)
+                feed = Conformer(rate, channels)
             for part in feed.take(block, own_rate):
                 tally.meter.add(part)
             tally.seconds += len(block) / own_rate
@@ -296,13 +296,13 @@ def conformed(
     source: Iterator[tuple[NDArray[np.float32], int]], rate: int, channels: int
 ) -> Iterator[NDArray[np.float32]]:
     """Blocks of any rates and channels as blocks of one rate and number of channels."""
-    feed = _Conformer(rate, channels)
+    feed = Conformer(rate, channels)
     for block, own_rate in source:
         yield from feed.take(block, own_rate)
     yield from feed.flush()
 
 
-class _Conformer:
+class Conformer:
     """Brings blocks to one rate and one number of channels."""
 
     def __init__(self, rate: int, channels: int) -> None:

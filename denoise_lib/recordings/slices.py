@@ -117,9 +117,8 @@ def nameless() -> Iterator[BinaryIO]:
     with tempfile.SpooledTemporaryFile(IN_MEMORY, dir=folder) as file:
         yield file
 
-def silence(
-    missing: int, channels: int, rate: int
-) -> Iterator[tuple[NDArray[np.float32], int]]:
+
+def silence(missing: int, channels: int, rate: int) -> Iterator[tuple[NDArray[np.float32], int]]:
     """So many silent samples, in blocks."""
     while missing > 0:
         size = min(missing, 2**16)
