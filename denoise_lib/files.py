@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -31,7 +32,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     if is_device(path):
-        with _beside(cache_folder(), path.suffix) as temporary:
+        with _beside(scratch_folder(), path.suffix) as temporary:
             yield temporary
             with open(temporary, "rb") as written, open(path, "wb") as device:
                 shutil.copyfileobj(written, device, 2**20)
@@ -47,6 +48,16 @@ def atomic(path: str | Path) -> Iterator[Path]:
 def is_device(path: Path) -> bool:
     """Whether something is there that is written to and cannot be replaced: a pipe, a device."""
     return path.exists() and not (path.is_file() or path.is_dir())
+
+
+def scratch_folder() -> Path:
+    """Where passing files lie: in the cache, or with the system's where it is not writable."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.gettempdir())
+    return folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -109,12 +110,12 @@ def enhance(
     if passed_over:
         say(f"{passed_over} files are passed over: by their names, they are no recordings")
     many = out is not None or Path(places[0]).is_dir()
-    waiting = [job for job in planned if force or not (many and Path(job.target).is_file())]
+    inputs = {where.identity(job.source) for job in planned} - {None}
+    waiting = [job for job in planned if force or not (many and where.done(job, inputs))]
     if skipped := len(planned) - len(waiting):
         say(f"{skipped} of {len(planned)} results are there already, --force makes them again")
-    sources = [job.source for job in planned]
     for job in waiting[: not many]:
-        where.refuse_to_lose(job, sources, force)
+        where.refuse_to_lose(job, inputs, force)
     if not waiting:
         return
     from denoise_lib.models.whole_band import Treatment
@@ -131,7 +132,7 @@ def enhance(
     if not many:
         work.do(waiting[0])
         return
-    failed = _all(work, waiting, sources, force, jobs)
+    failed = _all(work, waiting, inputs, force, jobs)
     for source, reason in failed:
         say(f"not done: {source}: {reason}")
     if failed:
@@ -139,14 +140,14 @@ def enhance(
 
 
 def _all(
-    work: Work, waiting: list[Job], sources: list[str], force: bool, at_once: int
+    work: Work, waiting: list[Job], inputs: set[tuple[int, int]], force: bool, at_once: int
 ) -> list[tuple[str, str]]:
     """Do all jobs; those that failed, each with its reason."""
     from denoise_lib.recordings.places import refuse_to_lose
 
     def attempt(job: Job) -> tuple[str, str] | None:
         try:
-            refuse_to_lose(job, sources, force)
+            refuse_to_lose(job, inputs, force)
             work.do(job, bars=at_once == 1)
         except UserError as error:
             return job.source, str(error)
@@ -160,6 +161,7 @@ def _all(
                     failed += [result] if result else []
                     shown.update()
             except BaseException:
+                work.stopped.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
     return failed
@@ -210,6 +212,7 @@ class Work:
         track: Which track of sound, from 1; the default one when None.
         container: Suffix of ``--format``, if there is one.
         samples: Sample format of ``--format``, if there is one.
+        stopped: Set when recordings that are being done are to be given up.
     """
 
     model: Denoiser
@@ -219,6 +222,7 @@ class Work:
     track: int | None
     container: str | None
     samples: str | None
+    stopped: threading.Event = field(default_factory=threading.Event)
 
     def do(self, job: Job, bars: bool = True) -> None:
         """Denoise a recording.
@@ -257,7 +261,7 @@ class Work:
                 raise
             except failures() as error:
                 raise UserError(f"{job.target} cannot be written: {error}") from None
-            self._say_about(job.target, found, writer)
+            self._say_about(job.target, found, writer, channels)
 
     def _refuse_suffix(self, target: str) -> None:
         """Raise where nothing is known to write such a file with."""
@@ -305,15 +309,17 @@ class Work:
         whole = WholeBand(self.model, found.rate, level, offset, self.treatment, self.device)
         with _seconds(found.seconds, Path(found.name).name, bars) as shown:
             for block in whole.blocks(_read(found, weights)):
+                if self.stopped.is_set():
+                    raise UserError("interrupted")
                 writer.write(block)
                 shown.update(round(len(block) / found.rate, 3))
 
-    def _say_about(self, target: str, found: Survey, writer: Writer) -> None:
+    def _say_about(self, target: str, found: Survey, writer: Writer, channels: int) -> None:
         """What the user should know of the result."""
         if writer.rate != found.rate:
             say(f"{target}: written at {writer.rate} Hz, its format does not have {found.rate} Hz")
         if writer.clipped:
-            of = found.frames * found.channels
+            of = found.frames * channels
             say(f"{target}: {writer.clipped} of {of} samples clipped to full scale")
 
 

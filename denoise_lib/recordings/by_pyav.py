@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     import av
 
 TIMED_FROM_ZERO = ("mov", "matroska")  # containers in which time 0 is the beginning
-WITHOUT_STAMPS = ("mp3", "aac")  # of which a place in the file is all that tells time
+# Of these nothing but a place in the file tells time: bytes of the largest frame, for
+# all channels of an MP3 and for each of the others.
+WITHOUT_STAMPS = {"mp3": 1441, "aac": 768, "ac3": 1920}
+RUN_IN = 0.2  # s at the beginning, in which encoders leave holes
 UNITS = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
 LEAST_GAP = 0.005  # s; stamps are rounded, and some recorders take them from a clock
 
@@ -93,7 +96,7 @@ class PyAVPiece:
                 block = block[round(-gap * rate) :]
             if gap >= least:
                 missing = round(gap * rate)
-                if at > 0:
+                if at > RUN_IN or self.errors:
                     self.silent += missing / rate
                 yield from silence(missing, channels, rate)
                 at += missing / rate
@@ -114,8 +117,7 @@ class PyAVPiece:
         """Decoded frames, each with the time in seconds at which it is due."""
         import av
 
-        stamped = self.kind not in WITHOUT_STAMPS
-        lost, behind, sizes, count = 0.0, None, 0, 0
+        lost, sizes = 0.0, _Sizes(self.kind, self.channels)
         streams = [self.stream, *self.file.streams.video] if self.film else [self.stream]
         packets = self.file.demux(streams)
         while True:
@@ -131,21 +133,13 @@ class PyAVPiece:
                 self.reached = max(self.reached, end)
             if packet.stream is not self.stream:
                 continue
-            if not stamped and packet.size and packet.pos is not None:
-                # What lies between two packets was sound once: so many packets of mean size.
-                hole = packet.pos - behind if behind is not None else 0
-                duration = float((packet.duration or 0) * packet.time_base)
-                if count and hole > 0.5 * sizes / count and hole < 2**31:
-                    lost += round(hole * count / sizes) * duration
-                behind, sizes, count = packet.pos + packet.size, sizes + packet.size, count + 1
             try:
-                frames = packet.decode()
+                for frame in packet.decode():
+                    time = None if frame.pts is None else float(frame.pts * frame.time_base)
+                    yield frame, None if time is None else time + lost
             except (av.FFmpegError, ValueError):
                 self.errors += 1
-                continue
-            for frame in frames:
-                time = None if frame.pts is None else float(frame.pts * frame.time_base)
-                yield frame, None if time is None else time + lost
+            lost += sizes.frames_lost(packet) * float((packet.duration or 0) * packet.time_base)
 
     def _own_beginning(self, due: float | None) -> bool:
         """Whether the sound begins when its first sample does: there is nothing beside it."""
@@ -178,6 +172,25 @@ class PyAVPiece:
     def close(self) -> None:
         """Close the file."""
         self.file.close()
+
+
+class _Sizes:
+    """How many frames a packet has swallowed, where packets are cut at the marks of frames.
+
+    Damage between two marks makes one long packet of many. A packet longer than any frame can be
+    stands for as many as fit in.
+    """
+
+    def __init__(self, kind: str, channels: int) -> None:
+        self.most = WITHOUT_STAMPS.get(kind, 0) * (1 if kind == "mp3" else max(1, channels))
+        self.count, self.total = 0, 0
+
+    def frames_lost(self, packet: av.Packet) -> int:
+        """Frames that the packet holds beside its first."""
+        if self.most and packet.size > self.most and self.count:
+            return max(0, round(packet.size * self.count / self.total) - 1)
+        self.count, self.total = self.count + 1, self.total + packet.size
+        return 0
 
 
 def chosen(file: Any, track: int | None) -> av.AudioStream:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from denoise_lib.recordings.pieces import Piece
+from denoise_lib.recordings.pieces import UNKNOWN, Piece
 from denoise_lib.recordings.slices import Slice, silence
 
 BLOCK = 2**16  # samples of all channels in a block, or a few more
 OGG_BLOCK = 512  # so short that a hole is found in its place
 KNOWN = 2**62  # libsndfile's number of frames where the header does not tell it is above this
+
+
+# What libsndfile notes of a header that tells more bytes than there are.
+TOLD = re.compile(r"(\d+) \(should be (\d+)\)")
 
 
 class SoundFilePiece:
@@ -48,6 +53,8 @@ class SoundFilePiece:
         self.subtype = self.file.subtype
         told = None if piece.raw or self.file.frames >= KNOWN else self.file.frames
         self.frames = piece.frames or told
+        if self.frames and not piece.frames:
+            self.frames = round(self.frames * _cut_off(self.file.extra_info))
         self.seconds = self.frames and self.frames / self.rate
         self.silent, self.notes = 0.0, [piece.note] if piece.note else []
         self.size = OGG_BLOCK if piece.kind == "ogg" else max(1, BLOCK // self.channels)
@@ -69,3 +76,15 @@ class SoundFilePiece:
     def close(self) -> None:
         """Close the file."""
         self.file.close()
+
+
+def _cut_off(log: str) -> float:
+    """How many times as long as it is a file was by its header; 1 where that fits.
+
+    Args:
+        log: libsndfile's notes on the header.
+    """
+    for told, there in TOLD.findall(log):
+        if int(there) < int(told) < UNKNOWN:
+            return int(told) / int(there)
+    return 1.0

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from fractions import Fraction
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,9 +102,11 @@ class FilmWriter:
                     codec = ENCODERS.get(own, own)
                 self._add_sound(codec, rate, channels)
                 self.sound.metadata.update(replaced.metadata)
+                self.sound.disposition = replaced.disposition
             elif stream.type in ("video", "audio", "subtitle"):
                 copy = self.out.add_stream_from_template(stream)
                 copy.metadata.update(stream.metadata)
+                copy.disposition = stream.disposition
                 self.copies[stream.index] = copy
         self.start = (self.film.start_time or 0) / 1e6
         self.copied = self._packets()
@@ -154,16 +157,11 @@ class FilmWriter:
             layout=self.sound.codec_context.layout.name,
         )
         frame.rate, frame.pts = self.rate, self.at
-        frame.time_base = self._tick()
+        frame.time_base = Fraction(1, self.rate)
         self.at += len(block)
         for part in self.to_codec.resample(frame):
             self._mux(self.sound.encode(part))
         self._copy(self.at / self.rate)
-
-    def _tick(self) -> Any:
-        from fractions import Fraction
-
-        return Fraction(1, self.rate)
 
     def _copy(self, until: float) -> None:
         """Copy what is due up to a second."""

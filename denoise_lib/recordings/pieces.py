@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from denoise_lib.recordings.slices import whole
@@ -48,7 +48,7 @@ def pieces(file: BinaryIO) -> list[Piece]:
     file.seek(start)
     head = file.read(12)
     if head[:4] == b"OggS":
-        return [Piece(*part, "ogg") for part in _ogg_chains(file, start, size)]
+        return _ogg_chains(file, start, size)
     if head[:4] == b"fLaC":
         return [Piece(*part, "flac") for part in _flac_files(file, start, size)]
     if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE":
@@ -71,9 +71,9 @@ def after_tag(file: BinaryIO) -> int:
         )
 
 
-def _ogg_chains(file: BinaryIO, start: int, size: int) -> list[tuple[int, int]]:
-    """Bytes of each chain: one begins where first pages come after other pages."""
-    starts, at, heads = [start], start, True
+def _ogg_chains(file: BinaryIO, start: int, size: int) -> list[Piece]:
+    """The chains: one begins where first pages come after other pages."""
+    starts, at, heads, last = [start], start, True, False
     while at < size:
         file.seek(at)
         page = file.read(27)
@@ -82,12 +82,16 @@ def _ogg_chains(file: BinaryIO, start: int, size: int) -> list[tuple[int, int]]:
             if at < 0:
                 break
             continue
-        first = bool(page[5] & 2)
+        first, last = bool(page[5] & 2), bool(page[5] & 4)
         if first and not heads:
             starts.append(at)
         heads = first
         at += 27 + page[26] + sum(file.read(page[26]))
-    return list(zip(starts, [*starts[1:], size], strict=True))
+    found = [Piece(*part, "ogg") for part in zip(starts, [*starts[1:], size], strict=True)]
+    if at > size or not last:
+        note = "it breaks off, how much is missing after its end is not told"
+        found[-1] = replace(found[-1], note=note)
+    return found
 
 
 def _flac_files(file: BinaryIO, start: int, size: int) -> list[tuple[int, int]]:

@@ -70,12 +70,20 @@ def jobs(places: Sequence[str], out: str | None, container: str | None) -> tuple
             found.append(Job(str(path), target))
     if not found:
         raise UserError(f"there is no recording in {', '.join(places)}")
-    by_target = {}
-    for job in found:
-        other = by_target.setdefault(job.target, job)
-        if other.source != job.source:
-            raise UserError(f"{other.source} and {job.source} would both become {job.target}")
-    return list(by_target.values()), passed_over
+    return _apart(found), passed_over
+
+
+def _apart(found: list[Job]) -> list[Job]:
+    """Jobs with a target of their own each: talk.amr beside talk.wav becomes talk.amr.wav."""
+    taken: dict[str, str] = {}
+    for job in dict.fromkeys(found):
+        target = Path(job.target)
+        if str(target) in taken:
+            target = target.with_name(f"{Path(job.source).name}{target.suffix}")
+        other = taken.setdefault(str(target), job.source)
+        if other != job.source:
+            raise UserError(f"{other} and {job.source} would both become {target}")
+    return [Job(source, target) for target, source in taken.items()]
 
 
 def _target(path: Path, place: Path, out: str, container: str | None) -> str:
@@ -111,31 +119,40 @@ def _recordings(folder: Path, out: Path) -> tuple[list[Path], int]:
     return found, others
 
 
-def refuse_to_lose(job: Job, sources: Sequence[str], force: bool) -> None:
+def done(job: Job, inputs: set[tuple[int, int]]) -> bool:
+    """Whether a result is there already."""
+    return Path(job.target).is_file() and identity(job.target) not in inputs
+
+
+def identity(place: str) -> tuple[int, int] | None:
+    """What tells a file from all others, whatever its name; None where there is none."""
+    try:
+        found = Path(place).stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def refuse_to_lose(job: Job, inputs: set[tuple[int, int]], force: bool) -> None:
     """Raise where a result would overwrite something that was not meant.
 
+    Args:
+        job: What is to be done.
+        inputs: The :func:`identity` of every input.
+        force: Whether results that are there are replaced.
+
     Raises:
-        UserError: The target is one of the sources, or is there and ``force`` is not given.
+        UserError: The target is an input, a folder, or is there and ``force`` is not given.
     """
     if job.target == PIPE or is_device(Path(job.target)):
         return
     target = Path(job.target)
     if target.is_dir():
         raise UserError(f"{target} is a folder: name a file in it, or use --out {target}")
-    for source in sources:
-        if source != PIPE and _same(Path(source), target):
-            raise UserError(f"{target} is an input, which is never overwritten: name another place")
+    if identity(job.target) in inputs:
+        raise UserError(f"{target} is an input, which is never overwritten: name another place")
     if not force and target.exists():
-        raise UserError(
-            f"{target} is there already: name another place, or replace it with --force"
-        )
-
-
-def _same(source: Path, target: Path) -> bool:
-    try:
-        return source.samefile(target)
-    except OSError:
-        return False
+        raise UserError(f"{target} is there already: name another place, or add --force")
 
 
 @contextmanager

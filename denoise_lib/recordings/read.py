@@ -8,6 +8,7 @@ one, :func:`blocks`, gives its samples.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -85,6 +86,7 @@ class _Tally:
     seconds: float = 0.0
     silent: float = 0.0
     ends_early: float = 0.0
+    rates: set[int] = field(default_factory=set)
     broken: bool = False
     error: str = ""
 
@@ -120,11 +122,14 @@ def survey(
     meter = found.meter
     if meter is None or not meter.frames:
         told = next((tally.error for tally in tallies if tally.error), "")
+        told = "the end of the file, with its index, is missing" if _cut_mp4(file) else told
         raise UserError(
             f"{name} cannot be read as audio ({told})" if told else f"{name} holds no samples"
         )
     if not meter.finite:
         raise UserError(f"{name} holds samples that are not finite (NaN or infinity)")
+    for rate in sorted({rate for tally in tallies for rate in tally.rates} - {found.rate}):
+        found.notes.append(f"what is at {rate} Hz in it is resampled to {found.rate} Hz")
     _note_missing(found, tallies)
     _note_scale(found)
     if meter.opposite():
@@ -151,10 +156,16 @@ def blocks(found: Survey) -> Iterator[NDArray[np.float32]]:
     for piece, reader in found.parts:
         opened = reader(found.file, piece)
         try:
-            for block in conformed(opened.blocks(), found.rate, found.channels):
+            for block in conformed(_readable(opened), found.rate, found.channels):
                 yield block / np.float32(found.scale) if found.scale != 1 else block
         finally:
             opened.close()
+
+
+def _readable(piece: SoundFilePiece | PyAVPiece) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """The blocks of a piece up to where it cannot be read any more, which the survey has told."""
+    with suppress(*failures()):
+        yield from piece.blocks()
 
 
 def _surveyed(
@@ -212,6 +223,7 @@ def _read_once(
             for part in feed.take(block, own_rate):
                 tally.meter.add(part)
             tally.seconds += len(block) / own_rate
+            tally.rates.add(own_rate)
             if watch:
                 watch(len(block) / own_rate)
     except UserError as error:
@@ -228,11 +240,17 @@ def _read_once(
             tally.ends_early = opened.missing_at_end(tally.seconds)
         elif opened.seconds:
             tally.ends_early = max(0.0, opened.seconds - tally.seconds)
-        if tally.ends_early < (PADDING if piece.kind == "mp3" else SHORT):
+        if tally.ends_early < (PADDING if isinstance(opened, PyAVPiece) else SHORT):
             tally.ends_early = 0.0
         tally.broken = tally.broken or tally.ends_early > 0
         opened.close()
     return tally, opened
+
+
+def _cut_mp4(file: BinaryIO) -> bool:
+    """Whether this is an MP4 file without the index that such a file cannot be read without."""
+    file.seek(4)
+    return file.read(4) == b"ftyp"
 
 
 def failures() -> tuple[type[Exception], ...]:

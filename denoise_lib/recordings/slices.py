@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise_lib.errors import UserError
-from denoise_lib.paths import cache_folder
+from denoise_lib.files import scratch_folder
 
 IN_MEMORY = 32 * 2**20  # bytes of a pipe that are kept in memory; what is longer goes to disk
 
@@ -75,27 +75,31 @@ def opened(source: str | Path) -> Iterator[BinaryIO]:
     Raises:
         UserError: It is not there, a folder, empty, or may not be read.
     """
+    if str(source) == "-":
+        with kept(sys.stdin.buffer, "the standard input") as file:
+            yield file
+        return
+    with _there(Path(source)) as file:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            if not whole(file):
+                raise UserError(f"{source} is empty")
+            yield file
+        else:
+            with kept(file, source) as spooled:
+                yield spooled
+
+
+def _there(path: Path) -> BinaryIO:
+    """A file, opened for reading."""
     try:
-        if str(source) == "-":
-            with kept(sys.stdin.buffer, "the standard input") as file:
-                yield file
-            return
-        path = Path(source)
         if not path.exists():
             raise UserError(f"{path} is not there")
         if path.is_dir():
             raise UserError(f"{path} is a folder, not an audio file")
-        with open(path, "rb") as file:
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                if not whole(file):
-                    raise UserError(f"{path} is empty")
-                yield file
-                return
-            with kept(file, path) as spooled:
-                yield spooled
-    except (PermissionError, FileNotFoundError, IsADirectoryError, ValueError) as error:
+        return open(path, "rb")
+    except (OSError, ValueError) as error:
         told = getattr(error, "strerror", None) or error
-        raise UserError(f"{source} cannot be read: {told}") from None
+        raise UserError(f"{path} cannot be read: {told}") from None
 
 
 @contextmanager
@@ -112,9 +116,7 @@ def kept(stream: BinaryIO, name: object) -> Iterator[BinaryIO]:
 @contextmanager
 def nameless() -> Iterator[BinaryIO]:
     """A file without a name: in memory while it is small, else in the cache."""
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.SpooledTemporaryFile(IN_MEMORY, dir=folder) as file:
+    with tempfile.SpooledTemporaryFile(IN_MEMORY, dir=scratch_folder()) as file:
         yield file
 
 
