@@ -91,8 +91,9 @@ class _Tally:
     error: str = ""
 
     @property
-    def missing(self) -> float:
-        return self.silent + self.ends_early
+    def read(self) -> float:
+        """Seconds of sound."""
+        return self.seconds - self.silent
 
 
 def survey(
@@ -184,7 +185,7 @@ def _surveyed(
     best = None
     for reader in readers:
         tally, opened = _read_once(found, piece, reader, watch)
-        if best is None or tally.seconds - tally.silent > best[0].seconds - best[0].silent:
+        if best is None or tally.read > best[0].read + SHORT:
             best = tally, opened, reader
         if not tally.broken:
             break
