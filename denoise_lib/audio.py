@@ -14,18 +14,20 @@ from denoise_lib import RATE
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic
 from denoise_lib.progress import say
+from denoise_lib.recordings.read import Survey, blocks, survey, told_length
+from denoise_lib.recordings.slices import opened
 
 MAX_CHANNELS = 32  # more "channels" than this are samples in the wrong axis
 
 
 def load(path: str | Path, rate: int = RATE, quiet: bool = False) -> Tensor:
-    """Read any audio file as a mono waveform.
+    """Read any audio file, or the sound of a film, as a mono waveform.
 
-    soundfile reads wav, flac, ogg and mp3; PyAV reads what it does not know. Down-mixing and
-    resampling are announced in a line on stderr unless ``quiet``.
+    Down-mixing, resampling and what is wrong with the file are announced on stderr unless
+    ``quiet``. A mix leaves silent channels out, and turns channels of opposite phase around.
 
     Args:
-        path: The file.
+        path: The file; its content decides how it is read, not its suffix.
         rate: Samples per second wanted.
         quiet: Whether to say nothing.
 
@@ -35,12 +37,15 @@ def load(path: str | Path, rate: int = RATE, quiet: bool = False) -> Tensor:
     Raises:
         UserError: No such file, not audio, no samples in it, or samples that are not finite.
     """
-    samples, found = read(path)
-    if not quiet and samples.shape[1] > 1:
-        say(f"{path}: {samples.shape[1]} channels mixed down to one")
-    if not quiet and found != rate:
-        say(f"{path}: resampled from {found} to {rate} Hz")
-    return resample(torch.as_tensor(samples).mean(dim=1), found, rate)
+    found, samples = _read(path)
+    if not quiet and found.notes:
+        say(f"{path}: {'; '.join(found.notes)}")
+    if not quiet and found.channels > 1:
+        say(f"{path}: {found.channels} channels mixed down to one")
+    if not quiet and found.rate != rate:
+        say(f"{path}: resampled from {found.rate} to {rate} Hz")
+    mono = samples @ found.meter.weights() if found.channels > 1 else samples[:, 0]
+    return resample(torch.from_numpy(mono), found.rate, rate)
 
 
 def read(path: str | Path) -> tuple[NDArray[np.float32], int]:
@@ -49,57 +54,14 @@ def read(path: str | Path) -> tuple[NDArray[np.float32], int]:
     Raises:
         UserError: As for :func:`load`.
     """
-    import soundfile
-
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(
-            f"{path} is {'a folder, not an audio file' if path.is_dir() else 'not there'}"
-        )
-    if path.stat().st_size == 0:
-        raise UserError(f"{path} is empty")
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.SoundFileError:
-        # G.722 has no header, so that only its name tells what it is.
-        samples, rate = decode_pyav(path, "g722" if path.suffix.lower() == ".g722" else None)
-    if len(samples) == 0:
-        raise UserError(f"{path} holds no samples")
-    if not np.isfinite(samples).all():
-        raise UserError(f"{path} holds samples that are not finite (NaN or infinity)")
-    return samples, rate
+    found, samples = _read(path)
+    return samples, found.rate
 
 
-def decode_pyav(path: Path, container: str | None = None) -> tuple[NDArray[np.float32], int]:
-    """Decode a file with PyAV: float32 array (time, channels), and the rate in Hz.
-
-    Args:
-        path: The file.
-        container: Name of the format where the file does not tell it, such as "g722".
-
-    Raises:
-        UserError: No audio, no samples in it, or the file cannot be read.
-    """
-    import av
-
-    blocks = []
-    try:
-        with av.open(str(path), format=container) as file:
-            if not file.streams.audio:
-                raise UserError(f"{path} holds no audio")
-            to_float = av.AudioResampler(format="fltp")
-            for frame in file.decode(audio=0):
-                blocks += [part.to_ndarray() for part in to_float.resample(frame)]
-                rate = frame.sample_rate
-            if blocks:
-                blocks += [part.to_ndarray() for part in to_float.resample(None)]
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be read as audio ({getattr(error, 'strerror', None) or error})"
-        ) from None
-    if not blocks:
-        raise UserError(f"{path} holds no samples")
-    return np.concatenate(blocks, axis=1).T, rate  # (time, channels)
+def _read(path: str | Path) -> tuple[Survey, NDArray[np.float32]]:
+    with opened(path) as file:
+        found = survey(file, path)
+        return found, np.concatenate(list(blocks(found)))
 
 
 def length(path: str | Path, rate: int = RATE) -> int:
@@ -108,16 +70,12 @@ def length(path: str | Path, rate: int = RATE) -> int:
     Raises:
         UserError: As for :func:`load`.
     """
-    import soundfile
-
-    if Path(path).suffix.lower() in (".wav", ".flac"):
-        try:
-            info = soundfile.info(str(path))
-        except soundfile.SoundFileError as error:
-            raise UserError(f"{path} cannot be read as audio ({error})") from None
-        return ceil(info.frames * rate / info.samplerate)
-    samples, found = read(path)  # compressed formats only estimate their length
-    return ceil(len(samples) * rate / found)
+    with opened(path) as file:
+        frames, found = told_length(file) or (0, 0)
+        if not frames:  # compressed formats only estimate their length
+            measured = survey(file, path)
+            frames, found = measured.frames, measured.rate
+    return ceil(frames * rate / found)
 
 
 def as_mono(samples: ArrayLike | Tensor) -> Tensor:
@@ -126,17 +84,35 @@ def as_mono(samples: ArrayLike | Tensor) -> Tensor:
     Channels are averaged, with a line on stderr. Which axis holds them is told by length.
 
     Raises:
+        UserError: As for :func:`channels_last`.
+    """
+    x = torch.from_numpy(channels_last(samples))
+    if x.shape[1] > 1:
+        say(f"{x.shape[1]} channels mixed down to one")
+    return x.mean(dim=1)
+
+
+def channels_last(samples: ArrayLike | Tensor) -> NDArray[np.float32]:
+    """float32 samples (time, channels) from an array (n,), (n, channels) or (channels, n).
+
+    Which axis holds the channels is told by length.
+
+    Raises:
         UserError: Samples that are no floats, any other shape, or one where both axes could be the
             channels.
     """
-    x = torch.as_tensor(samples)
+    try:
+        given = samples if isinstance(samples, Tensor) else np.array(samples)
+        x = torch.as_tensor(given).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"these are no samples of a waveform: {error}") from None
     if not x.is_floating_point():
         raise UserError(
             f"a waveform holds floats in [-1, 1], got {str(x.dtype).removeprefix('torch.')}"
         )
     x = x.to(torch.float32)
     if x.ndim == 1 and len(x):
-        return x
+        return x[:, None].numpy()
     if (
         x.ndim != 2
         or not x.numel()
@@ -146,10 +122,7 @@ def as_mono(samples: ArrayLike | Tensor) -> Tensor:
         raise UserError(
             f"expected samples shaped (n,), (n, channels) or (channels, n), got {tuple(x.shape)}"
         )
-    x = x if x.shape[0] >= x.shape[1] else x.T  # (time, channels)
-    if x.shape[1] > 1:
-        say(f"{x.shape[1]} channels mixed down to one")
-    return x.mean(dim=1)
+    return (x if x.shape[0] >= x.shape[1] else x.T).numpy()  # (time, channels)
 
 
 def resample(waveform: Tensor, source: int, target: int) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from denoise_lib import __version__
 from denoise_lib.commands.enhance import enhance
 from denoise_lib.commands.evaluate import evaluate
 from denoise_lib.commands.train import train
@@ -26,6 +27,21 @@ app = typer.Typer(
 )
 
 Profile = Annotated[str, typer.Option(help="smoke, quick or full: a file in notebooks/profiles")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"denoise {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Damage speech, undo it with networks, hear the result."""
 
 
 def command(body: Callable[..., None]) -> Callable[..., None]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from denoise_lib.errors import UserError
+from denoise_lib.paths import cache_folder
 
 
 @contextmanager
@@ -21,25 +25,60 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
     Yields a temporary path in the same folder, with the same suffix, and renames it to ``path``
     when the block ends. If the block raises, the temporary file goes and ``path`` is as it was. A
-    killed process, or a power cut, can therefore never leave half a file under the final name. A
-    link stays a link, and a file that is replaced keeps its permissions.
+    killed process, or a power cut, can therefore never leave half a file under the final name.
+
+    A link stays one, and what it points to is written. A pipe or a device is not replaced: what was
+    written is copied into it at the end. A file that is replaced leaves its permissions.
     """
-    path = Path(path).resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    path = Path(path)
+    if is_device(path):
+        with _beside(scratch_folder(), path.suffix) as temporary:
+            yield temporary
+            with open(temporary, "rb") as written, open(path, "wb") as device:
+                shutil.copyfileobj(written, device, 2**20)
+        return
+    path = path.resolve()
+    with _beside(path.parent, path.suffix) as temporary:
         try:
             yield temporary
         except OSError as error:
             error.filename = error.filename or str(path)  # a full disk does not name the file
             raise
-        # mkstemp makes private files; a result is as readable as any other new file.
-        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        if path.is_file():
+            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
         to_disk(temporary)
         temporary.replace(path)
         to_disk(path.parent)
+
+
+def is_device(path: Path) -> bool:
+    """Whether something is there that is written to and cannot be replaced: a pipe, a device."""
+    return path.exists() and not (path.is_file() or path.is_dir())
+
+
+def scratch_folder() -> Path:
+    """Where passing files lie: in the cache, or with the system's where it is not writable."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.gettempdir())
+    return folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())
+
+
+@contextmanager
+def _beside(folder: Path, suffix: str) -> Iterator[Path]:
+    """A new empty file in a folder, gone afterwards unless it was renamed.
+
+    Its name is short, so that it fits where the final name does, and its permissions are those of
+    any new file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    suffix = suffix if len(os.fsencode(suffix)) <= 16 else ""
+    temporary = folder / f".{secrets.token_hex(6)}{suffix}"
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -87,12 +126,6 @@ def locked(path: Path, doing: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def sha256(path: str | Path) -> str:

@@ -12,19 +12,20 @@ def say(line: str) -> None:
     tqdm.write(line, file=sys.stderr)
 
 
-def bar(total: int | None, what: str, unit: str = "it") -> tqdm:
+def bar(total: int | None, what: str, unit: str = "it", hidden: bool = False) -> tqdm:
     """A tqdm bar on stderr, silent when stderr is no terminal (a log would fill with bars).
 
     Args:
         total: Number of steps, None if unknown.
         what: The label.
         unit: What a step is, "B" for bytes.
+        hidden: Whether it is not shown at all.
     """
     return tqdm(
         total=total,
         desc=what,
         unit=unit,
         unit_scale=unit == "B",
-        disable=not sys.stderr.isatty(),
+        disable=hidden or not sys.stderr.isatty(),
         leave=False,
     )

@@ -282,14 +282,15 @@ def test_enhance_command(tmp_path, checkpoint):
     soundfile.write(tmp_path / "in.wav", noisy, 44100)
     done = denoise("enhance", tmp_path / "in.wav", tmp_path / "out.flac", "--model", checkpoint)
     assert done.returncode == 0, done.stderr
-    assert "44100" in done.stderr and "2 channels" in done.stderr
-    assert soundfile.info(tmp_path / "out.flac").frames == RATE
+    assert done.stderr == ""
+    out = soundfile.info(tmp_path / "out.flac")
+    assert (out.frames, out.samplerate, out.channels) == (44100, 44100, 2)
 
 
 def test_a_baseline_is_used_by_its_name(tmp_path, monkeypatch, capsys):
     noisy = 0.05 * np.random.default_rng(0).standard_normal(5000).astype(np.float32)
     soundfile.write(tmp_path / "in.wav", noisy, RATE, subtype="FLOAT")
-    enhance.enhance(tmp_path / "in.wav", tmp_path / "out.wav", "log_mmse")
+    enhance.enhance([str(tmp_path / "in.wav"), str(tmp_path / "out.wav")], model="log_mmse")
     # The level of the recording is that of the networks already.
     expected = LogMMSE()(torch.from_numpy(noisy)[None])[0].numpy()
     np.testing.assert_allclose(soundfile.read(tmp_path / "out.wav")[0], expected, atol=1e-4)
@@ -381,7 +382,7 @@ def test_evaluate_reproduces_the_published_tables(tmp_path, capsys, model, exper
     ("source", "target", "says"),
     [
         ("missing.wav", "out.wav", "missing.wav"),
-        ("in.wav", "out.mp3", "out.mp3"),
+        ("in.wav", "out.xyz", "out.xyz"),
         ("text.wav", "out.wav", "text.wav"),
     ],
 )
@@ -434,7 +435,7 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path, facts,
 @pytest.mark.parametrize("chunk", [0.0, -1.0, float("inf"), float("nan")])
 def test_enhance_refuses_a_chunk_that_is_no_length(tmp_path, chunk):
     with pytest.raises(UserError, match="--chunk"):
-        enhance.enhance(tmp_path / "in.wav", tmp_path / "out.wav", chunk=chunk)
+        enhance.enhance([str(tmp_path / "in.wav"), str(tmp_path / "out.wav")], chunk=chunk)
 
 
 def test_train_and_evaluate_commands_on_a_folder(tmp_path, monkeypatch, capsys):

@@ -10,7 +10,16 @@ import pytest
 import denoise_lib
 
 LIBRARY = Path(denoise_lib.__file__).parent
-HALL = {"", "audio", "errors", "files", "names", "paths", "progress"}  # everybody may use it
+HALL = {
+    "",
+    "audio",
+    "errors",
+    "files",
+    "names",
+    "paths",
+    "progress",
+    "recordings",
+}  # everybody may use it
 ROOMS = {  # what each may import beside itself and the hall; a room stands above all that it names
     "data": set(),
     "display": set(),

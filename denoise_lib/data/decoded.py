@@ -126,11 +126,11 @@ def decode(
 
 def _prompt(path: Path) -> NDArray[np.int16]:
     """int16 samples of a G.722 prompt, 16 kHz mono by definition of the codec."""
-    from denoise_lib.audio import decode_pyav, to_int16
+    from denoise_lib.audio import read, to_int16
 
     if path.stat().st_size == 0:
         return np.zeros(0, np.int16)
-    samples, rate = decode_pyav(path, container="g722")
+    samples, rate = read(path)
     if rate != RATE:
         raise UserError(f"{path} decodes to {rate} Hz, expected {RATE}")
     return to_int16(samples[:, 0])

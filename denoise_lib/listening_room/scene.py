@@ -6,13 +6,13 @@ it, and computes again only what another setting changes.
 
 from __future__ import annotations
 
-import re
-import tempfile
+import io
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +27,7 @@ from denoise_lib.models.base import Denoiser
 from denoise_lib.models.checkpoints import load_pretrained, pretrained_names, read_record
 from denoise_lib.models.inference import process
 from denoise_lib.paths import ROOT
+from denoise_lib.recordings.read import Survey, blocks, survey
 
 LONGEST = 8.0  # s of a sound's beginning that are used, as in the notebooks
 SHORTEST = 0.1  # s; less is no sound to listen to
@@ -138,30 +139,24 @@ class Scene:
         Raises:
             UserError: It cannot be read, or is too short.
         """
-        name = Path(name).name or "recording"
-        with tempfile.TemporaryDirectory() as folder:
-            # Only the suffix is the sender's: a name can be anything, "..", too long, not allowed.
-            suffix = Path(name).suffix
-            known = re.fullmatch("[.][a-zA-Z0-9]{1,8}", suffix)
-            path = Path(folder) / ("sound" + (suffix if known else ""))
-            path.write_bytes(content)
-            try:
-                samples, rate = audio.read(path)
-            except UserError as error:
-                raise UserError(str(error).replace(str(path), name)) from None
-        seconds = len(samples) / rate
+        name = Path(name.replace("\0", "")).name or "recording"
+        if not content:
+            raise UserError(f"{name} is empty")
+        found = survey(io.BytesIO(content), name)
+        seconds = found.seconds
         if seconds < SHORTEST:
             raise UserError(f"{name} lasts {seconds:.3f} s: too short to listen to")
-        beginning = torch.from_numpy(samples[: round(LONGEST * rate)]).mean(1)  # (time,)
-        self._added[name] = audio.resample(beginning, rate, RATE)
+        beginning = _beginning(found)
+        self._added[name] = audio.resample(beginning, found.rate, RATE)
         self._takes[name] = self._takes.get(name, 0) + 1
         notes = [f"{name}: {min(seconds, LONGEST):.1f} s"]
         if seconds > LONGEST:
             notes = [f"{name}: the first {LONGEST:g} of {seconds:.1f} s"]
-        if samples.shape[1] > 1:
-            notes.append(f"{samples.shape[1]} channels mixed down to one")
-        if rate != RATE:
-            notes.append(f"resampled from {rate} to {RATE} Hz")
+        notes += found.notes
+        if found.channels > 1:
+            notes.append(f"{found.channels} channels mixed down to one")
+        if found.rate != RATE:
+            notes.append(f"resampled from {found.rate} to {RATE} Hz")
         return ", ".join([*notes, "brought to \N{MINUS SIGN}26 dB re full scale"])
 
     def clean(self, setting: Setting) -> Tensor:
@@ -277,6 +272,18 @@ class Scene:
             return load_pretrained(str(self.models[model]))
 
         return self._keep(("network", model), self._version(model), make)
+
+
+def _beginning(found: Survey) -> Tensor:
+    """The first seconds of a recording, mixed down, (time,) at its own rate."""
+    wanted, parts = round(LONGEST * found.rate), []
+    for block in blocks(found):
+        parts.append(block)
+        if sum(map(len, parts)) >= wanted:
+            break
+    samples = np.concatenate(parts)[:wanted]  # (time, channels)
+    mono = samples[:, 0] if found.channels == 1 else samples @ found.meter.weights()
+    return torch.from_numpy(np.ascontiguousarray(mono))
 
 
 def _checkpoints(build: Path) -> dict[str, str]:

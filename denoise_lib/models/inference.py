@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from denoise_lib import RATE
-from denoise_lib.audio import as_mono, to_level
+from denoise_lib.audio import channels_last
 from denoise_lib.models.base import Denoiser
-from denoise_lib.models.checkpoints import load_pretrained
-
-NEAR = 640  # samples, 40 ms: a frame of the networks
+from denoise_lib.models.checkpoints import denoiser
+from denoise_lib.models.whole_band import Treatment, WholeBand
+from denoise_lib.recordings.level import Meter
 
 
 @torch.inference_mode()
@@ -50,49 +55,72 @@ def enhance(
     rate: int = RATE,
     chunk_seconds: float = 10.0,
     device: str | torch.device = "auto",
-) -> Tensor:
-    """Denoise a recording.
+    strength: float = 1.0,
+    attenuation_limit: float = math.inf,
+    cut: bool = False,
+) -> Any:
+    """Denoise a recording of any rate and number of channels.
 
-    The level is measured over the whole recording, brought to the one that the networks were
-    trained at, and restored afterwards. Digital silence stays silence, more than 40 ms from any
-    sound: no training has shown it to a network, and some would write into it.
+    The level of speech is measured over the whole recording, channel by channel, without offset
+    and pauses; it is brought to the one that the networks were trained at, and restored
+    afterwards. Digital silence stays silence, more than 40 ms from any sound: no training has shown
+    it to a network, and some would write into it.
 
     Args:
         waveform: float samples, full scale = 1, (time,), (time, channels) or (channels, time),
-            tensor or array; several channels are mixed down.
-        model: Name for :func:`~denoise_lib.load_pretrained`, or a network.
-        rate: Sample rate in Hz; anything but 16000 is refused (``audio.load`` resamples files).
+            tensor or array. Channels are processed apart.
+        model: Name for :func:`~denoise_lib.models.checkpoints.denoiser`, or a network.
+        rate: Samples per second. The networks hear what lies below 8 kHz.
         chunk_seconds: Stretch that is processed at a time.
         device: Where to run the network, see :func:`device`.
+        strength: How much of the noise goes, 0 to 1.
+        attenuation_limit: Noise goes down by at most so many dB.
+        cut: Cut off what lies above 8 kHz. Otherwise it is turned down as the network turns down
+            the upper part of what it hears.
 
     Returns:
-        float32 waveform (time,) of the same length, on the CPU.
+        The same kind as ``waveform``: array or tensor, of its type, shape and device.
 
     Raises:
-        ValueError: Wrong rate, wrong shape, or samples that are not finite.
+        ValueError: A rate that is none, or samples that are not finite.
+        UserError: Samples that are no floats, a shape that is not clear, or no such model.
     """
-    if rate != RATE:
-        raise ValueError(f"enhance: the networks run at {RATE} Hz, got {rate} Hz: resample first")
-    noisy = as_mono(waveform)
-    if not torch.isfinite(noisy).all():
+    if not (isinstance(rate, Integral) and rate > 0):
+        raise ValueError(f"enhance: the rate must be a whole number of Hz above 0, got {rate}")
+    samples = channels_last(waveform)  # (time, channels)
+    if not np.isfinite(samples).all():
         raise ValueError("enhance: the waveform has samples that are not finite")
     if isinstance(model, str):
-        model = load_pretrained(model)
-    levelled = to_level(noisy)
-    # to_level leaves silence alone, so the gain is found by comparing and is 1 for silence.
-    energy = noisy.square().sum()
-    gain = (levelled.square().sum() / energy).sqrt() if energy > 0 else torch.tensor(1.0)
+        model = denoiser(model)
+    meter = Meter(rate, samples.shape[1])
+    meter.add(samples)
+    treatment = Treatment(strength, attenuation_limit, cut, chunk_seconds)
     place = _device(device)
-    model = model.to(place)
-    denoised = process(model, levelled.to(place), chunk_seconds).cpu() / gain
-    return denoised.where(_near_sound(noisy), 0.0)
+    with evaluated(model, place):
+        whole = WholeBand(model, rate, meter.level, meter.offset, treatment, place)
+        out = np.concatenate(list(whole.blocks([samples])))
+    return like(out, waveform)
 
 
-def _near_sound(waveform: Tensor) -> Tensor:
-    """Where a sample that is not zero lies within ``NEAR`` samples; bool, (time,)."""
-    count = F.pad((waveform != 0).cumsum(0), (NEAR + 1, 0))
-    last = torch.arange(len(waveform)) + 2 * NEAR + 1
-    return count[last.clamp_max(len(count) - 1)] > count[: len(waveform)]
+@contextmanager
+def evaluated(model: Denoiser, device: str | torch.device) -> Iterator[None]:
+    """A model in evaluation mode on a device; afterwards it is in the mode that it was in."""
+    was_training = model.training
+    model.eval().to(device)
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def like(samples: NDArray[np.float32], waveform: Any) -> Any:
+    """Samples (time, channels) in the layout, type and kind of a waveform."""
+    shape = np.shape(waveform)
+    samples = samples if len(shape) == 1 or shape[0] >= shape[1] else samples.T
+    samples = np.ascontiguousarray(samples).reshape(shape)
+    if isinstance(waveform, Tensor):
+        return torch.from_numpy(samples).to(waveform)
+    return samples.astype(np.asarray(waveform).dtype)
 
 
 def device(wanted: str | torch.device = "auto") -> str | torch.device:

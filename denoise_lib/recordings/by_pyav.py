@@ -1,0 +1,253 @@
+"""Pieces of a recording through PyAV: films, compressed sound, and what is damaged.
+
+Time stamps decide where samples lie. Where there are none for a while the sound is silent, so that
+it keeps its place beside a film's pictures; packets that cannot be decoded leave silence, too.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoise_lib.errors import UserError
+from denoise_lib.recordings.pieces import Piece
+from denoise_lib.recordings.slices import Slice, silence
+
+if TYPE_CHECKING:
+    import av
+
+TIMED_FROM_ZERO = ("mov", "matroska")  # containers in which time 0 is the beginning
+# Of these nothing but a place in the file tells time: bytes of the largest frame, for
+# all channels of an MP3 and for each of the others.
+WITHOUT_STAMPS = {"mp3": 1441, "aac": 768, "ac3": 1920}
+RUN_IN = 0.2  # s at the beginning, in which encoders leave holes
+UNITS = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
+LEAST_GAP = 0.005  # s; stamps are rounded, and some recorders take them from a clock
+
+
+class PyAVPiece:
+    """One piece, decoded by PyAV; the attributes are those of ``SoundFilePiece``.
+
+    Args:
+        file: Where it lies.
+        piece: Its bytes.
+        track: Which track of sound, from 1; the default one when None.
+        container: Format where the content does not tell it, such as "g722".
+
+    Attributes:
+        tracks: A line on each track of sound.
+        film: Seconds of the pictures; None where there are none.
+
+    Raises:
+        UserError: It holds no audio, or no such track.
+        av.FFmpegError: PyAV does not know it.
+    """
+
+    def __init__(
+        self, file: BinaryIO, piece: Piece, track: int | None = None, container: str | None = None
+    ) -> None:
+        import av
+
+        part = io.BufferedReader(Slice(file, piece.start, piece.end), 2**16)
+        self.file = av.open(part, format=container, metadata_errors="replace")
+        self.stream = chosen(self.file, track)
+        self.tracks = tuple(_told(each) for each in self.file.streams.audio)
+        self.track = self.file.streams.audio.index(self.stream) + 1
+        pictures = _pictures(self.file)
+        self.kind = self.file.format.name.split(",")[0]
+        self.film = None
+        if pictures:
+            self.film = _seconds(pictures, pictures.duration) or (self.file.duration or 0) / 1e6
+        codec = self.stream.codec_context
+        self.rate, self.channels = codec.sample_rate, codec.channels
+        self.subtype = _subtype(codec)
+        self.silent, self.errors, self.notes = 0.0, 0, [piece.note] if piece.note else []
+        self.frames, self.seconds = piece.frames, self._told_seconds(piece)
+        self.reached = 0.0  # s, the end of the last packet of any stream
+
+    def _told_seconds(self, piece: Piece) -> float | None:
+        """Length that the header tells; containers that estimate it from their size tell none."""
+        if piece.kind in ("mp3", "raw"):
+            return piece.frames and piece.frames / self.rate
+        if self.kind in (*TIMED_FROM_ZERO, "asf", "flac", "ogg") and not self.film:
+            length = _seconds(self.stream, self.stream.duration)
+            return length or (self.file.duration and self.file.duration / 1e6)
+        return None
+
+    def blocks(self) -> Iterator[tuple[NDArray[np.float32], int]]:
+        """Blocks (time, channels), each with its rate; what is missing is silent."""
+        at, origin, rate, channels = 0.0, None, self.rate, self.channels
+        for frame, due in self._frames():
+            block, rate = samples(frame), frame.sample_rate
+            channels = block.shape[1]
+            if not len(block):
+                continue
+            if origin is None:
+                origin = due if self._own_beginning(due) else self._beginning()
+            least = max(LEAST_GAP, 0.75 * len(block) / rate)
+            gap = 0.0 if due is None else due - origin - at
+            if gap < -1.0 or gap > self._longest_gap(at):  # the clock was set anew
+                origin, gap = due - at, 0.0
+            if gap < 0 and at == 0:  # before the beginning, such as an encoder's run-in
+                block = block[round(-gap * rate) :]
+            if gap >= least:
+                missing = round(gap * rate)
+                if at > RUN_IN or self.errors:
+                    self.silent += missing / rate
+                yield from silence(missing, channels, rate)
+                at += missing / rate
+            block = self._ended(block, at, rate)
+            at += len(block) / rate
+            yield block, rate
+        if self.film and self.film - at > LEAST_GAP:
+            yield from silence(round((self.film - at) * rate), channels, rate)
+
+    def _ended(self, block: NDArray[np.float32], at: float, rate: int) -> NDArray[np.float32]:
+        """Without the samples that only fill the last frame of a codec."""
+        if self.kind != "mov" or self.film or not self.seconds:
+            return block
+        over = at + len(block) / rate - self.seconds
+        return block[: len(block) - round(over * rate)] if 0 < over * rate < len(block) else block
+
+    def _frames(self) -> Iterator[tuple[av.AudioFrame, float | None]]:
+        """Decoded frames, each with the time in seconds at which it is due."""
+        import av
+
+        lost, sizes = 0.0, _Sizes(self.kind, self.channels)
+        streams = [self.stream, *self.file.streams.video] if self.film else [self.stream]
+        packets = self.file.demux(streams)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.FFmpegError, OSError):
+                self.errors += 1
+                return
+            if packet.pts is not None and packet.size:
+                end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                self.reached = max(self.reached, end)
+            if packet.stream is not self.stream:
+                continue
+            try:
+                for frame in packet.decode():
+                    time = None if frame.pts is None else float(frame.pts * frame.time_base)
+                    yield frame, None if time is None else time + lost
+            except (av.FFmpegError, ValueError):
+                self.errors += 1
+            lost += sizes.frames_lost(packet) * float((packet.duration or 0) * packet.time_base)
+
+    def _own_beginning(self, due: float | None) -> bool:
+        """Whether the sound begins when its first sample does: there is nothing beside it."""
+        if self.film is not None:
+            return False
+        told = self.file.duration and self.file.duration / 1e6
+        late = due is not None and told and 0 < due < told
+        return not (self.kind in TIMED_FROM_ZERO and late)
+
+    def _beginning(self) -> float:
+        """Time stamp of the film's beginning, s."""
+        start = (self.file.start_time or 0) / 1e6
+        return min(start, 0.0) if self.kind in TIMED_FROM_ZERO and start < 60 else start
+
+    def _longest_gap(self, at: float) -> float:
+        """Seconds of silence that can be meant: to the end of the recording, where it is known."""
+        length = self.film or self.seconds or (self.file.duration or 0) / 1e6
+        return max(length - at + 1.0, 1.0) if length else 3600.0
+
+    def missing_at_end(self, at: float) -> float:
+        """Seconds that the header tells and the file no longer holds, after reading to ``at``."""
+        if self.film:
+            length = (self.file.duration or 0) / 1e6
+            stop = length - self.reached if self.kind in TIMED_FROM_ZERO else 0.0
+            return stop if stop > max(0.3, 0.01 * length) else 0.0
+        if self.seconds is None:
+            return 0.0
+        return max(0.0, self.seconds - at)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+class _Sizes:
+    """How many frames a packet has swallowed, where packets are cut at the marks of frames.
+
+    Damage between two marks makes one long packet of many. A packet longer than any frame can be
+    stands for as many as fit in.
+    """
+
+    def __init__(self, kind: str, channels: int) -> None:
+        self.most = WITHOUT_STAMPS.get(kind, 0) * (1 if kind == "mp3" else max(1, channels))
+        self.count, self.total = 0, 0
+
+    def frames_lost(self, packet: av.Packet) -> int:
+        """Frames that the packet holds beside its first."""
+        if self.most and packet.size > self.most and self.count:
+            return max(0, round(packet.size * self.count / self.total) - 1)
+        self.count, self.total = self.count + 1, self.total + packet.size
+        return 0
+
+
+def chosen(file: Any, track: int | None) -> av.AudioStream:
+    """The track of that number, from 1; the one that is marked as the default, else the first.
+
+    Raises:
+        UserError: There is none.
+    """
+    import av
+
+    streams = [each for each in file.streams.audio if each.codec_context is not None]
+    if not streams:
+        raise UserError("it holds no audio")
+    if track is not None:
+        if not 1 <= track <= len(streams):
+            raise UserError(f"it has no track {track} of sound: there are {len(streams)}, from 1")
+        return streams[track - 1]
+    default = av.stream.Disposition.default
+    return next((each for each in streams if each.disposition & default), streams[0])
+
+
+def _pictures(file: Any) -> Any:
+    """The stream of pictures of a film; None where there is none, or only a cover."""
+    import av
+
+    still = av.stream.Disposition.attached_pic
+    return next((each for each in file.streams.video if not each.disposition & still), None)
+
+
+def _told(stream: av.AudioStream) -> str:
+    codec = stream.codec_context
+    told = [stream.metadata.get("title"), stream.metadata.get("language"), codec.name]
+    told = [each for each in told if each and each != "und"]
+    return f"{', '.join(told)}, {codec.sample_rate} Hz, {codec.channels} ch"
+
+
+def _seconds(stream: Any, ticks: int | None) -> float | None:
+    return None if ticks is None else float(ticks * stream.time_base)
+
+
+def _subtype(codec: Any) -> str:
+    """Sample format that keeps what a codec gives, as soundfile calls it."""
+    if codec.name.startswith("pcm_f64"):
+        return "DOUBLE"
+    if codec.name.startswith("pcm_f"):
+        return "FLOAT"
+    form = codec.format.name.removesuffix("p") if codec.format else "s16"
+    return "PCM_24" if form in ("s32", "s64") else "PCM_16"
+
+
+def samples(frame: av.AudioFrame) -> NDArray[np.float32]:
+    """float32 samples of a frame, (time, channels), full scale = 1."""
+    array, form = frame.to_ndarray(), frame.format.name.removesuffix("p")
+    if frame.format.is_planar:
+        array = array.T  # (time, channels)
+    else:
+        array = array.reshape(-1, frame.layout.nb_channels)
+    if form not in UNITS:
+        return np.ascontiguousarray(array, np.float32)
+    return (array.astype(np.float64) / UNITS[form] - (form == "u8")).astype(np.float32)

@@ -1,0 +1,190 @@
+"""Write sound, and a film's pictures beside it, with FFmpeg's containers.
+
+Of a film everything but the sound is copied as it is, packet by packet.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoise_lib.errors import UserError
+from denoise_lib.recordings.read import Conformer, failures
+from denoise_lib.recordings.slices import Slice, whole
+from denoise_lib.recordings.write import FFMPEG, FILMS, nearest
+
+if TYPE_CHECKING:
+    import av
+
+BITS = 96_000  # per second and channel
+ENCODERS = {"opus": "libopus", "vorbis": "libvorbis", "mp3": "libmp3lame", "mp3float": "libmp3lame"}
+
+
+class FilmWriter:
+    """Through PyAV; see ``write.Writer``.
+
+    Args:
+        file: Where to write; it can be sought in.
+        suffix: A key of ``FFMPEG`` or ``FILMS``.
+        rate, channels: Of the recording.
+        film: The film of which the pictures are copied; None for sound alone.
+        track: Which track of its sound is replaced, from 1.
+
+    Raises:
+        UserError: The container cannot hold this sound, or these pictures.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        suffix: str,
+        rate: int,
+        channels: int,
+        film: BinaryIO | None = None,
+        track: int = 1,
+    ) -> None:
+        import av
+
+        self.suffix, self.clipped, self.given = suffix, 0, rate
+        container, codec = {**FFMPEG, **FILMS}[suffix]
+        self.out = av.open(file, "w", format=container)
+        self.film, self.copied, self.copies = None, iter(()), {}
+        try:
+            if film is None:
+                self._add_sound(codec, rate, channels)
+            else:
+                self._open_film(film, track, codec, rate, channels)
+            self.out.start_encoding()
+        except failures() as error:
+            raise self._refused(error) from None
+        self.feed = Conformer(self.rate, channels)
+        self.to_codec = av.AudioResampler(
+            format=self.sound.codec_context.format,
+            layout=self.sound.codec_context.layout,
+            rate=self.rate,
+        )
+        self.at = 0
+
+    def _refused(self, error: Exception) -> UserError:
+        return UserError(
+            f".{self.suffix} cannot hold this sound or these pictures ({error}): "
+            "name another suffix, such as .mkv or .wav"
+        )
+
+    def _add_sound(self, codec: str, rate: int, channels: int) -> None:
+        """A track for the new sound, at the nearest rate that the codec knows."""
+        import av
+
+        self.rate = nearest(rate, tuple(av.Codec(codec, "w").audio_rates or ()))
+        layouts = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+        layout = layouts.get(channels)
+        if layout is None:
+            raise UserError(f"{codec} cannot hold {channels} channels: name a .wav, or use --mono")
+        self.sound = self.out.add_stream(codec, rate=self.rate, layout=layout)
+        if codec in ("aac", "libopus", "libmp3lame", "libvorbis", "wmav2", "mp2"):
+            self.sound.bit_rate = BITS * channels
+
+    def _open_film(self, film: BinaryIO, track: int, codec: str, rate: int, channels: int) -> None:
+        """Open the film, and tracks for what is copied from it, in its order."""
+        import av
+
+        self.film = av.open(io.BufferedReader(Slice(film, 0, whole(film)), 2**16))
+        replaced = self.film.streams.audio[track - 1]
+        own = replaced.codec_context.name
+        for stream in self.film.streams:
+            if stream is replaced:
+                if self._can_hold(ENCODERS.get(own, own)):
+                    codec = ENCODERS.get(own, own)
+                self._add_sound(codec, rate, channels)
+                self.sound.metadata.update(replaced.metadata)
+                self.sound.disposition = replaced.disposition
+            elif stream.type in ("video", "audio", "subtitle"):
+                copy = self.out.add_stream_from_template(stream)
+                copy.metadata.update(stream.metadata)
+                copy.disposition = stream.disposition
+                self.copies[stream.index] = copy
+        self.start = (self.film.start_time or 0) / 1e6
+        self.copied = self._packets()
+
+    def _can_hold(self, codec: str) -> bool:
+        """Whether there is such an encoder, and the container takes what it makes."""
+        import av
+
+        try:
+            made = av.Codec(codec, "w")
+            return made.type == "audio" and made.canonical_name in self.out.supported_codecs
+        except (ValueError, KeyError):
+            return False
+
+    def _packets(self) -> Iterator[tuple[float, av.Packet]]:
+        """What is copied, each packet with the second at which it is due."""
+        streams = [self.film.streams[index] for index in self.copies]
+        packets = self.film.demux(streams) if streams else iter(())
+        last = 0.0
+        while True:
+            try:
+                packet = next(packets)
+            except (StopIteration, *failures()):  # a damaged end: what is there is copied
+                return
+            if packet.dts is None and packet.pts is None or not packet.size:
+                continue
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            last = max(last, float(stamp * packet.time_base) - self.start)
+            shift = round(self.start / packet.time_base)
+            packet.dts = None if packet.dts is None else packet.dts - shift
+            packet.pts = None if packet.pts is None else packet.pts - shift
+            yield last, packet
+
+    def write(self, block: NDArray[np.float32]) -> None:
+        """Write a block, and the pictures that go with it."""
+        for part in self.feed.take(block, self.given):
+            self._write(part)
+
+    def _write(self, block: NDArray[np.float32]) -> None:
+        import av
+
+        if not len(block):
+            return
+        self.clipped += int((np.abs(block) > 1).sum())
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(block.clip(-1, 1).T),
+            format="fltp",
+            layout=self.sound.codec_context.layout.name,
+        )
+        frame.rate, frame.pts = self.rate, self.at
+        frame.time_base = Fraction(1, self.rate)
+        self.at += len(block)
+        for part in self.to_codec.resample(frame):
+            self._mux(self.sound.encode(part))
+        self._copy(self.at / self.rate)
+
+    def _copy(self, until: float) -> None:
+        """Copy what is due up to a second."""
+        for due, packet in self.copied:
+            packet.stream = self.copies[packet.stream.index]
+            self._mux([packet])
+            if due >= until:
+                return
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        try:
+            self.out.mux(packets)
+        except ValueError as error:
+            raise self._refused(error) from None
+
+    def close(self) -> None:
+        """Write what is left of the sound and of the pictures."""
+        for part in self.feed.flush():
+            self._write(part)
+        for frame in self.to_codec.resample(None):
+            self._mux(self.sound.encode(frame))
+        self._mux(self.sound.encode(None))
+        self._copy(float("inf"))
+        self.out.close()
+        if self.film is not None:
+            self.film.close()
