@@ -84,10 +84,10 @@ def enhance(
     gain = (levelled.square().sum() / energy).sqrt() if energy > 0 else torch.tensor(1.0)
     model = model.to(device)
     denoised = process(model, levelled.to(device), chunk_seconds).cpu() / gain
-    return denoised.where(_near_sound(noisy), 0.0)
+    return denoised.where(near_sound(noisy), 0.0)
 
 
-def _near_sound(waveform: Tensor) -> Tensor:
+def near_sound(waveform: Tensor) -> Tensor:
     """Where a sample that is not zero lies within ``NEAR`` samples; bool, (time,)."""
     count = F.pad((waveform != 0).cumsum(0), (NEAR + 1, 0))
     last = torch.arange(len(waveform)) + 2 * NEAR + 1
