@@ -13,6 +13,8 @@ import typer
 
 from denoise_lib.commands.enhance import enhance
 from denoise_lib.commands.evaluate import evaluate
+from denoise_lib.commands.export import export
+from denoise_lib.commands.live import live
 from denoise_lib.commands.train import train
 from denoise_lib.errors import UserError
 
@@ -80,7 +82,7 @@ def fetch(
             print(f"{package.name} {package.version}: {package.credit}")
 
 
-for body in (enhance, train, evaluate):
+for body in (enhance, live, train, evaluate, export):
     command(body)
 
 

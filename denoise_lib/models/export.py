@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from denoise_lib.models.causal import CausalNet
 from denoise_lib.models.real_valued import Step, Whole
 
 CLOSE = 1e-4  # that an exported network may differ, re full scale; speech has an RMS of 0.05
+OPSET = 18  # version of ONNX's operations; onnxruntime knows it from 1.14 on
 
 
 def export(model: Denoiser, path: Path, *, streaming: bool = False) -> None:
@@ -29,101 +30,111 @@ def export(model: Denoiser, path: Path, *, streaming: bool = False) -> None:
 
     The file takes ``noisy``, float32 (batch, time) of any length, and gives ``denoised`` of the
     same shape. With ``streaming`` it takes one hop of a causal network, ``noisy`` (1, hop), and a
-    ``state`` (numbers,), zeros at first, and gives ``denoised`` (1, hop), which belongs to the hop
-    before, and the ``state`` for the next call. In both, speech is to have an RMS of 0.05 re full
-    scale at 16 kHz; rate, level, latency and what this text says stand in the file's metadata.
+    ``state`` (numbers,), zeros at first. It gives ``denoised`` (1, hop), which belongs to the hop
+    before, and ``next_state``, the state for the next call. In both, speech is to have an RMS of
+    0.05 re full scale at 16 kHz. The file's metadata say all that, and the latency.
 
     Raises:
         UserError: A baseline, a network that cannot stream, or a package that is missing.
     """
     if model.name in BASELINES:
         raise UserError(f"{model.name} is no network of this library and cannot be exported")
-    if streaming and not (isinstance(model, CausalNet) and model.n_fft == 2 * model.hop):
-        raise UserError(
-            f"a {model.name} with look-ahead cannot be exported as a stream: leave out "
-            "--streaming, or export speech"
-        )
-    try:
-        import onnxscript  # noqa: F401  torch's exporter is written with it
-    except ImportError:
-        raise UserError(
-            "export needs the packages onnx and onnxscript: pip install 'denoise_lib[export]'"
-        ) from None
+    if find_spec("onnx") is None:
+        raise UserError("export needs the package onnx: pip install 'denoise_lib[export]'")
     facts = {
+        "made by": f"denoise_lib {denoise_lib.__version__}",
+        "network": model.name,
         "rate": denoise_lib.RATE,
         "level": "speech at an RMS of 0.05 re full scale",
-        "network": model.name,
-        "made by": f"denoise_lib {denoise_lib.__version__}",
     }
-    if streaming:
-        step = Step(model).eval()
-        program = _program(
-            step, (torch.zeros(1, model.hop), step.start()), ["noisy", "state"], None
+    model = model.cpu().eval()
+    if not streaming:
+        # Two waveforms, so that no axis of length 1 is taken for one that is always so long.
+        noisy = 0.05 * torch.randn(2, 16_001, generator=torch.Generator().manual_seed(0))
+        axes = {0: "batch", 1: "time"}
+        names, axes = (["noisy"], ["denoised"]), {"noisy": axes, "denoised": axes}
+        _write(path, Whole(model), (noisy,), names, axes, facts)
+        return
+    if not (isinstance(model, CausalNet) and model.n_fft == 2 * model.hop):
+        raise UserError(
+            "--streaming needs a causal network whose frames overlap by half, and this "
+            f"{model.name} is none: leave it out, or export speech"
         )
-        facts |= {
-            "hop": model.hop,
-            "latency": f"{model.latency} samples; the output is {model.hop} samples late, so drop "
-            "the first hop, and give one hop of zeros at the end",
-            "state": "zeros at first, then the state that the last call gave",
-        }
-    else:
-        length = {1: torch.export.Dim("time", min=1), 0: torch.export.Dim("batch", min=1)}
-        noisy = 0.05 * torch.randn(2, 16_000, generator=torch.Generator().manual_seed(0))
-        program = _program(Whole(model).eval(), (noisy,), ["noisy"], (length,))
-    program.model.metadata_props.update({key: str(value) for key, value in facts.items()})
-    with atomic(path) as temporary:
-        program.save(temporary, external_data=False)
+    facts |= {
+        "hop": model.hop,
+        "latency": f"{model.latency} samples: each output is of the hop before, so the first one "
+        "is dropped, and a hop of zeros at the end brings the last one",
+        "state": "zeros at first, then next_state of the call before",
+    }
+    step = Step(model)
+    names = ["noisy", "state"], ["denoised", "next_state"]
+    _write(path, step, (torch.zeros(1, model.hop), step.start()), names, None, facts)
 
 
-def _program(module: nn.Module, example: tuple, inputs: list[str], shapes: tuple | None) -> Any:
-    """What torch's exporter makes of a module; it says a lot, which is kept from the terminal."""
-    outputs = ["denoised", "next_state"][: len(inputs)]
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+def _write(
+    path: Path,
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    names: tuple[list[str], list[str]],
+    axes: dict[str, dict[int, str]] | None,
+    facts: dict[str, Any],
+) -> None:
+    """Trace a module and write it, with some facts as its metadata.
+
+    torch's older exporter is taken, on purpose: its newer one needs minutes for a network whose
+    layers depend on the length, and drops the small numbers that keep logarithms finite.
+    """
+    import onnx
+
+    made = io.BytesIO()
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
-        warnings.simplefilter("ignore")
-        return torch.onnx.export(
-            module,
+        warnings.simplefilter("ignore")  # that it is the older one, and that lengths are not known
+        torch.onnx.export(
+            module.eval(),
             example,
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_shapes=shapes,
-            dynamo=True,
-            verbose=False,
-            # Its optimiser takes the 1e-8 that keeps a logarithm finite for nothing and drops it.
-            optimize=False,
+            made,
+            input_names=names[0],
+            output_names=names[1],
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
         )
+    network = onnx.load_from_string(made.getvalue())
+    onnx.helper.set_model_props(network, {key: str(value) for key, value in facts.items()})
+    with atomic(path) as temporary:
+        temporary.write_bytes(network.SerializeToString())
 
 
-# --- the check -------------------------------------------------------------------------------------
+# --- the check ------------------------------------------------------------------------------------
 
 
 def difference(path: Path, model: Denoiser, noisy: Tensor, *, streaming: bool = False) -> float:
-    """Largest difference between the file and the network on a waveform (time,), re full scale."""
+    """Largest difference between file and network over a waveform (time,), re full scale."""
     run = run_stream if streaming else run_whole
     with torch.inference_mode():
-        return float((run(path, noisy) - model.eval()(noisy[None])[0]).abs().max())
+        return float((run(path, noisy) - model.cpu().eval()(noisy[None])[0]).abs().max())
 
 
 def run_whole(path: Path, noisy: Tensor) -> Tensor:
     """What onnxruntime makes of an exported network, (time,) -> (time,)."""
-    out = _session(path).run(None, {"noisy": noisy[None].numpy()})[0]
-    return torch.from_numpy(out)[0]
+    return torch.from_numpy(session(path).run(None, {"noisy": noisy[None].numpy()})[0])[0]
 
 
 def run_stream(path: Path, noisy: Tensor) -> Tensor:
     """The same of a streaming one, hop by hop: how a program is to call it."""
-    session = _session(path)
-    shapes = {each.name: each.shape for each in session.get_inputs()}
+    network = session(path)
+    shapes = {each.name: each.shape for each in network.get_inputs()}
     hop, state = shapes["noisy"][1], torch.zeros(shapes["state"]).numpy()
     out = []
     padded = F.pad(noisy, (0, hop + -len(noisy) % hop))  # a hop more, for the output is one late
     for block in padded.split(hop):
-        denoised, state = session.run(None, {"noisy": block[None].numpy(), "state": state})
+        denoised, state = network.run(None, {"noisy": block[None].numpy(), "state": state})
         out.append(torch.from_numpy(denoised)[0])
     return torch.cat(out)[hop : hop + len(noisy)]
 
 
-def _session(path: Path) -> Any:
+def session(path: Path) -> Any:
+    """An onnxruntime session on one thread; denoise_lib has switched its telemetry off."""
     import onnxruntime  # only here: it is large
 
     options = onnxruntime.SessionOptions()

@@ -178,10 +178,4 @@ def waves(n_fft: int, inverse: bool = False) -> Tensor:
     return torch.from_numpy(both[:, None].astype(np.float32))
 
 
-INSTEAD = {
-    torch.stft: stft,
-    torch.istft: istft,
-    torch.complex: Pair,
-    torch.view_as_real: lambda pair: torch.stack([pair.real, pair.imag], -1),
-    torch.view_as_complex: lambda parts: Pair(parts[..., 0], parts[..., 1]),
-}
+INSTEAD = {torch.stft: stft, torch.istft: istft, torch.complex: Pair}
