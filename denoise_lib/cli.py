@@ -15,6 +15,7 @@ from denoise_lib.commands.enhance import enhance
 from denoise_lib.commands.evaluate import evaluate
 from denoise_lib.commands.export import export
 from denoise_lib.commands.live import live
+from denoise_lib.commands.models import models
 from denoise_lib.commands.train import train
 from denoise_lib.errors import UserError
 
@@ -82,7 +83,7 @@ def fetch(
             print(f"{package.name} {package.version}: {package.credit}")
 
 
-for body in (enhance, live, train, evaluate, export):
+for body in (enhance, live, models, train, evaluate, export):
     command(body)
 
 
