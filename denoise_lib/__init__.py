@@ -34,6 +34,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "metrics.wsdr": ["wsdr"],
         "models.checkpoints": ["load_pretrained"],
         "models.inference": ["enhance"],
+        "models.stream": ["Stream"],
     },
 )
 __all__ += ["RATE"]

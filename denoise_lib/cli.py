@@ -15,6 +15,9 @@ import typer
 from denoise_lib import __version__
 from denoise_lib.commands.enhance import enhance
 from denoise_lib.commands.evaluate import evaluate
+from denoise_lib.commands.export import export
+from denoise_lib.commands.live import live
+from denoise_lib.commands.models import models
 from denoise_lib.commands.train import train
 from denoise_lib.errors import UserError
 
@@ -111,7 +114,7 @@ def fetch(
             print(f"{package.name} {package.version}: {package.credit}")
 
 
-for body in (enhance, train, evaluate):
+for body in (enhance, live, models, train, evaluate, export):
     command(body)
 
 

@@ -65,6 +65,18 @@ VERSIONS = {
     "rnnoise": Name("RNNoise"),
     "webrtc": Name("WebRTC"),
 }
+# What the shipped networks and the baselines are for, by the names under which they are loaded.
+PURPOSES = {
+    "speech": "noise in recordings and live; the default",
+    "repair": "the fixed damage: zeroing and raising",
+    "dcunet-stft": "the fixed damage; the report's own DCUnet",
+    "dcunet-street": "street noise; the report's own DCUnet",
+    "germain": "a network from the literature, for comparison",
+    "rnnoise": "noise in recordings; others' network",
+    "log_mmse": "steady noise; a classical filter",
+    "spectral_gating": "steady noise; a threshold for each frequency",
+    "neighbourhood": "the fixed damage, from neighbouring coefficients; no network",
+}
 # Every damage that a network is trained or scored on; damage/conditions.py makes each of them.
 CONDITIONS = {
     "both": Condition(

@@ -47,7 +47,7 @@ def pins():
 
 def test_lock_holds_every_declared_package_in_its_range():
     locked = pins()
-    for requirement in declared("test"):
+    for requirement in declared(*PROJECT["optional-dependencies"]):
         version = locked.get(canonicalize_name(requirement.name))
         assert version, f"{requirement.name} is not in requirements.lock"
         assert version in requirement.specifier, f"{requirement} is locked at {version}"
@@ -104,7 +104,9 @@ def imported(folder):
     return names - own - sys.stdlib_module_names
 
 
-@pytest.mark.parametrize(("folder", "extras"), [("denoise_lib", ()), ("tests", ("test",))])
+@pytest.mark.parametrize(
+    ("folder", "extras"), [("denoise_lib", ("live", "export")), ("tests", ("test",))]
+)
 def test_every_import_is_declared(folder, extras):
     distributions = importlib.metadata.packages_distributions()
     allowed = {canonicalize_name(requirement.name) for requirement in declared(*extras)}

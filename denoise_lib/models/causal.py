@@ -117,30 +117,57 @@ class CausalNet(Denoiser):
     def forward(self, noisy: Tensor) -> Tensor:
         """(batch, time) -> (batch, time)."""
         frame = {"n_fft": self.n_fft, "hop_length": self.hop, "window": self.window}
-        spectrum = torch.stft(noisy, **frame, pad_mode="constant", return_complex=True)
+        # Half a frame of silence behind, so that the last samples lie in as many frames as others.
+        # In fewer, the inverse divides what the network wrote there by the edge of a window.
+        padded = F.pad(noisy, (0, self.n_fft // 2))
+        spectrum = torch.stft(padded, **frame, pad_mode="constant", return_complex=True)
         return torch.istft(self.estimate(spectrum), **frame, length=noisy.shape[-1])
 
-    def estimate(self, spectrum: Tensor) -> Tensor:
-        """Noisy to denoised spectrum, complex (batch, freq, frames)."""
+    def no_past(self) -> list[Tensor]:
+        """What stands before the first frame: zeros for each layer that looks back.
+
+        Returns:
+            One tensor (1, channels, frames, freq) for each of those layers; :meth:`estimate` goes
+            on from them.
+        """
+        past, freq = [], self.n_fft // 2
+        for layer in (*self.encoder, *self.middle):
+            if layer.past:
+                channels = layer.convolution.in_channels
+                past.append(self.window.new_zeros(1, channels, layer.past, freq))
+            freq //= layer.convolution.stride[1]
+        return past
+
+    def estimate(self, spectrum: Tensor, past: list[Tensor] | None = None) -> Tensor:
+        """Noisy to denoised spectrum, complex (batch, freq, frames).
+
+        Args:
+            spectrum: Frames of the noisy recordings.
+            past: What the layers need of the frames before, :meth:`no_past` at first. Its tensors
+                are replaced by what the frames after these need. If left out, nothing was before.
+        """
         spectrum = spectrum.transpose(1, 2)  # (batch, frames, freq)
         real, imaginary = spectrum.real, spectrum.imag
         power = real.square() + imaginary.square() + FLOOR
         compress = power**-0.35  # |X| becomes |X| ** 0.3: 60 dB of speech are 18
         x = torch.stack([real * compress, imaginary * compress, 0.2 * power.log() + 1.0], 1)
-        out = self.factor(x[..., :-1].contiguous(memory_format=LAYOUT)).to(power.dtype)
+        out = self.factor(x[..., :-1].contiguous(memory_format=LAYOUT), past).to(power.dtype)
         out = F.pad(out, (0, 1))  # 0 for the Nyquist frequency
         factor = torch.complex(out[:, 0], out[:, 1]) * (1.0 if self.training else 1 - self.keep)
         return (spectrum + spectrum * factor).transpose(1, 2)
 
-    def factor(self, x: Tensor) -> Tensor:
+    def factor(self, x: Tensor, past: list[Tensor] | None = None) -> Tensor:
         """(batch, 3, frames, freq) -> real and imaginary part, (batch, 2, frames, freq)."""
-        skips = []
-        for layer in self.encoder:
-            x = layer(x)
-            skips.append(x)
-        skips.pop()
-        for layer in self.middle:
-            x = layer(x)
+        skips, looking_back = [], 0
+        for layer in (*self.encoder, *self.middle):
+            before = None
+            if past is not None and layer.past:
+                before = past[looking_back]
+                past[looking_back] = torch.cat([before, x], 2)[:, :, -layer.past :]
+                looking_back += 1
+            x = layer(x, before)
+            if len(skips) < len(self.decoder):
+                skips.append(x)
         for up, layer in zip(self.up, self.decoder, strict=True):
             x = layer(_widened(up(x)) + skips.pop())
         return _widened(self.last(x))
@@ -168,9 +195,13 @@ class _Layer(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
         self.residual = residual
 
-    def forward(self, x: Tensor) -> Tensor:
-        before = F.pad(x, (0, 0, self.past, 0)) if self.past else x
-        y = F.leaky_relu_(self.norm(self.convolution(before)), SLOPE)
+    def forward(self, x: Tensor, before: Tensor | None = None) -> Tensor:
+        """(batch, inputs, frames, freq) -> (batch, outputs, ...); zeros stand before if nothing."""
+        if before is not None:
+            heard = torch.cat([before, x], 2)
+        else:
+            heard = F.pad(x, (0, 0, self.past, 0)) if self.past else x
+        y = F.leaky_relu_(self.norm(self.convolution(heard)), SLOPE)
         return x + y if self.residual else y
 
 

@@ -63,14 +63,11 @@ class ComplexConv2d(nn.Module):
         weight = torch.cat([torch.cat([*row], dim=1) for row in rows])
         x = x.flatten(1, 2)
         if self.transposed:
-            extra = [
-                want - ((have - 1) * step + 1)
-                for want, have, step in zip(size, x.shape[-2:], self.stride, strict=True)
-            ]
+            # All that the stride allows, of which what is asked for is kept.
+            most = [step - 1 for step in self.stride]
             # The bias is added after: given to the transpose, it takes a slow path on processors.
-            x = F.conv_transpose2d(
-                x, weight.transpose(0, 1), None, self.stride, self.padding, extra
-            )
+            x = F.conv_transpose2d(x, weight.transpose(0, 1), None, self.stride, self.padding, most)
+            x = x[..., : size[0], : size[1]]
             x = x + self.bias.flatten()[:, None, None].to(x.dtype)
         else:
             x = F.conv2d(x, weight, self.bias.flatten(), self.stride, self.padding)

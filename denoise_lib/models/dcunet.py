@@ -137,7 +137,7 @@ class DCUnet(Denoiser):
     def estimate(self, spectrum: Tensor) -> Tensor:
         """Noisy to denoised spectrum, complex (batch, freq, frames)."""
         out = self.unet(self.read(spectrum))[:, :, 0].float()
-        out = torch.view_as_complex(out.movedim(1, -1).contiguous())
+        out = torch.complex(out[:, 0], out[:, 1])
         if self.mask == "polar":
             magnitude = out.abs().clamp_min(1e-8)
             return spectrum * out * (torch.tanh(magnitude) / magnitude)
@@ -145,20 +145,23 @@ class DCUnet(Denoiser):
 
     def read(self, spectrum: Tensor) -> Tensor:
         """What the U-Net is given: (batch, freq, frames) -> (batch, 2, 1, freq, frames)."""
-        parts = torch.view_as_real(spectrum).movedim(-1, 1)  # (batch, 2, freq, frames)
+        parts = torch.stack([spectrum.real, spectrum.imag], 1)  # (batch, 2, freq, frames)
         power = parts.square().sum(1, keepdim=True) + 1e-8
         scale = power ** ((self.compression - 1) / 2)
         return (parts * scale)[:, :, None]
 
     def unet(self, x: Tensor) -> Tensor:
         """(batch, 2, channels read, freq, frames) -> (batch, 2, 1, freq, frames)."""
-        skips = []
+        # Sizes are followed from the first one on: an ONNX file would have those of skips fixed.
+        skips, sizes = [], [(x.shape[-2], x.shape[-1])]
         for convolution, norm in zip(self.encoder, self.encoder_norms, strict=True):
             skips.append(x)
+            steps = zip(sizes[-1], convolution.stride, strict=True)
+            sizes.append(tuple((have + step - 1) // step for have, step in steps))
             x = complex_leaky_relu(norm(convolution(x)))
         for level, convolution in enumerate(self.decoder):
             skip = skips.pop()
-            x = convolution(x, size=skip.shape[-2:])
+            x = convolution(x, size=sizes[-2 - level])
             if level == len(self.decoder) - 1:
                 break
             x = complex_leaky_relu(self.decoder_norms[level](x))

@@ -164,7 +164,7 @@ class UNet(Denoiser):
     def estimate(self, spectrum: Tensor) -> Tensor:
         """Noisy to denoised spectrum, complex (batch, freq, frames)."""
         period, frames = self.turn.shape[1], spectrum.shape[-1]
-        turn = self.turn.repeat(1, -(-frames // period))[:, :frames]
+        turn = self.turn.repeat(1, (frames + period - 1) // period)[:, :frames]
         # Square roots of magnitudes: a network sees 60 dB of speech better as 30 dB.
         power = spectrum.real.square() + spectrum.imag.square()
         root = spectrum * (power + FLOOR) ** -0.25
@@ -181,7 +181,7 @@ class UNet(Denoiser):
 
     def unet(self, x: Tensor, root: Tensor, turn: Tensor) -> Tensor:
         """(batch, READ, freq, frames) -> (batch, WRITTEN, freq, frames)."""
-        freq, frames = x.shape[-2:]
+        freq, frames = x.shape[-2], x.shape[-1]
         skips = []
         for block in self.encoder:
             x = block(x)
@@ -189,7 +189,8 @@ class UNet(Denoiser):
         skips.pop()
         for up, block, stride in zip(self.up, self.decoder, self.strides[:0:-1], strict=True):
             skip = skips.pop()
-            x = block(torch.cat([_shuffle(up(x), stride, skip.shape[-2:]), skip], 1))
+            size = skip.shape[-2], skip.shape[-1]  # a slice of shape would be a constant in ONNX
+            x = block(torch.cat([_shuffle(up(x), stride, size), skip], 1))
         out = _shuffle(self.out(x), (2, 2), (freq, frames))
         fine = (self.fine_bins, frames)
         wide = _shuffle(self.fine_up(x[:, :, : self.fine_bins // 2]), (2, 2), fine)
@@ -244,7 +245,7 @@ class Neighbours(nn.Module):
         real, imaginary = F.conv2d(x, weight, padding=(0, beside)).chunk(2, 1)
 
         power = spectrum.real.square() + spectrum.imag.square() + FLOOR
-        level = F.avg_pool2d(F.pad(power, (beside, beside)), self.kernel, 1)
+        level = F.avg_pool2d(F.pad(power, (beside, beside))[:, None], self.kernel, 1)[:, 0]
         centre = power[:, above : above + bins]
         as_is = turn.conj()[None]
         own = near[:, above].conj() * (centre * level).rsqrt() if self.own_phase else as_is

@@ -1,0 +1,78 @@
+"""Model cards are current, and `denoise models` lists what is shipped."""
+
+import json
+
+import pytest
+
+from denoise_lib import cli
+from denoise_lib.commands import models as command
+from denoise_lib.data import wide_corpora
+from denoise_lib.models.baselines import BASELINES, Identity
+from denoise_lib.models.cards import card, licences, weights, write_cards
+from denoise_lib.models.checkpoints import load_pretrained, pretrained_names, save_model
+from denoise_lib.names import score
+from denoise_lib.paths import PRETRAINED, ROOT
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_the_card_beside_each_network_is_current(name):
+    path = PRETRAINED / f"{name}.md"
+    assert path.exists() and path.read_text(encoding="utf-8") == card(name), (
+        "run `denoise models --cards`"
+    )
+
+
+def test_no_card_is_left_of_a_network_that_is_gone():
+    cards = {path.stem for path in PRETRAINED.glob("*.md")} - {"README"}
+    assert cards == set(pretrained_names())
+
+
+def test_a_card_holds_the_published_scores():
+    published = json.loads((ROOT / "docs" / "results.json").read_text(encoding="utf-8"))
+    (row,) = [
+        each
+        for each in published["results"]
+        if (each["experiment"], each["model"], each["condition"], each["split"], each["metric"])
+        == ("08_shipped:compared", "dcunet-stft", "both", "test", "si_sdr")
+    ]
+    line = f"| {score('si_sdr', row['noisy'])} | {score('si_sdr', row['denoised'])} | {row['n']} |"
+    assert line in card("dcunet-stft")
+
+
+def test_whose_recordings_trained_it():
+    wide = licences({"plan": {"corpus": ["wide", "x"]}})
+    assert any(wide_corpora.NOISE[0].credit in each for each in wide)
+    plain = {"corpus": ["default", "x"], "damage": ["Corruption", {}]}
+    assert not any("LinCity" in each for each in licences({"plan": plain}))
+    street = plain | {"damage": ["StreetMix", {"recordings": 47}]}
+    assert any("LinCity" in each for each in licences({"plan": street}))
+    assert "not known" in licences({"plan": {"corpus": ["mine", "x"]}})[0]
+
+
+def test_weights_are_those_in_the_file(tmp_path):
+    model = load_pretrained("germain")
+    save_model(tmp_path / "x.safetensors", model)
+    assert weights(tmp_path / "x.safetensors") == sum(
+        each.numel() for each in model.state_dict().values()
+    )
+
+
+def test_the_table_names_everything(monkeypatch, capsys):
+    monkeypatch.setattr(command, "speed", lambda model: 0.125)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["models"])
+    out = capsys.readouterr().out
+    assert ended.value.code == 0
+    heads = [line.partition(":")[0] for line in out.splitlines() if not line.startswith(" ")]
+    assert heads == [*pretrained_names(), *BASELINES]
+    assert "latency 32 ms, 0.12 of real time" in out and "the whole recording" in out
+
+
+def test_speed_is_a_share_of_real_time():
+    assert 0 < command.speed(Identity()) < 1
+
+
+def test_cards_are_written_whole(tmp_path):
+    paths = write_cards(tmp_path)
+    assert [path.stem for path in paths] == pretrained_names()
+    assert paths[0].read_text(encoding="utf-8") == card(paths[0].stem)
