@@ -33,7 +33,7 @@ def test_a_card_holds_the_published_scores():
         each
         for each in published["results"]
         if (each["experiment"], each["model"], each["condition"], each["split"], each["metric"])
-        == ("08_shipped:compared", "dcunet-stft", "both", "test", "si_sdr")
+        == ("08_outside:compared", "dcunet-stft", "both", "test", "si_sdr")
     ]
     line = f"| {score('si_sdr', row['noisy'])} | {score('si_sdr', row['denoised'])} | {row['n']} |"
     assert line in card("dcunet-stft")

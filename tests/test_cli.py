@@ -19,6 +19,7 @@ from denoise_lib.damage import conditions
 from denoise_lib.data import corpora
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.measures import ALL_METRICS, METRICS
+from denoise_lib.models import cards
 from denoise_lib.names import MODELS
 from denoise_lib.report import page, publish, runner
 from denoise_lib.training import loop
@@ -46,6 +47,7 @@ def calls(monkeypatch):
     monkeypatch.setattr(runner, "notebook", record("notebook"))
     monkeypatch.setattr(page, "build", lambda profile, root: record("page")(profile))
     monkeypatch.setattr(publish, "publish", record("publish"))
+    monkeypatch.setattr(cards, "write_cards", record("cards"))
     return calls
 
 
@@ -64,13 +66,18 @@ def calls(monkeypatch):
             ("notebook", "02_autoencoder", {"voice": "a=b c"}, "smoke"),
         ),
         (["page", "--profile", "smoke"], ("page", "smoke")),
-        (["publish"], ("publish",)),
     ],
 )
 def test_arguments_arrive(capsys, calls, arguments, call):
     status, _, err = run(capsys, *arguments)
     assert (status, err) == (0, "")
     assert calls == [call]
+
+
+def test_publishing_writes_the_cards_anew(capsys, calls):
+    """They hold scores of the published results."""
+    assert run(capsys, "publish")[0] == 0
+    assert calls == [("publish",), ("cards",)]
 
 
 def test_what_the_user_can_put_right_is_one_line(capsys, monkeypatch):

@@ -15,6 +15,10 @@ from denoise_lib.names import METRICS, PURPOSES, condition, heading, score
 from denoise_lib.paths import PRETRAINED, ROOT
 
 SPLITS = {"test": "training voices", "unseen_voice": "a voice never heard"}
+STARTED = [
+    "- It started from the weights of another network: [README.md](README.md) says which, and what "
+    "trained that one."
+]
 SHOWN = ("wsdr", "si_sdr", "pesq", "stoi")
 
 
@@ -61,6 +65,7 @@ def card(name: str) -> str:
         "## What trained it",
         "",
         *(f"- {each}" for each in licences(record)),
+        *STARTED * ("start" in plan),
         "",
         "The code is under the MIT licence, the recordings are under those above.",
         "",
@@ -115,7 +120,7 @@ def results(name: str) -> list[dict[str, Any]]:
     return [
         row
         for row in read_json(path)["results"]
-        if row["model"] == name and row["experiment"] == "08_shipped:compared"
+        if row["model"] == name and row["experiment"] == "08_outside:compared"
     ]
 
 

@@ -206,7 +206,7 @@ def _engine(model: Denoiser) -> _Engine:
         return _FrameByFrame(model.eval())
     if model.name in BASELINES and model.name != "neighbourhood":
         raise UserError(
-            f"{model.name} adapts to the whole recording and cannot stream: use speech, rnnoise or "
+            f"{model.name} adapts to the whole recording and cannot stream: use speech or "
             "`denoise enhance`"
         )
     return _LookAhead(model.eval())
