@@ -189,9 +189,12 @@ def test_a_failure_leaves_nothing_behind(tmp_path, capsys, noisy):
 def test_pipes_and_devices_are_written_to(noisy, capsys):
     pipe = noisy.with_name("pipe")
     os.mkfifo(pipe)
-    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE)
-    assert run(capsys, "enhance", str(noisy), str(pipe))[0] == 0
-    content, _ = reader.communicate(timeout=60)
+    # A reader of its own takes everything: what is longer than a pipe's buffer would wait for one.
+    with open(noisy.with_name("read"), "wb") as read:
+        reader = subprocess.Popen(["cat", pipe], stdout=read)
+        assert run(capsys, "enhance", str(noisy), str(pipe))[0] == 0
+        reader.wait(timeout=60)
+    content = noisy.with_name("read").read_bytes()
     file = noisy.with_name("out.wav")
     run(capsys, "enhance", str(noisy), str(file))
     assert content == file.read_bytes() and pipe.is_fifo()
