@@ -174,11 +174,10 @@ def pdf() -> None:
 @command
 def publish() -> None:
     """Copy the page and its numbers to docs/, and write the model cards anew."""
-    from denoise_lib.models.cards import write_cards
     from denoise_lib.report import publish as publish_module
 
     publish_module.publish()
-    write_cards()
+    models(cards=True)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -47,7 +47,7 @@ def calls(monkeypatch):
     monkeypatch.setattr(runner, "notebook", record("notebook"))
     monkeypatch.setattr(page, "build", lambda profile, root: record("page")(profile))
     monkeypatch.setattr(publish, "publish", record("publish"))
-    monkeypatch.setattr(cards, "write_cards", record("cards"))
+    monkeypatch.setattr(cards, "write_cards", lambda: calls.append(("cards",)) or [])
     return calls
 
 

@@ -44,8 +44,11 @@ def enhance(
     model: Annotated[str, typer.Option(help=DENOISER)] = "speech",
     strength: Annotated[float, typer.Option(help="how much of the noise goes, 0 to 1")] = 1.0,
     attenuation_limit: Annotated[
-        float, typer.Option(metavar="DB", help="noise goes down by at most so many dB")
-    ] = math.inf,
+        float | None,
+        typer.Option(
+            metavar="DB", help="noise goes down by at most so many dB; no limit if left out"
+        ),
+    ] = None,
     cut: Annotated[
         bool,
         typer.Option(
@@ -98,7 +101,7 @@ def enhance(
         raise UserError(f"--chunk must be a number of seconds above 0, got {chunk}")
     if not 0 <= strength <= 1:
         raise UserError(f"--strength must be between 0 and 1, got {strength}")
-    if not attenuation_limit >= 0:
+    if attenuation_limit is not None and not attenuation_limit >= 0:
         raise UserError(
             f"--attenuation-limit must be a number of dB from 0 on, got {attenuation_limit}"
         )
@@ -123,7 +126,12 @@ def enhance(
     work = Work(
         _loaded(model, device, threads, jobs),
         _device(device),
-        Treatment(strength, attenuation_limit, cut, min(chunk, 600.0)),
+        Treatment(
+            strength,
+            math.inf if attenuation_limit is None else attenuation_limit,
+            cut,
+            min(chunk, 600.0),
+        ),
         mono,
         track,
         container,
