@@ -664,7 +664,7 @@ def test_clips_nearest_to_the_length_come_first(lab):
 
 def test_a_corpus_without_a_second_voice_is_said_to_have_none(lab):
     lab.score(Identity(), "both", Corruption())
-    assert "never heard in training it goes from" in describe_unseen(lab.run, "both", "identity")
+    assert "never heard in training wSDR goes from" in describe_unseen(lab.run, "both", "identity")
     other = Run("02_autoencoder", lab.run.out)
     assert describe_unseen(other, "both", "identity") == (
         "this corpus keeps no voice out of training"
