@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from denoise_lib import progress
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, locked, read_json, sha256, write_json
 
@@ -98,21 +99,19 @@ def test_contents_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
     assert order == [str(temporary), "name", str(tmp_path)]
 
 
-def test_the_second_to_lock_waits_and_says_for_whom(tmp_path, capsys):
-    got, order = threading.Event(), []
+def test_the_second_to_lock_waits_and_says_for_whom(tmp_path, monkeypatch):
+    waiting, order, said = threading.Event(), [], []
+    monkeypatch.setattr(progress, "say", lambda line: said.append(line) or waiting.set())
 
     def second():
         with locked(tmp_path / "lock", "filling the cache"):
             order.append("second")
-            got.set()
 
     thread = threading.Thread(target=second)
     with locked(tmp_path / "lock", "filling the cache"):
         thread.start()
-        while "waiting" not in (told := capsys.readouterr().err):
-            assert thread.is_alive()
+        assert waiting.wait(60)
         order.append("first")
-    assert got.wait(60)
     thread.join(60)
-    assert order == ["first", "second"]
-    assert told == f"waiting for process {os.getpid()}, which is filling the cache\n"
+    assert not thread.is_alive() and order == ["first", "second"]
+    assert said == [f"waiting for process {os.getpid()}, which is filling the cache"]
