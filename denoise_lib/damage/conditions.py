@@ -54,8 +54,11 @@ class Noise:
         recordings, own = self._recordings()
         return kind([recordings.waveform(each) for each in own], self.snr_db)
 
-    def outside(self) -> OutsideNoise:
+    def outside(self, **sounds: int) -> OutsideNoise:
         """Noise of many kinds; beside training at -5 to 20 dB, and no clip without any.
+
+        Args:
+            sounds: How many are made, see :func:`~denoise_lib.damage.outside.outside_noise`.
 
         Raises:
             UserError: The split has no recording.
@@ -64,7 +67,8 @@ class Noise:
         speech = open_speech(self.speech)
         scored = {"snr_db": (-5.0, 20.0), "clean": 0.0, "almost_clean": 0.0}
         settings = {} if self.split == "train" else scored
-        return outside_noise(recordings, own, speech, speech.split(self.split), **settings)
+        voices = speech.split(self.split)
+        return outside_noise(recordings, own, speech, voices, **sounds, **settings)
 
     def _recordings(self) -> tuple[Corpus, list[Clip]]:
         recordings = open_noise(self.source)

@@ -25,6 +25,7 @@ def noise_ablation(
     source: str,
     schedule: Schedule,
     *,
+    sounds: int = 400,
     snr_db: float = 5.0,
     split: str = "unseen_voice",
     preset: str = "small",
@@ -38,6 +39,7 @@ def noise_ablation(
     Args:
         lab: Its measures, batch, length of crops, seed and number of scored clips count.
         source: Corpora of speech and noise: "default" or "wide".
+        sounds: How many noises are made, and three tenths as many of babble.
         snr_db: Speech to noise of the scored clips, dB.
         split: Whose clips are scored.
         preset: Of the causal network.
@@ -49,8 +51,9 @@ def noise_ablation(
     experiment = f"{lab.run.name}:noise"
     place = replace(lab, corpus=open_speech(source))
     heard = open_speech(source, min_seconds=SHORTEST)
-    parts = Noise(source, "train", speech=source).outside()
-    unheard = Noise(source, "valid", speech=source).outside()
+    made = {"made": sounds, "babbles": max(1, round(0.3 * sounds))}
+    parts = Noise(source, "train", speech=source).outside(**made)
+    unheard = Noise(source, "valid", speech=source).outside(**made)
     test = Noise(source, split, snr_db, source).mix(StreetMix)
     variants: dict[str, Damage] = {ALL: parts}
     variants |= {f"without {part}": parts.without(part) for part in parts.parts}
