@@ -65,7 +65,8 @@ def test_corpora_are_parameters(name, known):
     code = "\n".join(cell.source for cell in code_of(read(name)))
     assert ("study.open(" in code and "speech=speech" in code) == ("speech" in known[name])
     assert ("Noise(noise" in code) == ("noise" in known[name])
-    assert "open_speech(" not in code and "open_noise(" not in code
+    opened = set(re.findall(r"open_(?:speech|noise)\((.*?)\)", code))
+    assert opened == ({'"wide"', "pairs"} if "pairs" in known[name] else set())
 
 
 @pytest.mark.parametrize("name", NUMBERED)

@@ -78,9 +78,15 @@ def reached(written: dict[str, Any]) -> list[str]:
 
 
 def corpora_digests(parameters: dict[str, Any]) -> dict[str, str]:
-    """Digests of the corpora a notebook reads by its parameters, {"speech": ..., "noise": ...}."""
+    """Digests of the corpora a notebook reads by its parameters, {"speech": ..., "noise": ...}.
+
+    The wide corpora are told by the code that lists their packages.
+    """
     kinds = [kind for kind in ("speech", "noise") if kind in parameters]
-    return {kind: corpus_digest(kind, parameters[kind]) for kind in kinds}
+    found = {kind: corpus_digest(kind, parameters[kind]) for kind in kinds}
+    if pairs := parameters.get("pairs"):
+        found["pairs"] = corpus_digest("speech", pairs)
+    return found
 
 
 @functools.cache
