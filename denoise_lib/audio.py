@@ -78,20 +78,6 @@ def length(path: str | Path, rate: int = RATE) -> int:
     return ceil(frames * rate / found)
 
 
-def as_mono(samples: ArrayLike | Tensor) -> Tensor:
-    """A waveform (time,) from an array (n,), (n, channels) or (channels, n).
-
-    Channels are averaged, with a line on stderr. Which axis holds them is told by length.
-
-    Raises:
-        UserError: As for :func:`channels_last`.
-    """
-    x = torch.from_numpy(channels_last(samples))
-    if x.shape[1] > 1:
-        say(f"{x.shape[1]} channels mixed down to one")
-    return x.mean(dim=1)
-
-
 def channels_last(samples: ArrayLike | Tensor) -> NDArray[np.float32]:
     """float32 samples (time, channels) from an array (n,), (n, channels) or (channels, n).
 

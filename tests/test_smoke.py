@@ -144,7 +144,9 @@ def test_every_line_leads_to_the_output_of_the_cell_that_made_it(built):
 
 
 # Calls that add lines to a run.
-MAKES = r"\.(score|reference|denoise|identity|copies|harm|measure)\(|score_\w+\(|ablation\(|_seeds\("
+MAKES = (
+    r"\.(score|reference|denoise|identity|copies|harm|measure)\(|score_\w+\(|ablation\(|_seeds\("
+)
 
 
 @functools.cache

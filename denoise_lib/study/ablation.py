@@ -11,8 +11,8 @@ from torch import nn
 from denoise_lib.damage.corruption import Corruption
 from denoise_lib.models import DCUnet, DilatedContextNet, UNet
 from denoise_lib.models.base import find
-from denoise_lib.names import number
 from denoise_lib.study.experiment import Experiment
+from denoise_lib.study.verdicts import with_interval
 from denoise_lib.training.loop import Loss, Schedule
 from denoise_lib.training.losses import (
     absolute_and_wsdr_loss,
@@ -123,7 +123,6 @@ def ablation(
         if name != first:
             pair = ((experiment, name), (experiment, first))
             row = lab.run.compare(*pair, condition="both", split="valid", experiment=experiment)
-            low, high = (number(each, 4) for each in row["ci95"] or (None, None))
-            far = f"{number(row['mean'], 4)} [{low}, {high}]"
+            far = with_interval(row, 4)
         lines.append([name, count, f"{seconds:.0f}", *(row["denoised"] for row in rows), far])
     return lines

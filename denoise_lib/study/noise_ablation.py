@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from torch import Tensor
+
 from denoise_lib.damage.conditions import Noise
 from denoise_lib.damage.outside import VariedRecording
 from denoise_lib.damage.street import StreetMix
-from denoise_lib.data.corpora import open_speech
+from denoise_lib.data.corpora import Corpus, open_speech
 from denoise_lib.data.crops import Damage, JoinedCrops, fixed_batch
 from denoise_lib.models import CausalNet
-from denoise_lib.names import number
+from denoise_lib.models.base import Denoiser
 from denoise_lib.study.experiment import Experiment
+from denoise_lib.study.verdicts import with_interval
 from denoise_lib.training.loop import Schedule, train
 from denoise_lib.training.losses import LOSSES
 
@@ -48,60 +51,73 @@ def noise_ablation(
         Lines of a table: name, the means of the experiment's measures, and the difference from the
         first in SI-SDR; the noisy clips come first.
     """
-    experiment = f"{lab.run.name}:noise"
-    place = replace(lab, corpus=open_speech(source))
-    heard = open_speech(source, min_seconds=SHORTEST)
     made = {"made": sounds, "babbles": max(1, round(0.3 * sounds))}
     parts = Noise(source, "train", speech=source).outside(**made)
     unheard = Noise(source, "valid", speech=source).outside(**made)
     test = Noise(source, split, snr_db, source).mix(StreetMix)
-    variants: dict[str, Damage] = {ALL: parts}
-    variants |= {f"without {part}": parts.without(part) for part in parts.parts}
-    variants[SPEECH_AS_IT_IS] = parts
+    heard = open_speech(source, min_seconds=SHORTEST)
     validation = fixed_batch(
         heard, heard.split("valid"), unheard, seed=lab.seed, seconds=2.0, max_clips=24
     )
+    variants: dict[str, Damage] = {ALL: parts}
+    variants |= {f"without {part}": parts.without(part) for part in parts.parts}
+    variants[SPEECH_AS_IT_IS] = parts
+    place, condition = replace(lab, corpus=open_speech(source)), f"kept-out noise, {snr_db:g} dB"
     lines = []
     for name, noise in variants.items():
-        model = lab.seeded(lambda: CausalNet.from_preset(preset))
-        crops = JoinedCrops(
-            heard,
-            heard.split("train"),
-            batch=lab.batch,
-            seconds=lab.crop,
-            seed=lab.seed,
-            steps=schedule.steps,
-            vary=None if name == SPEECH_AS_IT_IS else VariedRecording(),
-        )
-        path = lab.run.out / f"noise_{name.replace(' ', '_')}.safetensors"
-        model, _ = train(
-            model,
-            crops,
-            noise,
-            validation,
-            schedule,
-            path,
-            loss=LOSSES[model.loss],
-            precision=lab.precision,
-            label=name,
-            progress=lab.run.progress,
-        )
-        condition = f"kept-out noise, {snr_db:g} dB"
-        place.score(model, condition, test, experiment, name=name, splits=(split,))
-        rows = [lab.run.value(condition, name, metric, split, experiment) for metric in lab.metrics]
-        if not lines:
-            lines.append(["noisy", *(row["noisy"] for row in rows), None])
-        far = None
-        if name != ALL:
-            row = lab.run.compare(
-                (experiment, name),
-                (experiment, ALL),
-                condition=condition,
-                split=split,
-                metric="si_sdr",
-                experiment=experiment,
-            )
-            low, high = (number(each, 1) for each in row["ci95"] or (None, None))
-            far = f"{number(row['mean'], 1)} [{low}, {high}]"
-        lines.append([name, *(row["denoised"] for row in rows), far])
+        network = lab.seeded(lambda: CausalNet.from_preset(preset))
+        model = _learned(lab, network, heard, noise, validation, schedule, name)
+        place.score(model, condition, test, f"{lab.run.name}:noise", name=name, splits=(split,))
+        lines += _lines(lab, name, condition, split, first=not lines)
     return lines
+
+
+def _learned(
+    lab: Experiment,
+    network: CausalNet,
+    heard: Corpus,
+    noise: Damage,
+    validation: tuple[Tensor, Tensor],
+    schedule: Schedule,
+    name: str,
+) -> Denoiser:
+    """A network trained on joined crops in one variant of the noise."""
+    crops = JoinedCrops(
+        heard,
+        heard.split("train"),
+        batch=lab.batch,
+        seconds=lab.crop,
+        seed=lab.seed,
+        steps=schedule.steps,
+        vary=None if name == SPEECH_AS_IT_IS else VariedRecording(),
+    )
+    return train(
+        network,
+        crops,
+        noise,
+        validation,
+        schedule,
+        lab.run.out / f"noise_{name.replace(' ', '_')}.safetensors",
+        loss=LOSSES[network.loss],
+        precision=lab.precision,
+        label=name,
+        progress=lab.run.progress,
+    )[0]
+
+
+def _lines(lab: Experiment, name: str, condition: str, split: str, *, first: bool) -> list[list]:
+    """The line of a variant; before the first one, that of the noisy clips."""
+    experiment = f"{lab.run.name}:noise"
+    rows = [lab.run.value(condition, name, metric, split, experiment) for metric in lab.metrics]
+    denoised = [row["denoised"] for row in rows]
+    if first:
+        return [["noisy", *(row["noisy"] for row in rows), None], [name, *denoised, None]]
+    far = lab.run.compare(
+        (experiment, name),
+        (experiment, ALL),
+        condition=condition,
+        split=split,
+        metric="si_sdr",
+        experiment=experiment,
+    )
+    return [[name, *denoised, with_interval(far, 1)]]

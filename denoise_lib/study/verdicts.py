@@ -53,6 +53,12 @@ def _ratio(run: Run, condition: str, model: str, experiment: str | None) -> Row 
     return row if row["denoised"] is not None else None
 
 
+def with_interval(row: Row, decimals: int) -> str:
+    """A difference that ``Run.compare`` gave, with its interval: "0.12 [0.08, 0.15]"."""
+    low, high = (number(each, decimals) for each in row["ci95"] or (None, None))
+    return f"{number(row['mean'], decimals)} [{low}, {high}]"
+
+
 def outcome(low: float, high: float, better: str) -> str:
     """What the interval of a difference shows.
 

@@ -131,8 +131,23 @@ def train(
         if fabric.broadcast(fabric.is_global_zero and _finished(checkpoint, plan) is not None):
             fabric.print(f"{label}: read back the finished training in {checkpoint.name}")
             return _finished(checkpoint, plan)
-        settings = (loss, margin, schedule, checkpoint, label, progress, workers, fixed_norms, half)
-        return _train(fabric, model, crops, damage, validation, plan, *settings)
+        return _train(
+            fabric,
+            model,
+            crops,
+            damage,
+            validation,
+            plan,
+            schedule,
+            checkpoint,
+            loss=loss,
+            margin=margin,
+            label=label,
+            progress=progress,
+            workers=workers,
+            fixed_norms=fixed_norms,
+            half=half,
+        )
 
 
 def _fabric(precision: str) -> Fabric:
@@ -172,10 +187,11 @@ def _train(
     damage: Damage,
     validation: tuple[Tensor, Tensor],
     plan: dict,
-    loss: Loss,
-    margin: int,
     schedule: Schedule,
     checkpoint: Path,
+    *,
+    loss: Loss,
+    margin: int,
     label: str,
     progress: Callable[[dict], None] | None,
     workers: int,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from denoise_lib import RATE
 from denoise_lib.errors import UserError
 from denoise_lib.models.base import Denoiser
 
@@ -39,6 +41,7 @@ class WebRTC(Denoiser):
 
     name = "webrtc"
     stride = FRAME
+    context = 3 * RATE  # for its estimate of the noise
 
     def __init__(self, level: int = HIGH) -> None:
         super().__init__()
@@ -53,11 +56,6 @@ class WebRTC(Denoiser):
             ) from None
         self.level, self._processor = level, AudioProcessor
 
-    @property
-    def context(self) -> int:
-        """Samples on either side that it is run in on: 3 s, for its noise estimate."""
-        return 300 * FRAME
-
     @torch.no_grad()
     def forward(self, noisy: Tensor) -> Tensor:
         """Denoise waveforms, (batch, time) -> (batch, time)."""
@@ -66,7 +64,7 @@ class WebRTC(Denoiser):
     def _one(self, clip: Tensor) -> Tensor:
         """One clip through a processor of its own, (time,) -> (time,)."""
         time = len(clip)
-        padded = torch.nn.functional.pad(clip, (0, DELAY + -(time + DELAY) % FRAME))
+        padded = F.pad(clip, (0, DELAY + -(time + DELAY) % FRAME))
         samples = (padded * 32768).round().clamp(-32768, 32767).to(torch.int16).numpy()
         processor = self._processor(0, self.level)
         frames = [
