@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from denoise_lib.audio import save
@@ -274,6 +275,7 @@ class Run:
                 "measurements": self.measurements,
                 "differences": self.differences,
                 "peak_memory_mib": peak_memory(),
+                "threads": torch.get_num_threads(),
                 # What the numbers depend on, for the runner: this library's modules that were
                 # loaded, and the shipped files that were read.
                 "modules": sorted(name for name in sys.modules if _ours(name)),
