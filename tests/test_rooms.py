@@ -13,6 +13,7 @@ LIBRARY = Path(denoise_lib.__file__).parent
 HALL = {
     "",
     "audio",
+    "environment",
     "errors",
     "files",
     "names",
@@ -34,7 +35,6 @@ ROOMS = {  # what each may import beside itself and the hall; a room stands abov
     "sweep": {"report", "study", "metrics", "display"},
     "cli": {"commands", "sweep", "report", "data"},
     "checkpoints": {"models"},  # the other name of models.checkpoints
-    "environment": set(),
 }
 
 

@@ -17,7 +17,7 @@ from small_clone import PARAMETERS, READ, WRITE
 import denoise_lib
 from denoise_lib import cli
 from denoise_lib.errors import UserError
-from denoise_lib.report import runner
+from denoise_lib.report import provenance, runner
 from denoise_lib.report.parameters import given_values
 from denoise_lib.report.progress import RunProgress
 from denoise_lib.report.provenance import sources
@@ -127,6 +127,17 @@ def test_record_says_what_ran_and_where(clone):
     assert record["machine"]["python"] == sys.version.split()[0] and record["machine"]["cores"] >= 1
     assert record["versions"]["torch"] and record["seconds"] > 0
     assert (record["commit"], record["dirty"]) == (None, True)  # not a git clone
+
+
+@pytest.mark.parametrize("other", ["python", "precision", "torch"])
+def test_another_python_package_or_precision_is_another_run(clone, monkeypatch, other):
+    """A folder of runs that is carried to another machine is not mixed with what that one makes."""
+    clone.notebook("01_a")
+    clone.report()
+    assert clone.stale() == []
+    there = provenance.installed() | {other: "another"}
+    monkeypatch.setattr(provenance, "installed", lambda: there)
+    assert clone.stale() == ["01_a"]
 
 
 def test_nothing_of_the_machine_is_in_the_cells(clone):

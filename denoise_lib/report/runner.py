@@ -283,6 +283,8 @@ class Study:
             record |= {
                 "fingerprint": self.fingerprint(name, upstream, reached, sources),
                 "reached": reached,
+                "corpora": provenance.corpora_read(record["corpora"], written),
+                "precisions": written.get("precisions", []),
                 "seconds": round(attempts.seconds(), 1),
                 "finished": datetime.datetime.now().astimezone().isoformat("T", "seconds"),
                 "peak_memory_mib": written["peak_memory_mib"],

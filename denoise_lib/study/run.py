@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from denoise_lib.audio import save
+from denoise_lib.data import corpora
 from denoise_lib.display.player import Player
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, write_json
@@ -279,8 +280,16 @@ class Run:
                 # loaded, and the shipped files that were read.
                 "modules": sorted(name for name in sys.modules if _ours(name)),
                 "shipped": sorted(checkpoints.read_files()),
+                "corpora": corpora.opened(),
+                "precisions": self._precisions(),
             },
         )
+
+    def _precisions(self) -> list[str]:
+        """What the trainings of this run multiplied in; "auto" differs between processors."""
+        paths = [path for path in self.out.glob("*.safetensors") if ".state" not in path.suffixes]
+        plans = [checkpoints.read_record(path).get("plan") or {} for path in paths]
+        return sorted({plan["precision"] for plan in plans if "precision" in plan})
 
 
 def read_clips(folder: Path) -> list[Row]:
