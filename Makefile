@@ -30,9 +30,10 @@ notebook: $(READY) ## run one notebook again and rebuild the page: NB=03_wavenet
 pdf: $(READY) ## print the built page to report/report.pdf (needs Chromium)
 	@$(BIN)/denoise pdf
 
-test: $(READY) $(AXE) ## run the tests, the smoke report and the browser tests among them (T=tests/test_cli.py for one)
+test: $(READY) $(AXE) ## run the tests, the smoke report and the browser tests among them (T=fast, T=tests/test_cli.py)
 	@tools/need.sh chromium
-	@$(BIN)/python -m pytest $(T)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest \
+		$(if $(filter-out fast,$(T)),$(T),-n 2 --dist loadfile --no-loadscope-reorder $(if $(T),-m "not slow"))
 
 # Uploads come as one message each, of which the server takes 10 MB unless told otherwise.
 lab: $(READY) ## open the listening room, and beside it the notebooks, in JupyterLab

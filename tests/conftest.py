@@ -12,6 +12,11 @@ settings.register_profile("ours", deadline=None, derandomize=True)
 settings.load_profile("ours")
 
 
+def pytest_collection_modifyitems(items):
+    """Slow files first, so that no process is left with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="module")
 def browser():
     """Chromium, by module: Playwright's event loop would be in the way of other tests."""
