@@ -256,7 +256,7 @@ def header(path, **changes):
         ({"config": {"wings": 2}}, "another version"),
         ({"config": []}, "another version"),
         ({"config": ConvAutoencoder(2, 16, 4).config | {"channels": "2"}}, "another version"),
-        ({"rate": 48000}, "48000 Hz"),
+        ({"rate": "48 kHz"}, "samples per second"),
         ({}, "tensors differ, such as"),
     ],
 )

@@ -115,9 +115,14 @@ def train(
         skipped (steps without a finite gradient), seconds.
 
     Raises:
-        UserError: The loss is not finite for several steps in a row, or a validation is not; or
-            the batch cannot be dealt to the processes.
+        UserError: The loss is not finite for several steps in a row, or a validation is not; the
+            model is for another sample rate than the crops; or the batch cannot be dealt to the
+            processes.
     """
+    if model.rate not in (None, crops.corpus.rate):
+        raise UserError(
+            f"{label}: this {model.name} is for {model.rate} Hz, the speech has {crops.corpus.rate}"
+        )
     precision = fastest_precision() if precision == "auto" else precision
     fabric = _fabric(precision)
     if crops.batch % fabric.world_size:
