@@ -44,8 +44,8 @@ lab: $(READY) ## open the listening room, and beside it the notebooks, in Jupyte
 fetch: $(READY) ## download, verify and decode the default corpora into the user's cache
 	@$(BIN)/denoise fetch
 
-bench: $(READY) ## time the parts that decide how long the report takes
-	@$(BIN)/python tools/bench.py
+bench: $(READY) ## time networks, damage and inference against others, as ratios, for the page
+	@$(BIN)/python -m tools.bench
 
 publish: $(READY) ## copy the built page and its numbers to docs/
 	@$(BIN)/denoise publish

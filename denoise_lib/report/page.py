@@ -19,7 +19,7 @@ from denoise_lib.data import default_corpora
 from denoise_lib.display import style
 from denoise_lib.display.player import ASSETS, Player
 from denoise_lib.errors import UserError
-from denoise_lib.files import atomic, resource, write_json
+from denoise_lib.files import atomic, read_json, resource, write_json
 from denoise_lib.paths import ROOT, TEMPLATE, runs_folder
 from denoise_lib.report import findings, glance, provenance, sections
 from denoise_lib.report.listen_first import listen_first
@@ -60,7 +60,10 @@ def build(profile: str = "quick", root: Path = ROOT) -> Path:
         for name in notebook_names(root / "notebooks")
     ]
     sections.flag_differences(made)
-    text = store_once(render(results, made, listen_first(runs, [section.name for section in made])))
+    speed = root / "report" / "bench.json"
+    bench = read_json(speed) if speed.exists() else None
+    player = listen_first(runs, [section.name for section in made])
+    text = store_once(render(results, made, player, bench))
     write_json(root / "report" / "results.json", results)
     path = root / "report" / "index.html"
     with atomic(path) as temporary:
@@ -96,8 +99,13 @@ def environment() -> jinja2.Environment:
     return found
 
 
-def render(results: dict[str, Any], made: list[sections.Section], player: Player | None) -> str:
-    """The page as HTML text, before sounds are stored once."""
+def render(
+    results: dict[str, Any],
+    made: list[sections.Section],
+    player: Player | None,
+    bench: dict[str, Any] | None = None,
+) -> str:
+    """The page as HTML text, before sounds are stored once; `bench` is what `make bench` left."""
     by_name = {section.name: section for section in made}
     text = json.dumps(results, indent=1, ensure_ascii=False)
     return (
