@@ -21,11 +21,12 @@ from denoise_lib.display.player import ASSETS, Player
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, resource, write_json
 from denoise_lib.paths import ROOT, TEMPLATE, runs_folder
-from denoise_lib.report import findings, glance, provenance, sections
+from denoise_lib.report import findings, glance, provenance, sections, voice
 from denoise_lib.report.listen_first import listen_first
+from denoise_lib.report.matrix import Matrix, matrix
 from denoise_lib.report.parameters import names as notebook_names
 
-BUDGET = 8_000_000  # bytes of a page that can be published
+BUDGET = 20_000_000  # bytes of a page that can be published
 
 
 def collect(profile: str, root: Path = ROOT) -> dict[str, Any]:
@@ -60,7 +61,11 @@ def build(profile: str = "quick", root: Path = ROOT) -> Path:
         for name in notebook_names(root / "notebooks")
     ]
     sections.flag_differences(made)
-    text = store_once(render(results, made, listen_first(runs, [section.name for section in made])))
+    shown = [section.name for section in made]
+    heard = matrix(runs, shown)
+    text = store_once(
+        render(results, made, listen_first(runs, shown), heard, voice.voice(runs, shown, heard))
+    )
     write_json(root / "report" / "results.json", results)
     path = root / "report" / "index.html"
     with atomic(path) as temporary:
@@ -78,8 +83,22 @@ def _profile_values(root: Path, profile: str, name: str) -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8")).get(name, {}) if path.exists() else {}
 
 
-def render(results: dict[str, Any], made: list[sections.Section], player: Player | None) -> str:
-    """The page as HTML text, before sounds are stored once."""
+def render(
+    results: dict[str, Any],
+    made: list[sections.Section],
+    player: Player | None,
+    heard: Matrix | None,
+    own: dict[str, Any],
+) -> str:
+    """The page as HTML text, before sounds are stored once.
+
+    Args:
+        results: What results.json holds.
+        made: The notebooks.
+        player: One clip in many versions, for a page without a matrix.
+        heard: The listening matrix, if there is one.
+        own: What :func:`denoise_lib.report.voice.voice` returned.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE),
         autoescape=True,
@@ -100,6 +119,8 @@ def render(results: dict[str, Any], made: list[sections.Section], player: Player
         provenance=results["provenance"],
         sections=made,
         player=player,
+        matrix=heard,
+        voice=own,
         table=glance.lines(results),
         unseen=glance.lines(results, "unseen_voice"),
         glance=glance,
@@ -110,9 +131,10 @@ def render(results: dict[str, Any], made: list[sections.Section], player: Player
         labels=names,
         style=style,
         css=resource("denoise_lib.display", "player.css")
-        + _template_files("page.css", "blind.css"),
+        + _template_files("page.css", "blind.css", "matrix.css", "voice.css"),
         script=resource("denoise_lib.display", "player.js")
-        + _template_files("page.js", "table.js", "blind.js"),
+        + voice.measures()
+        + _template_files("page.js", "table.js", "matrix.js", "blind.js", "voice.js", "keys.js"),
         downloads={
             name: (kind, base64.b64encode(data.encode()).decode())
             for name, kind, data in (
