@@ -21,11 +21,13 @@ from denoise_lib.display.player import ASSETS, Player
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, read_json, resource, write_json
 from denoise_lib.paths import ROOT, TEMPLATE, runs_folder
-from denoise_lib.report import findings, glance, provenance, sections
+from denoise_lib.report import findings, glance, provenance, sections, voice
 from denoise_lib.report.listen_first import listen_first
+from denoise_lib.report.matrix import Matrix, matrix
 from denoise_lib.report.parameters import names as notebook_names
 
-BUDGET = 8_000_000  # bytes of a page that can be published
+SCRIPTS = ("page.js", "table.js", "matrix.js", "blind.js", "voice.js", "keys.js")
+BUDGET = 20_000_000  # bytes of a page that can be published
 
 
 def collect(profile: str, root: Path = ROOT) -> dict[str, Any]:
@@ -62,8 +64,10 @@ def build(profile: str = "quick", root: Path = ROOT) -> Path:
     sections.flag_differences(made)
     speed = root / "report" / "bench.json"
     bench = read_json(speed) if speed.exists() else None
-    player = listen_first(runs, [section.name for section in made])
-    text = store_once(render(results, made, player, bench))
+    shown = [section.name for section in made]
+    heard = matrix(runs, shown)
+    own = voice.voice(runs, shown, heard)
+    text = store_once(render(results, made, listen_first(runs, shown), heard, own, bench))
     write_json(root / "report" / "results.json", results)
     path = root / "report" / "index.html"
     with atomic(path) as temporary:
@@ -103,9 +107,20 @@ def render(
     results: dict[str, Any],
     made: list[sections.Section],
     player: Player | None,
+    heard: Matrix | None,
+    own: dict[str, Any],
     bench: dict[str, Any] | None = None,
 ) -> str:
-    """The page as HTML text, before sounds are stored once; `bench` is what `make bench` left."""
+    """The page as HTML text, before sounds are stored once.
+
+    Args:
+        results: What results.json holds.
+        made: The notebooks.
+        player: One clip in many versions, for a page without a matrix.
+        heard: The listening matrix, if there is one.
+        own: What :func:`denoise_lib.report.voice.voice` returned.
+        bench: What `make bench` left, if it has run.
+    """
     by_name = {section.name: section for section in made}
     text = json.dumps(results, indent=1, ensure_ascii=False)
     return (
@@ -116,6 +131,8 @@ def render(
             provenance=results["provenance"],
             sections=made,
             player=player,
+            matrix=heard,
+            voice=own,
             table=glance.lines(results),
             unseen=glance.lines(results, "unseen_voice"),
             glance=glance,
@@ -126,9 +143,10 @@ def render(
             labels=names,
             style=style,
             css=resource("denoise_lib.display", "player.css")
-            + _template_files("page.css", "blind.css"),
+            + _template_files("page.css", "blind.css", "matrix.css", "voice.css"),
             script=resource("denoise_lib.display", "player.js")
-            + _template_files("page.js", "table.js", "blind.js"),
+            + voice.measures()
+            + _template_files(*SCRIPTS),
             downloads={
                 name: (kind, base64.b64encode(data.encode()).decode())
                 for name, kind, data in (
