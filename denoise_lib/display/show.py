@@ -85,6 +85,11 @@ def _broken(text: str, width: int) -> str:
     return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
 
 
+def note(text: str) -> None:
+    """Display a sentence that the reader should know, such as what this corpus does not have."""
+    _display(f'<p class="note">{html.escape(prose(text))}</p>')
+
+
 def verdict(text: str) -> None:
     """Display the sentence that a section ends in."""
     _display(f'<p class="verdict">{html.escape(prose(text))}</p>')
