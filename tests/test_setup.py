@@ -105,7 +105,8 @@ def imported(folder):
 
 
 @pytest.mark.parametrize(
-    ("folder", "extras"), [("denoise_lib", ("live", "export")), ("tests", ("test",))]
+    ("folder", "extras"),
+    [("denoise_lib", ("live", "export", "lhotse")), ("tests", ("test", "lhotse"))],
 )
 def test_every_import_is_declared(folder, extras):
     distributions = importlib.metadata.packages_distributions()
