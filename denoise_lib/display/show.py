@@ -38,6 +38,11 @@ def show(figure: Figure, caption: str) -> None:
     figure.clear()
 
 
+def note(text: str) -> None:
+    """Display a sentence that the reader should know, such as what this corpus does not have."""
+    _display(f'<p class="note">{html.escape(prose(text))}</p>')
+
+
 def verdict(text: str) -> None:
     """Display the sentence that a section ends in."""
     _display(f'<p class="verdict">{html.escape(prose(text))}</p>')

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from denoise_lib import RATE
 from denoise_lib.names import colour, number, prose
 from denoise_lib.names import condition as written
 
@@ -116,11 +117,19 @@ def lines(results: dict[str, Any], split: str = "test") -> list[Line]:
         rows = _rows(results, stage, condition, split, "wsdr")
         rows = {model: rows[model] for model in NETWORKS if model in rows}
         if rows:
+            first = _rate(results, next(iter(rows.values())))
+            rows = {model: row for model, row in rows.items() if _rate(results, row) == first}
             ratios = _rows(results, stage, condition, split, "si_sdr")
             ratios = {model: ratios[model] for model in rows if model in ratios}
             volume = _rows(results, VOLUME, condition, split, "wsdr")
             found.append(Line(condition, stage, rows, ratios, volume))
     return found
+
+
+def _rate(results: dict[str, Any], row: Row) -> int:
+    """Samples per second of the clips that a row is about; at another rate they are others."""
+    parameters = results.get("provenance", {}).get("parameters", {})
+    return parameters.get(section(row), {}).get("rate", RATE)
 
 
 def _rows(
