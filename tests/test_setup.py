@@ -107,7 +107,8 @@ def imported(folder):
 
 
 @pytest.mark.parametrize(
-    ("folder", "extras"), [("denoise_lib", ("live", "export", "sweep")), ("tests", ("test",))]
+    ("folder", "extras"),
+    [("denoise_lib", ("live", "export", "sweep", "lhotse")), ("tests", ("test", "lhotse"))],
 )
 def test_every_import_is_declared(folder, extras):
     distributions = importlib.metadata.packages_distributions()
