@@ -1,6 +1,7 @@
 # Everything from a bare checkout: each target sets up what it needs first.
 
 PROFILE ?= quick
+JOBS ?= 1
 PYTHON ?= python3
 NB ?=
 P ?=
@@ -17,11 +18,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 .PHONY: help report notebook pdf test lab fetch bench publish clean
 
 help: ## this list
-	@echo "make TARGET [PROFILE=smoke|quick|full] [PYTHON=python3.12]"
+	@echo "make TARGET [PROFILE=smoke|quick|full] [JOBS=2] [PYTHON=python3.12]"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-report: $(READY) ## run the notebooks that need it, build report/index.html and report/results.json
-	@$(BIN)/denoise report --profile $(PROFILE)
+report: $(READY) ## run the notebooks that need it, JOBS at once, build report/index.html and report/results.json
+	@$(BIN)/denoise report --profile $(PROFILE) --jobs $(JOBS)
 
 notebook: $(READY) ## run one notebook again and rebuild the page: NB=03_wavenet P="-p steps 50", P="-f room.yaml"
 	@$(if $(NB),,echo 'make: name the notebook, for example: make notebook NB=03_wavenet P="-p steps 50"' >&2; exit 1)

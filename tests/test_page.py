@@ -402,6 +402,12 @@ def test_results_json_of_the_page(results):
     } <= set(results["results"][0])
 
 
+def test_the_precision_that_auto_came_to_is_told(clone):
+    assert "precision of trainings" not in built(clone)
+    change(clone, "04_dcunet", precisions=["32-true", "bf16-mixed"])
+    assert "<td>04_dcunet 32-true and bf16-mixed</td>" in built(clone)
+
+
 def test_the_recordings_are_credited(text):
     part = re.search(r'<section id="credits".*?</section>', text, re.DOTALL)[0]
     for name in ("Allison Smith", "June Wallack", "Carlo Flora", "Maxim Topal", "CC BY-SA 3.0"):
@@ -438,6 +444,8 @@ def test_a_page_made_alike_has_no_flags(text):
     [
         ({"commit": "f" * 40}, "commit ffffffffff"),
         ({"parameters": {"steps": 7, "seed": 0}}, "steps = 7, where the profile has 100"),
+        ({"versions": {"torch": "2.9.1", "numpy": "2.4.0"}}, "torch 2.9.1, which most"),
+        ({"machine": {"python": "3.13.1"}}, "made with Python 3.13.1, which most"),
     ],
 )
 def test_a_section_that_differs_is_flagged(tmp_path, values, message):

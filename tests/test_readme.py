@@ -4,8 +4,10 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,8 +20,11 @@ from denoise_lib.models.base import find
 from denoise_lib.models.checkpoints import pretrained_names, read_record
 from denoise_lib.paths import PRETRAINED as CHECKPOINTS
 from denoise_lib.paths import cache_folder
+from denoise_lib.report import provenance
+from denoise_lib.report import publish as publishing
 from denoise_lib.report.parameters import names
 from denoise_lib.report.publish import END, START, publish, published_networks, rewritten, table
+from denoise_lib.report.runner import Study
 from denoise_lib.training import loop
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -145,13 +150,24 @@ def built(tmp_path):
     build = tmp_path / "report" / "build" / "quick"
     for number, name in enumerate(PUBLISHED):
         add_example(build / ("01_noise_design", "05_street_noise")[number % 2], name)
-    for name in names(tmp_path / "notebooks"):
-        (build / name).mkdir(parents=True, exist_ok=True)
-        (build / name / "run.json").write_text("{}")
+    add_runs(tmp_path)
     for source in PRETRAINED.values():
         (build / source).parent.mkdir(parents=True, exist_ok=True)
         (build / source).write_bytes(source.encode())
     return tmp_path
+
+
+def add_runs(root):
+    """A record for each notebook that says that it was run with what there is now."""
+    study = Study("quick", root)
+    made = {}
+    for name in study.names:
+        folder = study.build / name
+        folder.mkdir(parents=True, exist_ok=True)
+        made[name] = study.fingerprint(name, made, ["requirements.lock"])
+        record = {"fingerprint": made[name], "reached": ["requirements.lock"]}
+        (folder / "run.json").write_text(json.dumps(record))
+        (folder / "results.json").write_text("{}")
 
 
 def add_example(folder, name):
@@ -273,6 +289,42 @@ def test_the_commands_in_the_note_are_those_that_made_the_networks(monkeypatch):
         assert halved == ("--half" in line) == options["half"]
 
 
+def edit_code(path):
+    """Add a line to the last cell of code of a notebook."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].source += "\nprint('more')"
+    nbformat.write(notebook, path)
+
+
+def test_publish_refuses_what_differs_from_the_commit(built, monkeypatch):
+    """What is published belongs to the commit that it names; what was published does not count."""
+    shipped = "denoise_lib/pretrained/dcunet-stft.safetensors"
+    monkeypatch.setattr(publishing, "uncommitted", lambda root: [shipped, "notebooks/x.py"])
+    with pytest.raises(UserError, match="^notebooks/x.py differs from the commit"):
+        publish(built)
+    monkeypatch.setattr(publishing, "uncommitted", lambda root: [shipped])
+    publish(built)
+
+
+def test_what_differs_from_the_commit(tmp_path):
+    def git(*arguments):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    assert provenance.uncommitted(tmp_path) == []
+    (tmp_path / "denoise_lib").mkdir()
+    for name in ("denoise_lib/one.py", "denoise_lib/two.py", "README.md"):
+        (tmp_path / name).write_text("")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "all")
+    assert provenance.uncommitted(tmp_path) == [] and not provenance.commit(tmp_path)[1]
+    for name in ("denoise_lib/one.py", "denoise_lib/new.py", "README.md"):
+        (tmp_path / name).write_text("x = 1")
+    assert provenance.uncommitted(tmp_path) == ["denoise_lib/one.py", "denoise_lib/new.py"]
+    assert provenance.commit(tmp_path)[1]
+
+
 def replace_results(built, **changes):
     value = results()
     value["profile"] = changes.pop("profile", "quick")
@@ -293,6 +345,10 @@ def replace_results(built, **changes):
         (
             lambda built: shutil.rmtree(built / "report" / "build" / "quick" / "04_dcunet"),
             "04_dcunet",
+        ),
+        (  # the code is not what made the numbers
+            lambda built: edit_code(built / "notebooks" / "03_wavenet.ipynb"),
+            "03_wavenet was run with other code, parameters or packages",
         ),
         (  # a run that leaves example clips alone
             lambda built: shutil.rmtree(built / "report" / "build" / "quick" / "01_noise_design"),

@@ -13,6 +13,7 @@ LIBRARY = Path(denoise_lib.__file__).parent
 HALL = {
     "",
     "audio",
+    "environment",
     "errors",
     "files",
     "names",
@@ -33,7 +34,6 @@ ROOMS = {  # what each may import beside itself and the hall; a room stands abov
     "commands": {"training", "metrics", "models", "damage", "data"},
     "cli": {"commands", "report", "data"},
     "checkpoints": {"models"},  # the other name of models.checkpoints
-    "environment": set(),
 }
 
 

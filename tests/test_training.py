@@ -15,6 +15,7 @@ from small_corpus import small_corpus
 from denoise_lib import Corruption, StreetMix
 from denoise_lib.data.corpora import Corpus
 from denoise_lib.data.crops import CleanCrops, clip_generator, fixed_batch
+from denoise_lib.environment import fastest_precision
 from denoise_lib.errors import UserError
 from denoise_lib.files import locked
 from denoise_lib.models import ConvAutoencoder, DCUnet, UNet
@@ -579,7 +580,7 @@ def test_the_fastest_precision_is_one_that_the_processor_has(
 ):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    assert loop.fastest_precision() == expected
+    assert fastest_precision() == expected
     train(**settings(), checkpoint=tmp_path / "net.safetensors", precision="auto")
     assert read_record(tmp_path / "net.safetensors")["plan"]["precision"] == expected
 

@@ -30,6 +30,8 @@ STREET_FRACTIONS = (0.6, 0.1, 0.3)
 
 MIN_SECONDS = 1.0  # shorter clips are not offered, unless they are asked for
 
+_opened: dict[str, str] = {}  # digests of the fetched corpora that this process has opened
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -181,6 +183,7 @@ def _stored(
     """
     index_path = fetch_corpus(corpus)
     index = read_json(index_path)
+    _opened[corpus] = index["digest"]
     clips, where = [], {}
     for entry in index["clips"]:
         placed = place(entry["name"])
@@ -191,6 +194,11 @@ def _stored(
         where[entry["name"]] = entry["start"], entry["length"]
     reader = _Stored(index_path.parent / index["samples"], where, rate)
     return Corpus("default", rate, clips, reader, index["digest"])
+
+
+def opened() -> dict[str, str]:
+    """Digests of the fetched corpora that this process has opened, {"speech": ..., "read": ...}."""
+    return dict(_opened)
 
 
 def _joined(first: Corpus, second: Corpus) -> Corpus:

@@ -18,7 +18,7 @@ from denoise_lib.metrics.measures import METRICS, any_slow, score
 from denoise_lib.metrics.score_cache import known
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.inference import device as best_device
-from denoise_lib.models.inference import process
+from denoise_lib.models.inference import evaluated, process
 from denoise_lib.progress import say
 
 
@@ -51,14 +51,14 @@ def evaluate(
         (measure -> why a value is missing); with ``reference`` also clean and clean_reason.
     """
     device = best_device(device)
-    model = model.to(device)
     jobs = []
-    for clip in clips:
-        noisy, clean = fixed_clip(corpus, clip, damage, seed, max_seconds)
-        versions = {"noisy": noisy, "denoised": process(model, noisy.to(device), rate=corpus.rate)}
-        versions["denoised"] = versions["denoised"].cpu()
-        versions |= {"clean": clean} if reference else {}
-        jobs.append((versions, clean, noisy, metrics, corpus.rate))
+    with evaluated(model, device):
+        for clip in clips:
+            noisy, clean = fixed_clip(corpus, clip, damage, seed, max_seconds)
+            denoised = process(model, noisy.to(device), rate=corpus.rate).cpu()
+            versions = {"noisy": noisy, "denoised": denoised}
+            versions |= {"clean": clean} if reference else {}
+            jobs.append((versions, clean, noisy, metrics, corpus.rate))
     # Networks first, scores after: both at once would fight for the cores.
     records = []
     for clip, scores in zip(clips, _score_all(jobs, metrics), strict=True):

@@ -43,17 +43,15 @@ def process(
         low = _at(noisy, rate, model.rate)
         change = process(model, low, chunk_seconds) - low
         return noisy + _at(change, model.rate, rate, len(noisy))
-    was_training = model.training
-    model.eval()
     grid = model.stride
     context = -(-model.context // grid) * grid
     step = max(1, round(chunk_seconds * (model.rate or rate or RATE)) // grid) * grid
     pieces = []
-    for start in range(0, max(len(noisy), 1), step):
-        first = max(0, start - context)
-        piece = model(noisy[None, first : start + step + context])[0]
-        pieces.append(piece[start - first : start - first + step])
-    model.train(was_training)
+    with evaluated(model):
+        for start in range(0, max(len(noisy), 1), step):
+            first = max(0, start - context)
+            piece = model(noisy[None, first : start + step + context])[0]
+            pieces.append(piece[start - first : start - first + step])
     return torch.cat(pieces)
 
 
@@ -118,14 +116,23 @@ def enhance(
 
 
 @contextmanager
-def evaluated(model: Denoiser, device: str | torch.device) -> Iterator[None]:
-    """A model in evaluation mode on a device; afterwards it is in the mode that it was in."""
-    was_training = model.training
-    model.eval().to(device)
+def evaluated(model: Denoiser, device: str | torch.device | None = None) -> Iterator[None]:
+    """A model in evaluation mode, on a device if one is given.
+
+    Afterwards, and after an error too, it is where it was, and each part is in the mode it was in.
+    """
+    modes = [(part, part.training) for part in model.modules()]
+    places = {each.device for each in (*model.parameters(), *model.buffers())}
     try:
+        model.eval()
+        if device is not None:
+            model.to(device)
         yield
     finally:
-        model.train(was_training)
+        for part, was_training in modes:
+            part.training = was_training
+        if device is not None and len(places) == 1:
+            model.to(places.pop())
 
 
 def like(samples: NDArray[np.float32], waveform: Any) -> Any:

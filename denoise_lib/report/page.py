@@ -78,48 +78,57 @@ def _profile_values(root: Path, profile: str, name: str) -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8")).get(name, {}) if path.exists() else {}
 
 
-def render(results: dict[str, Any], made: list[sections.Section], player: Player | None) -> str:
-    """The page as HTML text, before sounds are stored once."""
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """The page's templates, with what they need to write numbers and names."""
+    found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    found.filters.update(
         number=names.number, label=names.label, score=names.score, short=sections.short
     )
-    environment.filters.update(heading=names.heading, duration=duration)
+    found.filters.update(heading=names.heading, duration=duration)
     # The original gave some of its numbers to one or two places: no more are shown.
-    environment.filters.update(as_given=glance.as_given)
+    found.filters.update(as_given=glance.as_given)
+    return found
+
+
+def render(results: dict[str, Any], made: list[sections.Section], player: Player | None) -> str:
+    """The page as HTML text, before sounds are stored once."""
     by_name = {section.name: section for section in made}
     text = json.dumps(results, indent=1, ensure_ascii=False)
-    return environment.get_template("page.html.j2").render(
-        results=results,
-        provenance=results["provenance"],
-        sections=made,
-        player=player,
-        table=glance.lines(results),
-        unseen=glance.lines(results, "unseen_voice"),
-        glance=glance,
-        findings=findings.findings(results),
-        anchor=lambda row: by_name[glance.section(row)].anchor(row),
-        chart=glance.chart,
-        credits=credits_of(made),
-        labels=names,
-        style=style,
-        css=resource("denoise_lib.display", "player.css")
-        + _template_files("page.css", "blind.css"),
-        script=resource("denoise_lib.display", "player.js")
-        + _template_files("page.js", "table.js", "blind.js"),
-        downloads={
-            name: (kind, base64.b64encode(data.encode()).decode())
-            for name, kind, data in (
-                ("results.json", "application/json", text),
-                ("results.csv", "text/csv", results_csv(results["results"])),
-            )
-        },
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            results=results,
+            provenance=results["provenance"],
+            sections=made,
+            player=player,
+            table=glance.lines(results),
+            unseen=glance.lines(results, "unseen_voice"),
+            glance=glance,
+            findings=findings.findings(results),
+            anchor=lambda row: by_name[glance.section(row)].anchor(row),
+            chart=glance.chart,
+            credits=credits_of(made),
+            labels=names,
+            style=style,
+            css=resource("denoise_lib.display", "player.css")
+            + _template_files("page.css", "blind.css"),
+            script=resource("denoise_lib.display", "player.js")
+            + _template_files("page.js", "table.js", "blind.js"),
+            downloads={
+                name: (kind, base64.b64encode(data.encode()).decode())
+                for name, kind, data in (
+                    ("results.json", "application/json", text),
+                    ("results.csv", "text/csv", results_csv(results["results"])),
+                )
+            },
+        )
     )
 
 

@@ -14,6 +14,8 @@ from denoise_lib.paths import ROOT, runs_folder
 from denoise_lib.report import glance
 from denoise_lib.report.page import BUDGET
 from denoise_lib.report.parameters import declared, names, read_notebook
+from denoise_lib.report.provenance import uncommitted
+from denoise_lib.report.runner import Study
 
 PROFILE = "quick"
 START = "<!-- results: written by `make publish` from docs/results.json -->"
@@ -31,8 +33,9 @@ def publish(root: Path = ROOT) -> None:
     networks to denoise_lib/pretrained/.
 
     Raises:
-        UserError: There is no page, it is of another profile or too large, a run is missing, or the
-            numbers were not all made from one commit; nothing is copied then.
+        UserError: There is no page, it is of another profile or too large, a run is missing, the
+            numbers were not all made from one commit, or the commit that is checked out would make
+            others; nothing is copied then.
     """
     root = Path(root)
     page = root / "report" / "index.html"
@@ -42,6 +45,7 @@ def publish(root: Path = ROOT) -> None:
     build, notebooks = runs_folder(PROFILE, root), names(root / "notebooks")
     if missing := [name for name in notebooks if not (build / name / "run.json").exists()]:
         raise UserError(f"{', '.join(missing)} has not been run: run `make report`")
+    _check_code(root)
     copies = {
         root / "docs" / name: root / "report" / name for name in ("index.html", "results.json")
     }
@@ -87,6 +91,19 @@ def _check(page: Path, results: dict[str, Any]) -> None:
         raise UserError(
             "the runs are of different commits: `make clean report` makes them all again"
         )
+
+
+def _check_code(root: Path) -> None:
+    """Raise UserError unless the runs are what the commit that is checked out would make."""
+    if stale := Study(PROFILE, root).stale():
+        raise UserError(
+            f"{', '.join(stale)} was run with other code, parameters or packages than there are "
+            "now: run `make report` and publish what it makes"
+        )
+    # What an earlier call has published is no code.
+    changed = [file for file in uncommitted(root) if "/pretrained/" not in file]
+    if changed:
+        raise UserError(f"{', '.join(changed)} differs from the commit: commit it, then publish")
 
 
 def published_networks(folder: Path) -> dict[str, str]:

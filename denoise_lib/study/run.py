@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from denoise_lib.audio import save
+from denoise_lib.data import corpora
 from denoise_lib.display.player import Player
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, write_json
@@ -273,12 +275,21 @@ class Run:
                 "measurements": self.measurements,
                 "differences": self.differences,
                 "peak_memory_mib": peak_memory(),
+                "threads": torch.get_num_threads(),
                 # What the numbers depend on, for the runner: this library's modules that were
                 # loaded, and the shipped files that were read.
                 "modules": sorted(name for name in sys.modules if _ours(name)),
                 "shipped": sorted(checkpoints.read_files()),
+                "corpora": corpora.opened(),
+                "precisions": self._precisions(),
             },
         )
+
+    def _precisions(self) -> list[str]:
+        """What the trainings of this run multiplied in; "auto" differs between processors."""
+        paths = [path for path in self.out.glob("*.safetensors") if ".state" not in path.suffixes]
+        plans = [checkpoints.read_record(path).get("plan") or {} for path in paths]
+        return sorted({plan["precision"] for plan in plans if "precision" in plan})
 
 
 def read_clips(folder: Path) -> list[Row]:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from denoise_lib.data.corpora import Clip
 from denoise_lib.data.crops import CleanCrops, Damage, damaged_batches
+from denoise_lib.environment import fastest_precision
 from denoise_lib.errors import UserError
 from denoise_lib.files import locked, read_json, write_json
 from denoise_lib.metrics.wsdr import wsdr
@@ -100,7 +101,8 @@ def train(
         label: Name in the progress lines.
         progress: Told after each validation how far it is: training (the label), step, steps, loss,
             valid, seconds.
-        precision: One of ``PRECISIONS``, or "auto", see :func:`fastest_precision`.
+        precision: One of ``PRECISIONS``, or "auto", see
+            :func:`~denoise_lib.environment.fastest_precision`.
         workers: Processes that read clips ahead.
         fixed_norms: Batch norms keep the statistics that they come with, as in a test. On a mixture
             of damages those of a small batch tell which ones it holds; a network that has learned
@@ -244,20 +246,6 @@ def _train(
         state.path.unlink(missing_ok=True)
     fabric.barrier()
     return load_model(checkpoint), log.history
-
-
-def fastest_precision() -> str:
-    """Say "bf16-mixed" where GPU or processor multiplies in bfloat16 by itself, else "32-true".
-
-    It takes a U-Net's step from 0.32 to 0.19 s on two cores that can; on others, which would
-    imitate it, it would take longer than without. Scores are taken in 32 bits either way.
-    """
-    if torch.cuda.is_available():
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        has = getattr(torch.cpu, "get_capabilities", dict)()
-        native = has.get("avx512_bf16") or has.get("amx_bf16")
-    return "bf16-mixed" if native else "32-true"
 
 
 def _learn(network: torch.nn.Module, fixed_norms: bool) -> None:
