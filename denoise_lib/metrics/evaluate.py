@@ -8,9 +8,9 @@ import threading
 import time
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 
 import torch
-from torch import Tensor
 
 from denoise_lib.data.corpora import Clip, Corpus
 from denoise_lib.data.crops import Damage, fixed_clip
@@ -36,6 +36,9 @@ def evaluate(
 ) -> list[dict]:
     """Score a model on clips, each with the damage that is fixed by its name and the seed.
 
+    A model for another sample rate than the corpus's hears resampled clips, see
+    :func:`denoise_lib.models.inference.process`.
+
     Args:
         damage: None for the noisy recordings that the corpus has of its own.
         max_seconds: Seconds of each clip's beginning to use; all of it when None.
@@ -52,8 +55,10 @@ def evaluate(
     with evaluated(model, device):
         for clip in clips:
             noisy, clean = fixed_clip(corpus, clip, damage, seed, max_seconds)
-            versions = {"noisy": noisy, "denoised": process(model, noisy.to(device)).cpu()}
-            jobs.append((versions | ({"clean": clean} if reference else {}), clean, noisy, metrics))
+            denoised = process(model, noisy.to(device), rate=corpus.rate).cpu()
+            versions = {"noisy": noisy, "denoised": denoised}
+            versions |= {"clean": clean} if reference else {}
+            jobs.append((versions, clean, noisy, metrics, corpus.rate))
     # Networks first, scores after: both at once would fight for the cores.
     records = []
     for clip, scores in zip(clips, _score_all(jobs, metrics), strict=True):
@@ -75,8 +80,8 @@ def _score_all(jobs: list[tuple], metrics: tuple[str, ...]) -> list[dict]:
     if not any_slow(metrics):
         return [_score_versions(job) for job in jobs]
     jobs = [
-        ({name: each.numpy() for name, each in versions.items()}, *map(Tensor.numpy, pair), chosen)
-        for versions, *pair, chosen in jobs
+        ({key: each.numpy() for key, each in versions.items()}, clean.numpy(), noisy.numpy(), *how)
+        for versions, clean, noisy, *how in jobs
     ]
     try:
         return list(_workers().map(_score_versions, jobs, chunksize=4))
@@ -87,17 +92,17 @@ def _score_all(jobs: list[tuple], metrics: tuple[str, ...]) -> list[dict]:
 
 def _score_versions(job: tuple) -> dict[str, tuple]:
     """(values, reasons) of one clip's versions, by name."""
-    versions, clean, noisy, metrics = job
+    versions, clean, noisy, metrics, rate = job
     clean, noisy = torch.as_tensor(clean), torch.as_tensor(noisy)
-    scores = {}
+    at_rate, scores = partial(score, rate=rate), {}
     for name, waveform in versions.items():
         waveform = torch.as_tensor(waveform)
         if name != "noisy" and torch.equal(waveform, noisy):
             scores[name] = scores["noisy"]  # nothing was changed: no measure is taken twice
         elif name != "denoised" and any_slow(metrics):
-            scores[name] = known(score, (waveform, clean, noisy), metrics)
+            scores[name] = known(at_rate, (waveform, clean, noisy), metrics, rate)
         else:
-            scores[name] = score(waveform, clean, noisy, metrics)
+            scores[name] = at_rate(waveform, clean, noisy, metrics)
     return scores
 
 
