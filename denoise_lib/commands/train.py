@@ -52,7 +52,10 @@ def train(
     accumulate: Annotated[
         int, typer.Option(help="parts in which a batch is learned from, to save memory", min=1)
     ] = 1,
-    workers: Annotated[int, typer.Option(help="processes that read clips ahead", min=0)] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="processes that read clips ahead; left out, 2 beside a GPU", min=0),
+    ] = None,
     vary: Annotated[bool, typer.Option(help="vary colour, band, room and level of speech")] = False,
     vary_share: Annotated[
         float | None,
@@ -96,6 +99,7 @@ def train(
     from denoise_lib.data import corpora
     from denoise_lib.data.crops import CleanCrops, JoinedCrops, fixed_batch
     from denoise_lib.models.checkpoints import read_record
+    from denoise_lib.models.inference import device
     from denoise_lib.training import loop
     from denoise_lib.training.losses import LOSSES
 
@@ -144,7 +148,7 @@ def train(
         margin=network.margin,
         label=condition,
         precision=precision,
-        workers=workers,
+        workers=(0 if device() == "cpu" else 2) if workers is None else workers,
         fixed_norms=fixed_norms,
         half=half,
         accumulate=accumulate,
