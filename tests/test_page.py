@@ -591,3 +591,21 @@ def test_why_a_number_is_missing_is_said(clone):
     assert row.count("infinite: a perfect copy") == 2 and "0 of 6" in row
     results = json.loads((clone / "report" / "results.json").read_text())
     assert results["results"][-1]["reason"] and results["differences"] == [difference]
+
+
+def test_what_the_benchmark_left_is_a_section_of_the_page(clone):
+    assert 'id="speed"' not in built(clone)
+    row = {"what": "four convolutions", "to": "one", "ratio": 1.234, "low": 1.2, "high": 1.3}
+    system = {"what": "rnnoise", "factor": 0.0123, **row, "memory_mib": 5, "look_ahead_ms": None}
+    bench = {"threads": 2, "machine": {"processor": "one like <this>", "accelerators": []}}
+    bench |= {"commit": "0123456789ab", "dirty": False, "left_out": ["No asteroid."], "gpu": []}
+    bench |= {key: [row | {"rounds": 7}] for key in ("plain", "networks", "tried", "damage")}
+    stage = {"what": "04_dcunet", "share": 0.25, "threads": 1, "memory_mib": 900}
+    bench |= {"inference": [system | {"what": "rnnoise"}], "stages": [stage]}
+    (clone / "report" / "bench.json").write_text(json.dumps(bench))
+    text = built(clone)
+    section = text[text.index('<section id="speed"') : text.index('<section id="provenance"')]
+    assert '<a href="#speed">' in text and "one like &lt;this&gt;" in section
+    assert section.count("1.23 <span") == 5 and "1.20 to 1.30" in section
+    assert "No asteroid." in section and "0.0123" in section and "all of it" in section
+    assert "25.0 %" in section and "RNNoise" in section

@@ -24,8 +24,10 @@ SCRIPTS = ("spectra", "kernel", "causal", "fixed_damage", "level", "measures")
 # Reads float32 files of a folder by name, and writes what the script gives back in the same way.
 FRAME = """
 const fs = require("fs"), folder = process.argv[1];
-const read = (name) => new Float32Array(new Uint8Array(fs.readFileSync(`${folder}/${name}`)).buffer);
-const write = (name, values) => fs.writeFileSync(`${folder}/${name}`, Buffer.from(Float32Array.from(values).buffer));
+const file = (name) => `${folder}/${name}`;
+const read = (name) => new Float32Array(new Uint8Array(fs.readFileSync(file(name))).buffer);
+const write = (name, values) =>
+    fs.writeFileSync(file(name), Buffer.from(Float32Array.from(values).buffer));
 """
 
 
@@ -108,7 +110,8 @@ def test_recordings_of_any_level_are_enhanced_as_the_library_does(network, tmp_p
         tmp_path,
         f"""
         const {{ config, weights }} = JSON.parse(fs.readFileSync({str(network)!r}));
-        write("estimate", enhance(new CausalNet(config, halves(weights)), read("noisy"), () => {{}}));
+        const network = new CausalNet(config, halves(weights));
+        write("estimate", enhance(network, read("noisy"), () => {{}}));
         """,
         noisy=noisy,
     )
@@ -197,7 +200,8 @@ def test_measures_are_the_library_s(tmp_path):
         tmp_path,
         """
         const [clean, noisy, estimate] = ["clean", "noisy", "estimate"].map(read);
-        console.log(JSON.stringify([wsdr(estimate, clean, noisy), siSdr(estimate, clean), speechLevel(noisy)]));
+        const scores = [wsdr(estimate, clean, noisy), siSdr(estimate, clean)];
+        console.log(JSON.stringify([...scores, speechLevel(noisy)]));
         """,
         clean=clean,
         noisy=noisy,

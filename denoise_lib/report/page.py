@@ -20,15 +20,34 @@ from denoise_lib.data import default_corpora
 from denoise_lib.display import style
 from denoise_lib.display.player import ASSETS, Player, data_uri
 from denoise_lib.errors import UserError
-from denoise_lib.files import atomic, resource, write_json
+from denoise_lib.files import atomic, read_json, resource, write_json
 from denoise_lib.paths import ROOT, TEMPLATE, runs_folder
-from denoise_lib.report import findings, glance, glossary, provenance, section_scores, sections
+from denoise_lib.report import (
+    findings,
+    glance,
+    glossary,
+    provenance,
+    section_scores,
+    sections,
+    voice,
+)
 from denoise_lib.report.listen_first import listen_first
+from denoise_lib.report.matrix import Matrix, matrix
 from denoise_lib.report.numbering import numbered
 from denoise_lib.report.parameters import names as notebook_names
 from denoise_lib.report.sources import with_sources
 
-BUDGET = 8_000_000  # bytes of a page that can be published
+SCRIPTS = (
+    "page.js",
+    "table.js",
+    "glossary.js",
+    "matrix.js",
+    "pocket_player.js",
+    "blind.js",
+    "voice.js",
+    "keys.js",
+)
+BUDGET = 20_000_000  # bytes of a page that can be published
 
 
 def collect(profile: str, root: Path = ROOT) -> dict[str, Any]:
@@ -63,8 +82,13 @@ def build(profile: str = "quick", root: Path = ROOT) -> Path:
         for name in notebook_names(root / "notebooks")
     ]
     sections.flag_differences(made)
-    player = listen_first(runs, [section.name for section in made])
-    text = numbered(store_once(render(results, made, player)))
+    speed = root / "report" / "bench.json"
+    bench = read_json(speed) if speed.exists() else None
+    shown = [section.name for section in made]
+    heard = matrix(runs, shown)
+    own = voice.voice(runs, shown, heard)
+    text = render(results, made, listen_first(runs, shown), heard, own, bench)
+    text = numbered(store_once(text))
     write_json(root / "report" / "results.json", results)
     path = root / "report" / "index.html"
     with atomic(path) as temporary:
@@ -101,8 +125,24 @@ def environment() -> jinja2.Environment:
     return found
 
 
-def render(results: dict[str, Any], made: list[sections.Section], player: Player | None) -> str:
-    """The page as HTML text, before sounds are stored once."""
+def render(
+    results: dict[str, Any],
+    made: list[sections.Section],
+    player: Player | None,
+    heard: Matrix | None,
+    own: dict[str, Any],
+    bench: dict[str, Any] | None = None,
+) -> str:
+    """The page as HTML text, before sounds are stored once.
+
+    Args:
+        results: What results.json holds.
+        made: The notebooks.
+        player: One clip in many versions, for a page without a matrix.
+        heard: The listening matrix, if there is one.
+        own: What :func:`denoise_lib.report.voice.voice` returned.
+        bench: What `make bench` left, if it has run.
+    """
     by_name = {section.name: section for section in made}
     tables = {split: glance.lines(results, split) for split in ("test", "unseen_voice")}
     everything = [(line, split) for split, lines in tables.items() for line in lines]
@@ -141,6 +181,8 @@ def render(results: dict[str, Any], made: list[sections.Section], player: Player
             provenance=results["provenance"],
             sections=made,
             player=player,
+            matrix=heard,
+            voice=own,
             table=tables["test"],
             unseen=tables["unseen_voice"],
             glance=glance,
@@ -156,9 +198,10 @@ def render(results: dict[str, Any], made: list[sections.Section], player: Player
             labels=names,
             style=style,
             css=resource("denoise_lib.display", "player.css")
-            + _template_files("page.css", "blind.css"),
+            + _template_files("page.css", "blind.css", "matrix.css", "voice.css"),
             script=resource("denoise_lib.display", "player.js")
-            + _template_files("page.js", "table.js", "glossary.js", "pocket_player.js", "blind.js"),
+            + voice.measures()
+            + _template_files(*SCRIPTS),
             downloads={
                 name: (kind, base64.b64encode(data.encode()).decode())
                 for name, kind, data in (

@@ -34,12 +34,14 @@ from denoise_lib.metrics.measures import METRICS, score
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.baselines import Identity
 from denoise_lib.models.inference import device, process
-from denoise_lib.names import label
+from denoise_lib.names import CONDITIONS, label
 from denoise_lib.study.run import Row, Run
+from denoise_lib.study.sentences import sentences
 from denoise_lib.training.loop import Schedule, train
 from denoise_lib.training.losses import LOSSES, Loss
 
 SPLITS = ("test", "unseen_voice")
+LONGEST_SENTENCE = 5.0  # s of a sentence of the listening matrix
 VALIDATION_SECONDS = 2.0  # of each validation clip
 COPY_DB = 100.0  # SI-SDR above which a copy is called perfect: about that of 16-bit samples
 Scores = dict[str, list[dict]]  # by split, one dict per clip, see metrics.evaluate
@@ -466,6 +468,43 @@ class Experiment:
         if condition != "identity":  # nothing to compare with other networks' outputs
             self.keep(
                 key or f"{condition}-{clip.name}", player, clip, condition, publish_as, versions
+            )
+        return player
+
+    def hear(
+        self,
+        condition: str,
+        models: dict[str, Denoiser],
+        *,
+        listen_for: str = "",
+        damage: Damage | None = None,
+    ) -> Player:
+        """Keep what models make of the sentences of the page's listening matrix.
+
+        Args:
+            condition: "zero", "raise", "both", or another with its ``damage``.
+            models: By the name in the matrix.
+            listen_for: What to listen for; what the condition says when left out.
+
+        Returns:
+            A player of the first sentence. On the page its sounds are those of the matrix.
+        """
+        damage = damage or Corruption.for_condition(condition)
+        judge = replace(self, metrics=("wsdr", "si_sdr", "stoi"))
+        player = None
+        for order, (clip, sentence) in enumerate(sentences(self.corpus)):
+            noisy, clean = fixed_clip(self.corpus, clip, damage, self.seed, LONGEST_SENTENCE)
+            versions = {"clean": clean, "noisy": noisy}
+            for name, model in models.items():
+                versions[name] = process(model, noisy.to(device())).cpu()
+            scores = {name: judge.scores(each, clean, noisy) for name, each in versions.items()}
+            self.run.sentence(sentence, order, condition, versions, scores, self.corpus.rate)
+            player = player or compare(
+                versions,
+                self.corpus.rate,
+                title=f"{CONDITIONS[condition].written.capitalize()}: {sentence.who}",
+                listen_for=listen_for or CONDITIONS[condition].listen_for,
+                scores=scores,
             )
         return player
 
