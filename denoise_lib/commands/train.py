@@ -28,7 +28,7 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="size, such as small or 20; with --start, to what a unet is enlarged: large or fine"
+            help="size, such as small or 20; with --start, the larger size of a unet: large or fine"
         ),
     ] = None,
     condition: Annotated[
