@@ -39,15 +39,15 @@ def enhance(
     ],
     out: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER", help="write the results there; folders keep their tree"),
+        typer.Option(
+            metavar="FOLDER", help="write the results to this folder; subfolders are kept"
+        ),
     ] = None,
     model: Annotated[str, typer.Option(help=DENOISER)] = "speech",
-    strength: Annotated[float, typer.Option(help="how much of the noise goes, 0 to 1")] = 1.0,
+    strength: Annotated[float, typer.Option(help="share of the noise to remove, 0 to 1")] = 1.0,
     attenuation_limit: Annotated[
         float | None,
-        typer.Option(
-            metavar="DB", help="noise goes down by at most so many dB; no limit if left out"
-        ),
+        typer.Option(metavar="DB", help="reduce noise by at most this many dB; default: no limit"),
     ] = None,
     cut: Annotated[
         bool,
@@ -59,10 +59,10 @@ def enhance(
         ),
     ] = False,
     mono: Annotated[
-        bool, typer.Option("--mono", help="mix the channels down to one; without it, all are kept")
+        bool, typer.Option("--mono", help="mix all channels into one; default: keep all")
     ] = False,
     track: Annotated[
-        int | None, typer.Option(help="which track of sound, from 1; else the default one")
+        int | None, typer.Option(help="audio track, counted from 1; default: the one of the file")
     ] = None,
     format_: Annotated[
         str,
@@ -72,17 +72,15 @@ def enhance(
             "and the input's samples (16, 24, 32, float, double)",
         ),
     ] = "",
-    force: Annotated[
-        bool, typer.Option("--force", help="replace results that are there already")
-    ] = False,
-    jobs: Annotated[int, typer.Option(help="recordings at a time", min=1)] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
-    threads: Annotated[
-        int, typer.Option(help="processor threads of each network; 0: all there are", min=0)
-    ] = 0,
+    force: Annotated[bool, typer.Option("--force", help="overwrite existing results")] = False,
+    jobs: Annotated[int, typer.Option(help="recordings to process at the same time", min=1)] = 1,
+    device: Annotated[
+        str, typer.Option(help="where to compute: auto, cpu, cuda or cuda:1")
+    ] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads of each network; 0: all", min=0)] = 0,
     chunk: Annotated[float, typer.Option(help="seconds processed at a time")] = 10.0,
 ) -> None:
-    """Take the noise off recordings.
+    """Remove noise from recordings.
 
     denoise enhance noisy.wav clean.wav
 
