@@ -11,7 +11,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 AXE := tests/node_modules/.ready
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+# The user's own settings, which would reach the set-up or the report.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUSERBASE
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_NO_DEPS PIP_PRE PIP_UPGRADE
+unexport PIP_REQUIRE_VIRTUALENV PIP_REQUIRE_HASHES PIP_NO_BINARY PIP_ONLY_BINARY PIP_NO_INDEX
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -44,8 +48,8 @@ lab: $(READY) ## open the listening room, and beside it the notebooks, in Jupyte
 fetch: $(READY) ## download, verify and decode the default corpora into the user's cache
 	@$(BIN)/denoise fetch
 
-bench: $(READY) ## time the parts that decide how long the report takes
-	@$(BIN)/python tools/bench.py
+bench: $(READY) ## time networks, damage and inference against others, as ratios, for the page
+	@$(BIN)/python -m tools.bench
 
 publish: $(READY) ## copy the built page and its numbers to docs/
 	@$(BIN)/denoise publish
@@ -60,20 +64,9 @@ $(AXE): tests/package.json tests/package-lock.json
 	@npm ci --prefix tests --silent --no-audit --no-fund
 	@touch $@
 
-# The environment: made once, again when the pins change, and anew when the clone was moved, since
-# its scripts name their folder. The stamp, which says where it was made, is written last, so that a
-# failed installation leaves none and the next call goes on with it.
+# The environment: made once, again when the pins change, and anew when the clone was moved.
 MOVED := $(shell [ ! -s $(READY) ] || [ "$$(cat $(READY))" = "$(CURDIR)" ] || echo moved)
 .PHONY: moved
 moved: ;
-$(READY): requirements.lock pyproject.toml $(MOVED)
-	@tools/need.sh python $(PYTHON)
-	@tools/need.sh venv $(PYTHON)
-	@tools/need.sh compiler $(PYTHON)
-	@rm -f $@ $(if $(MOVED),$(BIN)/python)
-	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	@echo "installing requirements.lock into $(VENV) (a few minutes, once)"
-	@$(PIP) install -qq -r requirements.lock
-	@$(PIP) install -qq --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m denoise_lib.environment
-	@echo "$(CURDIR)" > $@
+$(READY): requirements.lock build-constraints.txt pyproject.toml $(MOVED)
+	@tools/setup.sh $(PYTHON) $(VENV) "$(CURDIR)"

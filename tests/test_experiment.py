@@ -575,6 +575,14 @@ class Watched(Corpus):
         self.read.append(clip.split)
         return super().waveform(clip)
 
+    def beginning(self, clip, samples):
+        self.read.append(clip.split)
+        return super().beginning(clip, samples)
+
+    def crop(self, clip, start, samples):
+        self.read.append(clip.split)
+        return super().crop(clip, start, samples)
+
 
 @pytest.fixture
 def watched(lab):

@@ -215,6 +215,14 @@ def test_an_interruption_while_decoding_leaves_nothing_half_written(upstream, ca
     assert len(upstream.log) == len(LANGUAGES)  # nothing was downloaded twice
 
 
+def test_what_a_killed_process_has_unpacked_goes(upstream, cache):
+    """Also where it had come to its end but for that."""
+    index = fetch.fetch_corpus("speech")
+    (cache / "work" / "01").mkdir(parents=True)
+    assert fetch.fetch_corpus("speech") == index
+    assert not (cache / "work").exists() and len(upstream.log) == len(LANGUAGES)
+
+
 def test_two_at_once_download_once(upstream):
     failures = []
 

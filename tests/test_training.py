@@ -555,11 +555,6 @@ def test_a_second_training_to_the_same_file_waits(tmp_path, monkeypatch):
 # Devices and processes ------------------------------------------------------------------------
 
 
-def test_apple_gpus_are_left_alone(monkeypatch):
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert loop._fabric("32-true").device.type == loop.device()
-
-
 @pytest.mark.parametrize("precision", ["16-mixed", "64-half", "64-true"])
 def test_other_precisions_are_refused(tmp_path, precision):
     with pytest.raises(UserError, match=precision):

@@ -76,7 +76,7 @@ def evaluate(
     """Score a network on a split, beside the noisy clips and the clean ones.
 
     Printed are the means with their 95 % intervals, over voices and their clips, of the clean clips
-    against themselves too.
+    against themselves too. Under torchrun each of several processes scores its share of the clips.
 
     Raises:
         UserError: A name is unknown, or the split has no clips.
@@ -86,6 +86,7 @@ def evaluate(
     from denoise_lib.data.crops import spread
     from denoise_lib.metrics.evaluate import evaluate as scored
     from denoise_lib.metrics.measures import brought_down
+    from denoise_lib.models import processes
     from denoise_lib.models.baselines import Gain
     from denoise_lib.models.checkpoints import denoiser
     from denoise_lib.models.inference import device
@@ -104,17 +105,21 @@ def evaluate(
         raise UserError(error) from None
     if not clips:
         raise UserError(f"{corpus.name}: no clip in the split {split!r}")
-    scores = scored(
-        network,
-        heard,
-        clips,
-        damage,
-        seed=seed,
-        max_seconds=max_seconds or None,
-        device=device(),
-        metrics=chosen,
-        reference=True,
-    )
+    with processes.group() as (rank, count):
+        own = scored(
+            network,
+            heard,
+            clips[rank::count],
+            damage,
+            seed=seed,
+            max_seconds=max_seconds or None,
+            device=device(),
+            metrics=chosen,
+            reference=True,
+        )
+        scores = processes.gathered(own, rank, count)
+    if scores is None:
+        return
     if table:
         _write_csv(table, scores)
     over = counted(len(clips), len({clip.voice for clip in clips}))

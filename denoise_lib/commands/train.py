@@ -12,6 +12,7 @@ from denoise_lib import RATE
 from denoise_lib.commands.options import TRAINED, Hop, NFft, Noise, Rate, Snr, Speech
 from denoise_lib.errors import UserError
 from denoise_lib.names import MODELS
+from denoise_lib.progress import is_first
 
 if TYPE_CHECKING:
     from denoise_lib.models.base import Denoiser
@@ -48,6 +49,9 @@ def train(
     precision: Annotated[
         str, typer.Option(help="32-true, bf16-mixed, or auto: bf16 where that is fast")
     ] = "32-true",
+    accumulate: Annotated[
+        int, typer.Option(help="parts in which a batch is learned from, to save memory", min=1)
+    ] = 1,
     workers: Annotated[int, typer.Option(help="processes that read clips ahead", min=0)] = 0,
     vary: Annotated[bool, typer.Option(help="vary colour, band, room and level of speech")] = False,
     vary_share: Annotated[
@@ -66,6 +70,8 @@ def train(
     half: Annotated[bool, typer.Option(help="store 16-bit weights, for half the size")] = False,
 ) -> None:
     """Train a network; an interrupted training goes on when it is started again.
+
+    Under torchrun each of several processes learns from its share of every batch.
 
     Raises:
         UserError: A name is unknown, options do not go together, or there is nothing to train on.
@@ -141,9 +147,11 @@ def train(
         workers=workers,
         fixed_norms=fixed_norms,
         half=half,
+        accumulate=accumulate,
     )
-    record = read_record(out)
-    print(f"{out}: step {record['step']} of {steps}, validation wSDR {record['valid']:.4f}")
+    if is_first():
+        record = read_record(out)
+        print(f"{out}: step {record['step']} of {steps}, validation wSDR {record['valid']:.4f}")
 
 
 def _started(start: str, model: str | None, preset: str | None, rate: int) -> Denoiser:

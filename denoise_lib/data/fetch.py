@@ -17,6 +17,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from denoise_lib.data import decoded, default_corpora, unpack, wide_corpora
@@ -52,6 +53,7 @@ def fetch_corpus(name: str) -> Path:
     index = cache / "corpora" / f"{name}.json"
     made_with = decoded.parameters(name, CORPORA[name])
     if decoded.valid(index, made_with):
+        _clear_unless_used(cache)
         return index
     try:
         # Two processes neither download twice nor mix their files.
@@ -68,7 +70,7 @@ def fetch_corpus(name: str) -> Path:
 def _make(index: Path, name: str, made_with: dict, cache: Path) -> None:
     """Unpack all packages of a corpus and decode them; the lock is held."""
     work = cache / "work"
-    shutil.rmtree(work, ignore_errors=True)  # left by a killed process; we hold the lock
+    _clear(cache)
     try:
         folders = []
         for number, package in enumerate(CORPORA[name], 1):
@@ -80,7 +82,21 @@ def _make(index: Path, name: str, made_with: dict, cache: Path) -> None:
         decoded.decode(index, name, folders, made_with)
         say(f"{name}: ready")  # no path: this may end in the log of a notebook, on the page
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        _clear(cache)
+
+
+def _clear(cache: Path) -> None:
+    """Remove what a killed process has left; the lock is held, so nobody works there."""
+    shutil.rmtree(cache / "work", ignore_errors=True)
+
+
+def _clear_unless_used(cache: Path) -> None:
+    """The same where the lock is not held; another process that holds it is not waited for."""
+    from filelock import FileLock, Timeout
+
+    if (cache / "work").exists():
+        with suppress(Timeout, OSError), FileLock(cache / "lock", timeout=0):
+            _clear(cache)
 
 
 def _unpacked(package: Package, folder: Path, cache: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from numbers import Integral
 from typing import Any
 
@@ -17,6 +19,7 @@ from denoise_lib import RATE
 from denoise_lib.audio import channels_last
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.checkpoints import denoiser
+from denoise_lib.models.processes import launched
 from denoise_lib.models.whole_band import Treatment, WholeBand, resampled
 from denoise_lib.recordings.level import Meter
 
@@ -146,10 +149,32 @@ def like(samples: NDArray[np.float32], waveform: Any) -> Any:
 
 
 def device(wanted: str | torch.device = "auto") -> str | torch.device:
-    """Where networks are trained and run: "auto" is a GPU that CUDA knows, else the processor."""
+    """Where networks are trained and run.
+
+    "auto" is a GPU that CUDA knows, else Apple's where it works, else the processor. Of the
+    processes that ``torchrun`` started on one host each has a GPU of its own.
+    """
     if wanted != "auto":
         return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        own = os.environ.get("LOCAL_RANK") if launched() else None
+        return f"cuda:{own}" if own else "cuda"
+    return "mps" if _apple_gpu_works() else "cpu"
+
+
+@cache
+def _apple_gpu_works() -> bool:
+    """Whether Apple's GPU is there and knows what networks are made of."""
+    if not torch.backends.mps.is_available():
+        return False
+    try:
+        window = torch.hann_window(64, device="mps")
+        wave = torch.ones(2, 256, device="mps", requires_grad=True)
+        spectrum = torch.stft(wave, 64, 16, window=window, return_complex=True)
+        torch.istft(spectrum * spectrum.abs(), 64, 16, window=window).sum().backward()
+        return bool(torch.isfinite(wave.grad).all())
+    except (RuntimeError, TypeError, NotImplementedError):
+        return False
 
 
 _device = device  # for functions with an argument of this name
