@@ -478,7 +478,7 @@ class Experiment:
         *,
         listen_for: str = "",
         damage: Damage | None = None,
-    ) -> Player:
+    ) -> Player | None:
         """Keep what models make of the sentences of the page's listening matrix.
 
         Args:
@@ -487,7 +487,8 @@ class Experiment:
             listen_for: What to listen for; what the condition says when left out.
 
         Returns:
-            A player of the first sentence. On the page its sounds are those of the matrix.
+            A player of the first sentence, if the corpus has any. On the page its sounds are those
+            of the matrix.
         """
         damage = damage or self.damage(condition)
         judge = replace(self, metrics=("wsdr", "si_sdr", "stoi"))
