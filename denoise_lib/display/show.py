@@ -18,6 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from denoise_lib.display.mean import Mean, footnote
 from denoise_lib.display.style import DARK, styled
 from denoise_lib.names import number, prose
 
@@ -47,15 +48,19 @@ def table(
     rows: Sequence[dict | Sequence],
     columns: Sequence[str] | dict[str, str],
     caption: str = "",
-    decimals: int = 3,
+    decimals: int | None = None,
 ) -> None:
     """Display a table; columns of numbers are set in tabular figures, right-aligned.
+
+    Means are shown with their interval and with what is missing; the caption then ends in over how
+    many clips and voices they are.
 
     Args:
         rows: Dicts, or sequences in the order of ``columns``.
         columns: The keys, which are the headings, or {key: heading}.
         caption: Plain text above the table.
-        decimals: Places of floats. None and NaN become a dash.
+        decimals: Places of floats; when left out 3, and for means those of the measure. None and
+            NaN become a dash.
     """
     headings = columns if isinstance(columns, dict) else {key: key for key in columns}
     values = [
@@ -67,6 +72,8 @@ def table(
         for i in range(len(headings))
     ]
     kind = [' class="number"' if yes else "" for yes in numeric]
+    means = [value for row in values for value in row if isinstance(value, Mean)]
+    caption = " ".join(filter(None, [caption, footnote(means)]))
     lines = ['<div class="table"><table>']
     if caption:
         lines.append(f"<caption>{html.escape(prose(caption))}</caption>")
@@ -76,9 +83,7 @@ def table(
     )
     lines.append(f"<thead><tr>{''.join(head)}</tr></thead><tbody>")
     for row in values:
-        cells = (
-            f"<td{k}>{html.escape(_cell(v, decimals))}</td>" for v, k in zip(row, kind, strict=True)
-        )
+        cells = (f"<td{k}>{_cell(v, decimals)}</td>" for v, k in zip(row, kind, strict=True))
         lines.append(f"<tr>{''.join(cells)}</tr>")
     _display("\n".join([*lines, "</tbody></table></div>"]))
 
@@ -87,7 +92,18 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
-def _cell(value: Any, decimals: int) -> str:
+def _cell(value: Any, decimals: int | None) -> str:
+    """Content of a cell as HTML."""
+    if isinstance(value, Mean):
+        kinds = ("", "interval", "lacking")
+        parts = zip(kinds, map(html.escape, value.texts(decimals)), strict=True)
+        return " ".join(
+            f'<span class="{kind}">{part}</span>' if kind else part for kind, part in parts if part
+        )
+    return html.escape(_text(value, 3 if decimals is None else decimals))
+
+
+def _text(value: Any, decimals: int) -> str:
     if value is None or isinstance(value, (float, np.floating)):
         return number(value, decimals)
     if isinstance(value, (int, np.integer)) and abs(value) >= 10_000:
