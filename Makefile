@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report notebook pdf test lab fetch bench publish clean
+.PHONY: help report notebook pdf test verify mutants lab fetch bench publish clean
 
 help: ## this list
 	@echo "make TARGET [PROFILE=smoke|quick|full] [PYTHON=python3.12]"
@@ -33,6 +33,13 @@ pdf: $(READY) ## print the built page to report/report.pdf (needs Chromium)
 test: $(READY) $(AXE) ## run the tests, the smoke report and the browser tests among them (T=tests/test_cli.py for one)
 	@tools/need.sh chromium
 	@$(BIN)/python -m pytest $(T)
+
+verify: $(READY) ## two reports from two bare clones: are their numbers equal? (PROFILE=smoke, SHARED=1, NB=02_autoencoder)
+	@$(BIN)/python tools/verify.py --profile $(PROFILE) $(if $(SHARED),--shared) $(NB)
+
+mutants: $(READY) ## change the code in small ways: do the tests notice? writes docs/MUTANTS.md
+	@$(PIP) install -qq --no-build-isolation -e '.[mutation]'
+	@$(BIN)/python tools/mutants.py
 
 # Uploads come as one message each, of which the server takes 10 MB unless told otherwise.
 lab: $(READY) ## open the listening room, and beside it the notebooks, in JupyterLab
