@@ -38,7 +38,7 @@ def main() -> None:
     KEPT.mkdir(parents=True)
     for name in ("one", "two"):
         clone = work / name
-        _git("clone", "--quiet", "--no-local", str(ROOT), str(clone))
+        _git("clone", "--quiet", str(ROOT), str(clone))
         environment = os.environ | {
             "DENOISE_DATA": str(cache_without_scores(work / f"data {name}"))
         }
