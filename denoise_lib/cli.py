@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -119,14 +120,26 @@ for body in (enhance, live, models, train, evaluate, export):
 
 
 @command
-def report(profile: Profile = "quick") -> None:
+def report(
+    profile: Profile = "quick",
+    jobs: Annotated[
+        int, typer.Option(help="how many notebooks run at once, where they do not need each other")
+    ] = 1,
+) -> None:
     """Run notebooks where needed, build the page.
 
     The page is report/index.html, every number in it is in report/results.json.
+
+    With --jobs the cores are divided: with 2 jobs on 8 cores each notebook computes with 4 threads.
+    OMP_NUM_THREADS, where it is set, is the number of threads of each notebook, however many run.
+    The order of a sum, and with it the last bits of a number, depends on the number of threads, and
+    a training carries that on; with the same number of threads per notebook the numbers do not
+    depend on --jobs. The page's provenance names it. A run that was interrupted is taken up with
+    the same number only. Each notebook takes 1 to 2 GB of memory.
     """
     from denoise_lib.report import runner
 
-    print(runner.report(profile))
+    print(runner.report(profile, jobs=jobs))
 
 
 @command
@@ -153,6 +166,50 @@ def notebook(
 
     given = file_values(file) if file else {}
     print(runner.notebook(name, given | _split_pairs(parameters or []), profile))
+
+
+@command
+def sweep(
+    name: Annotated[str, typer.Argument(help="such as 04_dcunet")],
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p", metavar="NAME VALUE...", help="values of one parameter; may be repeated"
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="runs of each point, from seeds that follow on")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="folder; report/sweeps/PROFILE/NAME when left out")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(help="how many run at once, 0: one for each core and 2 GiB of memory")
+    ] = 0,
+    scheduler: Annotated[
+        str, typer.Option(help="address of a running Dask scheduler, such as tcp://10.0.0.1:8786")
+    ] = "",
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="start the processes as jobs of SLURM")
+    ] = False,
+    profile: Profile = "quick",
+) -> None:
+    """Run one notebook over a grid of parameters and seeds, and compare.
+
+    For example: denoise sweep 04_dcunet -p learning_rate 1e-3 2e-3 -p preset small 10 --seeds 3
+
+    All 12 runs are made by Dask, in processes of this machine that listen on loopback alone.
+    FOLDER/index.html compares the points, with intervals over seeds; FOLDER/results.json holds
+    every number. Where a process dies, its run begins again; what is finished is kept, and a second
+    call does the rest only. The report's own runs are not touched; those that the notebook needs
+    are read from there.
+
+    With --scheduler or --slurm the other machines must have this clone, its environment and FOLDER
+    at the same paths. --slurm takes cores, memory, queue and walltime from jobqueue.slurm in
+    ~/.config/dask/jobqueue.yaml, and its scheduler listens where the jobs can reach it.
+    """
+    from denoise_lib.sweep import sweep as module
+
+    given = _split_grid(parameters or [])
+    print(module.sweep(name, given, seeds, profile, out, jobs, scheduler, slurm))
 
 
 @command
@@ -214,7 +271,33 @@ def publish() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of `denoise`."""
-    app(args=_join_pairs(sys.argv[1:] if arguments is None else arguments))
+    arguments = sys.argv[1:] if arguments is None else arguments
+    app(args=(_join_grid if arguments[:1] == ["sweep"] else _join_pairs)(arguments))
+
+
+def _join_grid(arguments: list[str]) -> list[str]:
+    """`-p NAME VALUE VALUE` as `-p NAME=VALUE -p NAME=VALUE`; the next option ends the values."""
+    arguments, joined = list(arguments), []
+    while arguments:
+        joined.append(arguments.pop(0))
+        if joined[-1] != "-p" or not arguments:
+            continue
+        name, values = arguments.pop(0), []
+        while arguments and not re.match(r"-[^\d.]|--", arguments[0]):  # -5 is a value
+            values.append(arguments.pop(0))
+        pairs = [f"{name}={value}" for value in values] or [name]
+        joined.append(pairs[0])
+        joined += [each for pair in pairs[1:] for each in ("-p", pair)]
+    return joined
+
+
+def _split_grid(pairs: list[str]) -> dict[str, list[str]]:
+    """{name: values} of the joined pairs."""
+    grid: dict[str, list[str]] = {}
+    for pair in pairs:
+        for name, value in _split_pairs([pair]).items():
+            grid.setdefault(name, []).append(value)
+    return grid
 
 
 def _join_pairs(arguments: list[str]) -> list[str]:

@@ -294,7 +294,7 @@ def test_a_baseline_is_used_by_its_name(tmp_path, monkeypatch, capsys):
     # The level of the recording is that of the networks already.
     expected = LogMMSE()(torch.from_numpy(noisy)[None])[0].numpy()
     np.testing.assert_allclose(soundfile.read(tmp_path / "out.wav")[0], expected, atol=1e-4)
-    monkeypatch.setattr(corpora, "open_speech", lambda source: small_corpus())
+    monkeypatch.setattr(corpora, "open_speech", lambda source, *rate: small_corpus())
     evaluate.evaluate(
         "log_mmse",
         condition="raise",
@@ -311,7 +311,7 @@ def test_a_baseline_is_used_by_its_name(tmp_path, monkeypatch, capsys):
 
 def test_evaluate_takes_conditions_away_from_home_and_few_clips(tmp_path, monkeypatch, capsys):
     corpus = small_corpus()
-    monkeypatch.setattr(corpora, "open_speech", lambda source: corpus)
+    monkeypatch.setattr(corpora, "open_speech", lambda source, *rate: corpus)
     evaluate.evaluate(
         "gain",
         condition="in a room",
@@ -442,7 +442,7 @@ def test_enhance_refuses_a_chunk_that_is_no_length(tmp_path, chunk):
 
 def test_train_and_evaluate_commands_on_a_folder(tmp_path, monkeypatch, capsys):
     corpus = small_corpus()
-    monkeypatch.setattr(corpora, "open_speech", lambda source: corpus)
+    monkeypatch.setattr(corpora, "open_speech", lambda source, *rate: corpus)
     out = tmp_path / "own.safetensors"
     train.train(out, model="dcunet", preset="small", condition="raise", **TWO_STEPS)
     evaluate.evaluate(
@@ -507,7 +507,7 @@ def test_every_condition_has_a_name_and_every_name_is_made():
 def test_mixed_conditions_of_the_command_line(monkeypatch):
     opened = []
     monkeypatch.setattr(
-        conditions, "open_noise", lambda source: opened.append(source) or small_corpus()
+        conditions, "open_noise", lambda source, *rate: opened.append(source) or small_corpus()
     )
     mixture = conditions.damage_for(
         "both, both,zero,raise,street,varied", conditions.Noise("somewhere", "train", 3.0)
@@ -535,7 +535,7 @@ def test_mixed_conditions_of_the_command_line(monkeypatch):
 
 @pytest.mark.parametrize("share", [None, 0.5])
 def test_train_command_with_varied_damage_and_speech(tmp_path, monkeypatch, capsys, share):
-    monkeypatch.setattr(corpora, "open_speech", lambda source: small_corpus())
+    monkeypatch.setattr(corpora, "open_speech", lambda source, *rate: small_corpus())
     asked, damage_for = [], conditions.damage_for
     monkeypatch.setattr(
         conditions,
@@ -576,6 +576,14 @@ class Watched(Corpus):
     def waveform(self, clip):
         self.read.append(clip.split)
         return super().waveform(clip)
+
+    def beginning(self, clip, samples):
+        self.read.append(clip.split)
+        return super().beginning(clip, samples)
+
+    def crop(self, clip, start, samples):
+        self.read.append(clip.split)
+        return super().crop(clip, start, samples)
 
 
 @pytest.fixture
@@ -631,7 +639,7 @@ def test_a_notebook_scores_what_was_never_trained_on(watched):
 
 def test_the_command_trains_and_validates_on_clips_of_their_own(tmp_path, monkeypatch, trained_on):
     corpus = Watched(small_corpus())
-    monkeypatch.setattr(corpora, "open_speech", lambda source: corpus)
+    monkeypatch.setattr(corpora, "open_speech", lambda source, *rate: corpus)
     train.train(tmp_path / "x.safetensors", model="autoencoder", condition="raise", **TWO_STEPS)
     ((crops, validation),) = trained_on
     check_training(corpus, crops, validation, 2.0)

@@ -12,11 +12,14 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 from nbformat.v4 import new_notebook
 
+from denoise_lib.data import corpora
 from denoise_lib.display.player import compare
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.intervals import interval, paired_difference
 from denoise_lib.metrics.measures import PERFECT
-from denoise_lib.report.provenance import collect
+from denoise_lib.models import ConvAutoencoder
+from denoise_lib.models.checkpoints import save_model
+from denoise_lib.report.provenance import collect, corpora_read
 from denoise_lib.study.run import Run
 
 
@@ -177,6 +180,31 @@ def test_finish_writes_rows_and_every_clip(tmp_path, capsys):
         ("a", "-0.8", "-0.9", ""),
         ("b", "", "-0.6", "silence"),
     ]
+
+
+def test_finish_tells_the_corpora_and_the_precision_of_the_trainings(tmp_path, monkeypatch):
+    """Also a corpus that no parameter names, such as the read speech of notebook 08."""
+    monkeypatch.setattr(corpora, "fetch_corpus", lambda name: write_index(tmp_path, name))
+    monkeypatch.setattr(corpora, "_opened", {})
+    corpora.open_read_speech()
+    run = Run("08_outside", tmp_path / "run")
+    for name, plan in (("a", {"precision": "bf16-mixed"}), ("b", None)):
+        save_model(run.out / f"{name}.safetensors", ConvAutoencoder(), plan=plan)
+    (run.out / "a.state.safetensors").write_text("no checkpoint")
+    run.finish()
+    written = json.loads((run.out / "results.json").read_text())
+    assert written["corpora"] == {"read": "d" * 64} and written["precisions"] == ["bf16-mixed"]
+    told = {"speech": "a" * 64, "noise": "d" * 64}
+    assert corpora_read(told, written) == told  # it has a name already
+    assert corpora_read({"speech": "a" * 64}, written) == {"speech": "a" * 64, "read": "d" * 64}
+
+
+def write_index(folder, name):
+    """A fetched corpus of one clip."""
+    index = folder / f"{name}.json"
+    clips = [{"name": "one", "start": 0, "length": 32000}]
+    index.write_text(json.dumps({"samples": "x.npy", "digest": "d" * 64, "clips": clips}))
+    return index
 
 
 def kept(run, key="both-test-1", **options):

@@ -53,8 +53,9 @@ def enhance(
         bool,
         typer.Option(
             "--cut",
-            help="cut off what is above 8 kHz, which the network does not hear; without it, that "
-            "part is turned down as the network turns down the part below",
+            help="cut off what the network does not hear, which is what is above 8 kHz for one at "
+            "16 kHz; without it, that part is turned down as the network turns down the part "
+            "below",
         ),
     ] = False,
     mono: Annotated[

@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denoise_lib.commands.options import AWAY, DENOISER, TRAINED, Noise, Snr, Speech
+from denoise_lib import RATE
+from denoise_lib.commands.options import (
+    AWAY,
+    DENOISER,
+    TRAINED,
+    Hop,
+    NFft,
+    Noise,
+    Rate,
+    Snr,
+    Speech,
+)
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic
 from denoise_lib.names import METRICS, counted, heading
 from denoise_lib.names import score as written
+from denoise_lib.progress import say
 
 OWN = "own"  # the condition of a corpus that comes in pairs
 
@@ -37,6 +49,9 @@ def evaluate(
     speech: Speech = "default",
     noise: Noise = "default",
     snr: Snr = 0.75,
+    rate: Rate = RATE,
+    n_fft: NFft = 0,
+    hop: Hop = 0,
     seed: Annotated[int, typer.Option(help="fixes each clip's damage")] = 0,
     max_seconds: Annotated[
         float,
@@ -61,7 +76,7 @@ def evaluate(
     """Score a network on a split, beside the noisy clips and the clean ones.
 
     Printed are the means with their 95 % intervals, over voices and their clips, of the clean clips
-    against themselves too.
+    against themselves too. Under torchrun each of several processes scores its share of the clips.
 
     Raises:
         UserError: A name is unknown, or the split has no clips.
@@ -70,29 +85,41 @@ def evaluate(
     from denoise_lib.damage import conditions
     from denoise_lib.data.crops import spread
     from denoise_lib.metrics.evaluate import evaluate as scored
+    from denoise_lib.metrics.measures import brought_down
+    from denoise_lib.models import processes
     from denoise_lib.models.baselines import Gain
     from denoise_lib.models.checkpoints import denoiser
     from denoise_lib.models.inference import device
 
     network = Gain() if model == Gain.name else denoiser(model)
-    corpus, heard, damage = _setting(condition, speech, conditions.Noise(noise, split, snr, speech))
+    sounds = conditions.Noise(noise, split, snr, speech, rate, n_fft, hop)
+    corpus, heard, damage = _setting(condition, sounds)
+    if network.rate not in (None, rate):
+        say(f"{model} is for {network.rate} Hz: what it changes is brought to {rate}")
+    if down := brought_down(chosen, rate):
+        names = ", ".join(heading(each) for each in down)
+        say(f"{names}: taken at {RATE} Hz, of resampled clips")
     try:
         clips = spread(corpus.split(split), max_clips)
     except ValueError as error:
         raise UserError(error) from None
     if not clips:
         raise UserError(f"{corpus.name}: no clip in the split {split!r}")
-    scores = scored(
-        network,
-        heard,
-        clips,
-        damage,
-        seed=seed,
-        max_seconds=max_seconds or None,
-        device=device(),
-        metrics=chosen,
-        reference=True,
-    )
+    with processes.group() as (rank, count):
+        own = scored(
+            network,
+            heard,
+            clips[rank::count],
+            damage,
+            seed=seed,
+            max_seconds=max_seconds or None,
+            device=device(),
+            metrics=chosen,
+            reference=True,
+        )
+        scores = processes.gathered(own, rank, count)
+    if scores is None:
+        return
     if table:
         _write_csv(table, scores)
     over = counted(len(clips), len({clip.voice for clip in clips}))
@@ -129,7 +156,7 @@ def _sides(scores: list[dict], metric: str) -> dict[str, list[tuple[float, str]]
 
 
 def _setting(
-    condition: str, speech: str, noise: conditions.Noise
+    condition: str, noise: conditions.Noise
 ) -> tuple[Corpus, Corpus | ChangedCorpus, Damage | None]:
     """Where the clips are listed, where they are heard, and their damage; None for their own."""
     from denoise_lib.damage import conditions
@@ -137,17 +164,19 @@ def _setting(
     from denoise_lib.data import corpora
 
     if away := conditions.OUT_OF_DOMAIN.get(condition):
-        corpus = away.speech() if away.speech else corpora.open_speech(speech)
+        if noise.rate != RATE:
+            raise UserError(f"the condition {condition!r} is made for {RATE} Hz, not {noise.rate}")
+        corpus = away.speech() if away.speech else corpora.open_speech(noise.speech)
         heard = ChangedCorpus(corpus, away.change) if away.change else corpus
         return corpus, heard, away.make(noise)
     if condition == OWN:
-        corpus = corpora.open_speech(speech)
+        corpus = corpora.open_speech(noise.speech, noise.rate)
         return corpus, corpus, None
     try:
         damage = conditions.damage_for(condition, noise)
     except conditions.UnknownConditionError as error:
         raise UserError(f"{error}; {OWN}; or, out of domain: {AWAY}") from None
-    corpus = corpora.open_speech(speech)
+    corpus = corpora.open_speech(noise.speech, noise.rate)
     return corpus, corpus, damage
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from denoise_lib.names import METRICS, heading, listed, number, over, score
+from denoise_lib.names import heading, listed, number, over
 
 
 class Mean(float):
@@ -26,24 +26,19 @@ class Mean(float):
         mean.complete = row["n"] == row["total"] or (side == "noisy" and row["denoised"] is None)
         return mean
 
-    def texts(self, decimals: int | None = None) -> tuple[str, str, str]:
-        """The mean, its interval and what is missing, as texts; empty where there is none.
-
-        Args:
-            decimals: Those of the measure when None.
-        """
-        metric = self.row["metric"]
-        if decimals is None:
-            decimals = METRICS[metric].decimals if metric in METRICS else 3
-            text = score(metric, self)
-        else:
-            text = number(self, decimals)
+    def text(self, decimals: int) -> str:
+        """The mean with its interval, where it has one: "0.90 [0.88, 0.92]"."""
         between = ", ".join(number(each, decimals) for each in self.ci95 or ())
-        lacking = "" if self.complete else f"{self.row['n']} of {self.row['total']} clips"
-        if not self.complete and math.isnan(self):
-            lost = self.row["total"] - self.row["n"]
-            lacking = f"no score of {lost} of {self.row['total']} clips"
-        return text, f"[{between}]" if between else "", lacking
+        return number(self, decimals) + (f" [{between}]" if between else "")
+
+    @property
+    def lacking(self) -> str:
+        """Which clips are missing, as words; empty where none is."""
+        if self.complete:
+            return ""
+        if math.isnan(self):
+            return f"no score of {self.row['total'] - self.row['n']} of {self.row['total']} clips"
+        return f"{self.row['n']} of {self.row['total']} clips"
 
 
 def footnote(means: Iterable[Mean]) -> str:

@@ -22,10 +22,11 @@ CONTROLS = ("identity", "clean", "gain")
 
 
 class Finding(NamedTuple):
-    """One sentence or two, and the row that holds their main number."""
+    """One sentence or two, the row that holds their main number, and others that are quoted."""
 
     text: str
     row: Row
+    others: tuple[Row, ...] = ()
 
 
 def findings(results: dict[str, Any]) -> list[Finding]:
@@ -136,7 +137,7 @@ def _retrained(line: Line | None, rows: list[Row]) -> Finding | None:
             f"{score('stoi', best['denoised'])}, where noisy clips have "
             f"{score('stoi', best['noisy'])} ({names.over([best])})."
         )
-    return Finding(text, line.rows[model])
+    return Finding(text, line.rows[model], (best,) if best else ())
 
 
 def _winner(rows: list[Row], condition: str, metric: str) -> Row | None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import nn
 
-from denoise_lib.damage.corruption import Corruption
 from denoise_lib.display.mean import Mean
 from denoise_lib.models import DCUnet, DilatedContextNet, UNet
 from denoise_lib.models.base import find
@@ -100,7 +99,7 @@ def ablation(
         Lines of a table: name, parameters, seconds of training, the means of the experiment's
         measures, and the difference from the first in wSDR; the noisy clips come first.
     """
-    damage, lines, first = Corruption(), [], next(iter(variants))
+    damage, lines, first = lab.damage("both"), [], next(iter(variants))
     experiment = f"{lab.run.name}:ablation"
     for name, variant in variants.items():
         learner = replace(

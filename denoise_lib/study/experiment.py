@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from denoise_lib.damage.conditions import no_damage
-from denoise_lib.damage.corruption import FIXED, Corruption, Positions
+from denoise_lib.damage.corruption import FIXED, Corruption, Positions, frame_at
 from denoise_lib.damage.shifted import ChangedCorpus
 from denoise_lib.data.corpora import Clip, Corpus
 from denoise_lib.data.crops import (
@@ -27,6 +27,7 @@ from denoise_lib.data.crops import (
     spread,
 )
 from denoise_lib.display.player import LONGEST_HEARD, Player, compare
+from denoise_lib.display.show import note
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.evaluate import evaluate
 from denoise_lib.metrics.intervals import interval
@@ -34,12 +35,16 @@ from denoise_lib.metrics.measures import METRICS, PERFECT, score
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.baselines import Identity
 from denoise_lib.models.inference import device, process
+from denoise_lib.names import CONDITIONS, label
 from denoise_lib.study.run import Row, Run
+from denoise_lib.study.sentences import sentences
 from denoise_lib.training.loop import Schedule, train
 from denoise_lib.training.losses import LOSSES, Loss
 
 SPLITS = ("test", "unseen_voice")
 CHOICE_CLIPS = 24  # most validation clips on which the best network is chosen
+LONGEST_SENTENCE = 5.0  # s of a sentence of the listening matrix
+VALIDATION_SECONDS = 2.0  # of each validation clip
 COPY_DB = 100.0  # SI-SDR above which a copy is called perfect: about that of 16-bit samples
 Scores = dict[str, list[dict]]  # by split, one dict per clip, see metrics.evaluate
 
@@ -62,6 +67,7 @@ class Experiment:
             when 0.
         max_seconds: Seconds of each scored clip's beginning to use; all of it when 0.
         metrics: Measures to take.
+        n_fft, hop: Frame of the fixed damage in samples; 40 ms every 10 ms where they are 0.
     """
 
     run: Run
@@ -76,7 +82,30 @@ class Experiment:
     slow_clips: int = 0
     max_seconds: float = 10.0
     metrics: Sequence[str] = METRICS
+    n_fft: int = 0
+    hop: int = 0
     histories: dict[str, list[dict]] = field(default_factory=dict)
+
+    @property
+    def frame(self) -> dict[str, int]:
+        """Frame and hop of the fixed damage, as arguments of ``Corruption``."""
+        return frame_at(self.corpus.rate, self.n_fft, self.hop)
+
+    def damage(self, condition: str) -> Corruption:
+        """The fixed damage at the corpus's rate: "zero" alone, "raise" alone, or "both"."""
+        return Corruption.for_condition(condition, **self.frame)
+
+    def tell_rates(self, networks: dict[str, Denoiser]) -> None:
+        """Say on the page which networks are for another sample rate than these clips have."""
+        rates: dict[int, list[str]] = {}
+        for name, network in networks.items():
+            if network.rate not in (None, self.corpus.rate):
+                rates.setdefault(network.rate, []).append(label(name))
+        for rate, names in rates.items():
+            note(
+                f"Made for {rate} samples per second: {', '.join(names)}. Clips have "
+                f"{self.corpus.rate} here: they are heard resampled, and what is changed is added."
+            )
 
     def needed(self, notebook: str) -> Path:
         """Folder of an earlier notebook's run under the same profile.
@@ -125,7 +154,7 @@ class Experiment:
             clips or self.corpus.split("valid"),
             validation_damage or damage,
             seed=self.seed,
-            seconds=2.0,
+            seconds=VALIDATION_SECONDS,
             max_clips=self.validation_clips,
         )
         model, self.histories[label] = train(
@@ -267,7 +296,8 @@ class Experiment:
     def record(self, clip: Clip, estimate: Tensor, clean: Tensor, noisy: Tensor) -> dict:
         """Scores of a clip, a batch of one, as results keep them."""
         (before, why), (after, reason) = (
-            score(each[0], clean[0], noisy[0], tuple(self.metrics)) for each in (noisy, estimate)
+            score(each[0], clean[0], noisy[0], tuple(self.metrics), self.corpus.rate)
+            for each in (noisy, estimate)
         )
         who = {"clip": clip.name, "voice": clip.voice}
         return {**who, "noisy": before, "denoised": after, "reason": why | reason}
@@ -302,7 +332,7 @@ class Experiment:
         def trained(condition: str, start: Denoiser, schedule: Schedule) -> Denoiser:
             return self.train(
                 start,
-                Corruption.for_condition(condition),
+                self.damage(condition),
                 schedule,
                 f"{name}_{condition}".lstrip("_"),
                 **options,
@@ -316,9 +346,8 @@ class Experiment:
         }
         scores = {}
         for each, model in models.items():
-            damage = Corruption.for_condition(each)
-            scores[each] = self.score(model, each, damage, where)
-            self.validate(model, each, damage, where)
+            scores[each] = self.score(model, each, self.damage(each), where)
+            self.validate(model, each, self.damage(each), where)
         return models, scores
 
     def identity(
@@ -395,10 +424,14 @@ class Experiment:
         )
 
     def seeded(self, network: Callable[[], Denoiser]) -> Denoiser:
-        """A new network whose initial weights depend on the seed and on nothing before."""
+        """A new network whose initial weights depend on the seed and on nothing before.
+
+        It is for the corpus's sample rate, whatever the function makes, and has the damage's frame
+        where it is to have that.
+        """
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            return network()
+            return network().at(self.corpus.rate, **self.frame)
 
     def drawn(self, split: str, count: int) -> list[Clip]:
         """Clips of a length to listen to, drawn by the seed, not by ear.
@@ -427,7 +460,7 @@ class Experiment:
 
     def scores(self, estimate: Tensor, clean: Tensor, noisy: Tensor) -> dict[str, float | None]:
         """This experiment's measures of one clip."""
-        return score(estimate, clean, noisy, tuple(self.metrics))[0]
+        return score(estimate, clean, noisy, tuple(self.metrics), self.corpus.rate)[0]
 
     def player(
         self,
@@ -450,11 +483,12 @@ class Experiment:
             publish_as: See :meth:`denoise_lib.study.run.Run.example`.
         """
         if damage is None:
-            damage = no_damage if condition == "identity" else Corruption.for_condition(condition)
+            damage = no_damage if condition == "identity" else self.damage(condition)
         noisy, clean = fixed_clip(self.corpus, clip, damage, self.seed, self.max_seconds or None)
         versions = {"clean": clean, "noisy": noisy}
         for name, model in models.items():
-            versions[name] = process(model, noisy.to(device())).cpu()
+            heard = noisy.to(device())
+            versions[name] = process(model, heard, rate=self.corpus.rate).cpu()
         player = compare(
             versions,
             self.corpus.rate,
@@ -466,6 +500,43 @@ class Experiment:
         if condition != "identity":  # nothing to compare with other networks' outputs
             self.keep(
                 key or f"{condition}-{clip.name}", player, clip, condition, publish_as, versions
+            )
+        return player
+
+    def hear(
+        self,
+        condition: str,
+        models: dict[str, Denoiser],
+        *,
+        listen_for: str = "",
+        damage: Damage | None = None,
+    ) -> Player:
+        """Keep what models make of the sentences of the page's listening matrix.
+
+        Args:
+            condition: "zero", "raise", "both", or another with its ``damage``.
+            models: By the name in the matrix.
+            listen_for: What to listen for; what the condition says when left out.
+
+        Returns:
+            A player of the first sentence. On the page its sounds are those of the matrix.
+        """
+        damage = damage or Corruption.for_condition(condition)
+        judge = replace(self, metrics=("wsdr", "si_sdr", "stoi"))
+        player = None
+        for order, (clip, sentence) in enumerate(sentences(self.corpus)):
+            noisy, clean = fixed_clip(self.corpus, clip, damage, self.seed, LONGEST_SENTENCE)
+            versions = {"clean": clean, "noisy": noisy}
+            for name, model in models.items():
+                versions[name] = process(model, noisy.to(device())).cpu()
+            scores = {name: judge.scores(each, clean, noisy) for name, each in versions.items()}
+            self.run.sentence(sentence, order, condition, versions, scores, self.corpus.rate)
+            player = player or compare(
+                versions,
+                self.corpus.rate,
+                title=f"{CONDITIONS[condition].written.capitalize()}: {sentence.who}",
+                listen_for=listen_for or CONDITIONS[condition].listen_for,
+                scores=scores,
             )
         return player
 

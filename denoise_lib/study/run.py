@@ -24,16 +24,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from denoise_lib.audio import save
-from denoise_lib.display.player import Player
+from denoise_lib.data import corpora
+from denoise_lib.display.player import Player, encoded
 from denoise_lib.errors import UserError
-from denoise_lib.files import atomic, write_json
+from denoise_lib.files import atomic, read_json, write_json
 from denoise_lib.metrics.evaluate import failed
 from denoise_lib.metrics.intervals import interval
 from denoise_lib.models import checkpoints
 from denoise_lib.study.differences import System, difference_row
+from denoise_lib.study.sentences import Sentence
 
 CLIP_COLUMNS = (
     "experiment",
@@ -257,6 +260,39 @@ class Run:
         how = {"rate": player.rate, "gain_db": player.gain_db, "seconds": player.seconds}
         write_json(folder / f"{key}.json", {**what, **how, "cut": player.cut, "versions": entries})
 
+    def sentence(
+        self,
+        sentence: Sentence,
+        order: int,
+        condition: str,
+        versions: dict[str, Tensor],
+        scores: dict[str, dict[str, float | None]],
+        rate: int,
+    ) -> None:
+        """Keep the versions of a sentence for the page's listening matrix.
+
+        sentences/<condition>-<order>.json names the sound of each version, as it is played: at the
+        nominal level of speech, without a gain. Versions of another call are kept.
+
+        Args:
+            sentence: What is heard.
+            order: Its place among the sentences.
+            versions: {version: waveform (time,)}, "clean" and "noisy" among them.
+            scores: {version: {metric: value}}.
+        """
+        folder, name = self.out / "sentences", f"{condition}-{order}"
+        record = {**sentence._asdict(), "order": order, "condition": condition, "rate": rate}
+        path, entries = folder / f"{name}.json", []
+        before = read_json(path)["versions"] if path.exists() else []
+        for version, waveform in versions.items():
+            key, flac = encoded(waveform, rate)
+            with atomic(folder / f"{key}.flac") as temporary:
+                temporary.write_bytes(flac)
+            entries.append({"name": version, "key": key, "scores": scores.get(version, {})})
+        entries = [each for each in before if each["name"] not in versions] + entries
+        seconds = len(versions["clean"]) / rate
+        write_json(path, {**record, "seconds": seconds, "versions": entries})
+
     def progress(self, entry: dict[str, Any]) -> None:
         """Note how far a training has come, for whoever runs the notebook: a line of JSON."""
         with open(self.out / "progress.jsonl", "a", encoding="utf-8") as file:
@@ -278,12 +314,21 @@ class Run:
                 "measurements": self.measurements,
                 "differences": self.differences,
                 "peak_memory_mib": peak_memory(),
+                "threads": torch.get_num_threads(),
                 # What the numbers depend on, for the runner: this library's modules that were
                 # loaded, and the shipped files that were read.
                 "modules": sorted(name for name in sys.modules if _ours(name)),
                 "shipped": sorted(checkpoints.read_files()),
+                "corpora": corpora.opened(),
+                "precisions": self._precisions(),
             },
         )
+
+    def _precisions(self) -> list[str]:
+        """What the trainings of this run multiplied in; "auto" differs between processors."""
+        paths = [path for path in self.out.glob("*.safetensors") if ".state" not in path.suffixes]
+        plans = [checkpoints.read_record(path).get("plan") or {} for path in paths]
+        return sorted({plan["precision"] for plan in plans if "precision" in plan})
 
 
 def read_clips(folder: Path) -> list[Row]:

@@ -80,6 +80,27 @@ def copy_db(wsdr: float | None) -> float | None:
     return 10 * math.log10(cosine**2 / (1 - cosine**2))
 
 
+PASSED_DB = 15.0  # SI-SDR of a copy with which the identity check is passed
+
+
+def describe_identity(what: str, row: Row, steps: int) -> str:
+    """A verdict's sentences: whether a network that was trained to copy its input can.
+
+    Args:
+        what: The network, as the subject of a sentence.
+        row: Of results, of the copies; undamaged clips have no noise, so wSDR tells SI-SDR.
+        steps: Optimiser steps of the training.
+    """
+    reached = copy_db(row["denoised"])
+    passed = reached is not None and reached >= PASSED_DB
+    outcome = "passed" if passed else "not passed"
+    return (
+        f"Identity check {outcome}. After {steps} steps on {row['n']} clips {what} copies them "
+        f"with an SI-SDR of {score('si_sdr', reached)} (wSDR {number(row['denoised'])}; a perfect "
+        f"copy scores {number(-1, 0)})."
+    )
+
+
 def describe_unseen(run: Run, condition: str, model: str, *, experiment: str | None = None) -> str:
     """Verdict clause of a voice that was kept out of training; says so where there is none."""
     try:
