@@ -228,6 +228,38 @@ def page(profile: Profile = "quick") -> None:
 
 
 @command
+def verify(
+    one: Annotated[Path, typer.Argument(metavar="A", help="results.json of a report")],
+    other: Annotated[Path, typer.Argument(metavar="B", help="that of another")],
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0, help="by how much a number may differ; above 1 in proportion; 0: not by a bit"
+        ),
+    ] = 0.0,
+) -> None:
+    """Compare the numbers of two reports; times and paths are left out.
+
+    Names each entry that moved by more than the tolerance, and then ends with status 1. On one
+    machine two reports of one commit are equal to the last bit. Other processors and other numbers
+    of threads round otherwise.
+
+    Raises:
+        UserError: A file is no results.json.
+    """
+    from denoise_lib.report.verify import compare
+
+    compared, moved = compare(one, other, tolerance)
+    for line in moved:
+        print(line)
+    if moved:
+        print(f"{len(moved)} differ, of {compared} entries in both")
+        raise typer.Exit(1)
+    within = f"within {tolerance:g}" if tolerance else "to the last bit"
+    print(f"{compared} of {compared} entries are equal {within}")
+
+
+@command
 def pdf() -> None:
     """Print the built page to report/report.pdf."""
     from denoise_lib.report import pdf as pdf_module
