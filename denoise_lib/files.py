@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import hashlib
 import json
 import os
@@ -25,20 +27,21 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
     Yields a temporary path in the same folder, with the same suffix, and renames it to ``path``
     when the block ends. If the block raises, the temporary file goes and ``path`` is as it was. A
-    killed process, or a power cut, can therefore never leave half a file under the final name.
+    killed process, or a power cut, can therefore never leave half a file under the final name. What
+    a killed one leaves under the temporary name goes when the same file is written again.
 
     A link stays one, and what it points to is written. A pipe or a device is not replaced: what was
     written is copied into it at the end. A file that is replaced leaves its permissions.
     """
     path = Path(path)
     if is_device(path):
-        with _beside(scratch_folder(), path.suffix) as temporary:
+        with _beside(scratch_folder() / path.name) as temporary:
             yield temporary
             with open(temporary, "rb") as written, open(path, "wb") as device:
                 shutil.copyfileobj(written, device, 2**20)
         return
     path = path.resolve()
-    with _beside(path.parent, path.suffix) as temporary:
+    with _beside(path) as temporary:
         try:
             yield temporary
         except OSError as error:
@@ -67,20 +70,54 @@ def scratch_folder() -> Path:
 
 
 @contextmanager
-def _beside(folder: Path, suffix: str) -> Iterator[Path]:
-    """A new empty file in a folder, gone afterwards unless it was renamed.
+def _beside(path: Path) -> Iterator[Path]:
+    """A new empty file in the folder of a file, gone afterwards unless it was renamed.
 
     Its name is short, so that it fits where the final name does, and its permissions are those of
-    any new file.
+    any new file. It is locked while it is written, which tells it from what killed writers left.
     """
+    folder = path.parent
     folder.mkdir(parents=True, exist_ok=True)
-    suffix = suffix if len(os.fsencode(suffix)) <= 16 else ""
-    temporary = folder / f".{secrets.token_hex(6)}{suffix}"
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    mark = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+    suffix = path.suffix if len(os.fsencode(path.suffix)) <= 16 else ""
+    for left in folder.glob(f".{mark}-????????{glob.escape(suffix)}"):
+        _remove_unlocked(left)
+    temporary = folder / f".{mark}-{secrets.token_hex(4)}{suffix}"
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
+        _flock(handle)
+        if not temporary.exists():  # another writer took it for left over, before it was locked
+            raise FileNotFoundError(errno.ENOENT, "two write this file at once", str(path))
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _remove_unlocked(path: Path) -> None:
+    """Remove a temporary file whose writer is no more."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except OSError:  # somebody else's, or gone by now
+        return
+    try:
+        if _flock(handle):
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
+
+
+def _flock(handle: int) -> bool:
+    """Lock an open file for as long as it is open; False where another has, or it cannot be."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def to_disk(path: Path) -> None:

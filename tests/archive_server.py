@@ -16,6 +16,7 @@ class ArchiveServer(http.server.ThreadingHTTPServer):
 
     Attributes:
         log: list of (name, Range header or None).
+        paths: list of the paths asked for.
         breaks: number of coming answers that stop half-way, without a word.
         ranges: whether it can send the rest of a file; if not it always sends all of it.
     """
@@ -23,6 +24,7 @@ class ArchiveServer(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files, self.log, self.breaks, self.ranges = {}, [], 0, True
+        self.paths = []
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
@@ -39,6 +41,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         server, name = self.server, self.path.rsplit("/", 1)[-1]
         wanted = self.headers.get("Range")
         server.log.append((name, wanted))
+        server.paths.append(self.path)
         if name not in server.files:
             return self.send_error(404)
         body, start = server.files[name], 0

@@ -34,6 +34,8 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.delenv("DENOISE_MIRROR", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
+    for place in ("UPSTREAM", "PAST_PACKAGES"):  # nobody listens there
+        monkeypatch.setattr(default_corpora, place, "http://127.0.0.1:9/nothing")
     return folder
 
 
@@ -213,6 +215,14 @@ def test_an_interruption_while_decoding_leaves_nothing_half_written(upstream, ca
     assert len(upstream.log) == len(LANGUAGES)  # nothing was downloaded twice
 
 
+def test_what_a_killed_process_has_unpacked_goes(upstream, cache):
+    """Also where it had come to its end but for that."""
+    index = fetch.fetch_corpus("speech")
+    (cache / "work" / "01").mkdir(parents=True)
+    assert fetch.fetch_corpus("speech") == index
+    assert not (cache / "work").exists() and len(upstream.log) == len(LANGUAGES)
+
+
 def test_two_at_once_download_once(upstream):
     failures = []
 
@@ -322,11 +332,54 @@ def test_upstream_steps_in_where_apt_fails(apt, upstream, monkeypatch):
     assert len(upstream.log) == len(LANGUAGES)
 
 
-def test_without_apt_the_street_says_how_to_get_it(cache, monkeypatch):
+def test_without_apt_the_distributions_past_packages_are_asked(
+    server, cache, monkeypatch, street_deb
+):
+    """The path is where Debian 12's own lists say that the package lies."""
+    pool = "pool/main/l/lincity-ng/lincity-ng-data_2.9~git20150314-5_all.deb"
+    server.files[Path(pool).name] = street_deb.read_bytes()
+    monkeypatch.setattr(fetch.shutil, "which", lambda name: None)
+    monkeypatch.setattr(default_corpora, "PAST_PACKAGES", server.url)
+    fetch.fetch_corpus("street")
+    assert server.paths == [f"/releases/{pool}"]
+    assert files(cache / "packages") == [STREET.deb]
+
+
+@pytest.mark.parametrize(
+    ("name", "pool"),
+    [
+        ("ktuberling-data", "k/ktuberling/ktuberling-data_22.12.3-1_all.deb"),
+        ("ufoai-sound", "u/ufoai-music/ufoai-sound_2.5-2_all.deb"),
+        ("unknown-horizons", "u/unknown-horizons/unknown-horizons_2019.1-6_all.deb"),
+        (
+            "asterisk-core-sounds-en-g722",
+            "a/asterisk-core-sounds/asterisk-core-sounds-en-g722_1.6.1-1_all.deb",
+        ),
+        (
+            "pocketsphinx-testdata",
+            "p/pocketsphinx/pocketsphinx-testdata_0.8+5prealpha+1-15_all.deb",
+        ),
+    ],
+)
+def test_where_past_packages_lie(name, pool):
+    """As `apt-cache show` says on Debian 12: without epochs, under the name of the source."""
+    every = [package for corpus in fetch.CORPORA.values() for package in corpus]
+    assert {each.pool for each in every if each.name == name} == {f"pool/main/{pool}"}
+
+
+def test_the_next_source_steps_in_for_a_wrong_file(apt, server, cache, monkeypatch, street_deb):
+    apt('echo no package > "lincity-ng-data_1_all.deb"')
+    server.files[Path(STREET.pool).name] = street_deb.read_bytes()
+    monkeypatch.setattr(default_corpora, "PAST_PACKAGES", server.url)
+    fetch.fetch_corpus("street")
+    assert files(cache / "packages") == [STREET.deb, f"{STREET.deb}.bad"]
+
+
+def test_where_no_source_has_it_all_reasons_are_said(cache, monkeypatch):
     monkeypatch.setattr(fetch.shutil, "which", lambda name: None)
     with pytest.raises(UserError) as caught:
         fetch.fetch_corpus("street")
-    one_line(caught, "no apt-get", STREET.deb, str(cache / "packages"))
+    one_line(caught, "no apt-get", "127.0.0.1:9", "refused", STREET.deb, str(cache / "packages"))
 
 
 def test_a_package_put_in_place_by_hand_is_used(cache, monkeypatch, street_deb):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import threading
 
 import pytest
@@ -30,6 +31,26 @@ def test_failure_leaves_the_old_file(tmp_path):
         raise KeyboardInterrupt
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["result.txt"]
+
+
+def test_what_a_killed_writer_leaves_goes_and_what_another_writes_stays(tmp_path):
+    """In a fork that is killed at its work, while a second one writes the same file."""
+    target = tmp_path / "result.txt"
+    child = os.fork()
+    if child == 0:
+        with atomic(target) as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    (tmp_path / ".another-file.txt").touch()
+    assert len(os.listdir(tmp_path)) == 2
+    with atomic(target) as slow:
+        slow.write_text("slow")
+        with atomic(target) as quick:
+            quick.write_text("quick")
+        assert target.read_text() == "quick" and slow.exists()
+    assert target.read_text() == "slow"
+    assert sorted(os.listdir(tmp_path)) == [".another-file.txt", "result.txt"]
 
 
 def test_mode_is_that_of_any_new_file(tmp_path):

@@ -5,9 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_corpus import small_corpus
 
-from denoise_lib import RATE, enhance
+from denoise_lib import RATE, Corruption, enhance
 from denoise_lib.errors import UserError
+from denoise_lib.metrics.evaluate import evaluate
 from denoise_lib.models import DenoisingWaveNet
 from denoise_lib.models.baselines import Identity
 from denoise_lib.models.inference import process
@@ -186,6 +188,48 @@ def test_process_runs_in_evaluation_mode_and_restores_the_mode():
     model = DenoisingWaveNet(channels=2, stacks=1, depth=2, final=(2, 2)).train()
     process(model, white(500))
     assert model.training
+
+
+class Moved(Identity):
+    """Has a parameter, and fails; notes where it is moved to."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.norm = torch.nn.BatchNorm1d(1)
+        self.moves = []
+
+    def to(self, place):
+        self.moves.append(torch.device(place))
+        return self
+
+    def forward(self, noisy):
+        assert not (self.training or self.norm.training)
+        raise RuntimeError("out of memory")
+
+
+def scored(model):
+    corpus = small_corpus()
+    evaluate(model, corpus, corpus.split("test")[:1], Corruption(), seed=0, device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("use", "moves"),
+    [
+        (lambda model: process(model, white(500)), []),
+        (lambda model: enhance(white(500), model, device="cuda"), ["cuda", "cpu"]),
+        (scored, ["cuda", "cpu"]),
+    ],
+)
+def test_a_network_that_fails_is_left_where_and_as_it_was(use, moves, monkeypatch):
+    """Also one whose norms are kept in evaluation mode, as a training with fixed norms has it."""
+    model = Moved().train()
+    model.norm.eval()
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *_: tensor)  # there need be no GPU
+    with pytest.raises(RuntimeError, match="out of memory"):
+        use(model)
+    assert model.training and not model.norm.training
+    assert [each.type for each in model.moves] == moves
 
 
 def test_chunks_are_bounded():

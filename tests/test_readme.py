@@ -4,8 +4,10 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,8 +20,11 @@ from denoise_lib.models.base import find
 from denoise_lib.models.checkpoints import pretrained_names, read_record
 from denoise_lib.paths import PRETRAINED as CHECKPOINTS
 from denoise_lib.paths import cache_folder
+from denoise_lib.report import provenance
+from denoise_lib.report import publish as publishing
 from denoise_lib.report.parameters import names
 from denoise_lib.report.publish import END, START, publish, published_networks, rewritten, table
+from denoise_lib.report.runner import Study
 from denoise_lib.training import loop
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +33,7 @@ HEADLINE = {
     "01_noise_design:volume": ["volume"],
     "02_autoencoder": ["fixed"],
     "04_dcunet": ["fixed"],
+    "08_outside": ["fixed"],
     "05_street_noise:before": ["before"],
     "05_street_noise:retrained": ["retrained"],
 }
@@ -77,6 +83,7 @@ def results(**changes):
         row("both", "dcunet", 1.9, 3.1, metric="pesq"),
         row("both", "dcunet", -0.80, -0.9449, ci95=[-0.95, -0.94]),
         row("both", "dcunet", 7.5, 12.2, metric="si_sdr"),
+        row("both", "repair", -0.80, -0.97, experiment="08_outside"),
         row("both", "twice the volume", -0.80, -0.82, experiment="01_noise_design:volume"),
         row("both", "half the volume", -0.80, -0.78, experiment="01_noise_design:volume"),
         row("both", "dcunet", -0.79, -0.93, split="unseen_voice"),
@@ -101,14 +108,13 @@ def test_table_holds_each_number_in_its_place():
         .splitlines()
     )
     assert (
-        "| zeroing and raising | -0.800, 7.5 dB | -0.820 | -0.926 | -0.810 | "
-        "-0.945 [-0.950, -0.940], 12.2 dB | -1 |" in lines
+        "| zeroing and raising | -0.800, 7.5 dB | -0.820 | -0.926 | "
+        "-0.945 [-0.950, -0.940], 12.2 dB (DCUnet) | -0.970 (repair) |" in lines
     )
-    assert "| zeroing and raising | -0.790 | none | none | -0.930 | -1 |" in lines
     street = [line for line in lines if line.startswith("| street noise")]
     assert [line.split(" | ")[1:] for line in street] == [
-        ["-0.390", "none", "-0.5", "none", "-0.450", "none |"],
-        ["-0.390", "none", "-0.94", "none", "-0.910", "none |"],
+        ["-0.390", "none", "-0.5", "-0.450 (DCUnet)", "none |"],
+        ["-0.390", "none", "-0.94", "-0.910 (DCUnet)", "none |"],
     ]
     assert street[0] != street[1]
     assert "20 minutes on 2 cores" in lines[-1] and "`abcdef0`" in lines[-1]
@@ -145,13 +151,24 @@ def built(tmp_path):
     build = tmp_path / "report" / "build" / "quick"
     for number, name in enumerate(PUBLISHED):
         add_example(build / ("01_noise_design", "05_street_noise")[number % 2], name)
-    for name in names(tmp_path / "notebooks"):
-        (build / name).mkdir(parents=True, exist_ok=True)
-        (build / name / "run.json").write_text("{}")
+    add_runs(tmp_path)
     for source in PRETRAINED.values():
         (build / source).parent.mkdir(parents=True, exist_ok=True)
         (build / source).write_bytes(source.encode())
     return tmp_path
+
+
+def add_runs(root):
+    """A record for each notebook that says that it was run with what there is now."""
+    study = Study("quick", root)
+    made = {}
+    for name in study.names:
+        folder = study.build / name
+        folder.mkdir(parents=True, exist_ok=True)
+        made[name] = study.fingerprint(name, made, ["requirements.lock"])
+        record = {"fingerprint": made[name], "reached": ["requirements.lock"]}
+        (folder / "run.json").write_text(json.dumps(record))
+        (folder / "results.json").write_text("{}")
 
 
 def add_example(folder, name):
@@ -208,6 +225,23 @@ def test_the_notebooks_declare_what_is_published():
     assert set(PUBLISHED) <= declared
     # Reading what a report publishes would make the next one another.
     assert not re.findall(r'load_pretrained\(\\"(?:dcunet-stft|dcunet-street)', code)
+
+
+def test_readme_is_short_before_its_details():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    before = re.sub(
+        r"<[^>]*>", "", text.partition("\n# Details\n")[0].partition("\n## Details\n")[0]
+    )
+    assert len(before.split()) < 900
+
+
+def test_what_readme_shows_is_there():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    linked = re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(
+        r'(?:src|srcset|href)="([^":]+)"', text
+    )
+    missing = [path for path in linked if not (ROOT / path).exists()]
+    assert linked and not missing
 
 
 def test_readme_names_every_notebook():
@@ -273,6 +307,42 @@ def test_the_commands_in_the_note_are_those_that_made_the_networks(monkeypatch):
         assert halved == ("--half" in line) == options["half"]
 
 
+def edit_code(path):
+    """Add a line to the last cell of code of a notebook."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].source += "\nprint('more')"
+    nbformat.write(notebook, path)
+
+
+def test_publish_refuses_what_differs_from_the_commit(built, monkeypatch):
+    """What is published belongs to the commit that it names; what was published does not count."""
+    shipped = "denoise_lib/pretrained/dcunet-stft.safetensors"
+    monkeypatch.setattr(publishing, "uncommitted", lambda root: [shipped, "notebooks/x.py"])
+    with pytest.raises(UserError, match="^notebooks/x.py differs from the commit"):
+        publish(built)
+    monkeypatch.setattr(publishing, "uncommitted", lambda root: [shipped])
+    publish(built)
+
+
+def test_what_differs_from_the_commit(tmp_path):
+    def git(*arguments):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    assert provenance.uncommitted(tmp_path) == []
+    (tmp_path / "denoise_lib").mkdir()
+    for name in ("denoise_lib/one.py", "denoise_lib/two.py", "README.md"):
+        (tmp_path / name).write_text("")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "all")
+    assert provenance.uncommitted(tmp_path) == [] and not provenance.commit(tmp_path)[1]
+    for name in ("denoise_lib/one.py", "denoise_lib/new.py", "README.md"):
+        (tmp_path / name).write_text("x = 1")
+    assert provenance.uncommitted(tmp_path) == ["denoise_lib/one.py", "denoise_lib/new.py"]
+    assert provenance.commit(tmp_path)[1]
+
+
 def replace_results(built, **changes):
     value = results()
     value["profile"] = changes.pop("profile", "quick")
@@ -293,6 +363,10 @@ def replace_results(built, **changes):
         (
             lambda built: shutil.rmtree(built / "report" / "build" / "quick" / "04_dcunet"),
             "04_dcunet",
+        ),
+        (  # the code is not what made the numbers
+            lambda built: edit_code(built / "notebooks" / "03_wavenet.ipynb"),
+            "03_wavenet was run with other code, parameters or packages",
         ),
         (  # a run that leaves example clips alone
             lambda built: shutil.rmtree(built / "report" / "build" / "quick" / "01_noise_design"),

@@ -13,6 +13,7 @@ LIBRARY = Path(denoise_lib.__file__).parent
 HALL = {
     "",
     "audio",
+    "environment",
     "errors",
     "files",
     "names",
@@ -31,9 +32,9 @@ ROOMS = {  # what each may import beside itself and the hall; a room stands abov
     "report": {"data", "display"},
     "listening_room": {"metrics", "models", "damage", "data", "display", "report.parameters"},
     "commands": {"training", "metrics", "models", "damage", "data"},
-    "cli": {"commands", "report", "data"},
+    "sweep": {"report", "study", "metrics", "display"},
+    "cli": {"commands", "sweep", "report", "data"},
     "checkpoints": {"models"},  # the other name of models.checkpoints
-    "environment": set(),
 }
 
 

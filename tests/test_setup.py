@@ -1,6 +1,7 @@
 """The set-up: lists of packages in step, make as it is documented, an import that is quick."""
 
 import ast
+import configparser
 import importlib.metadata
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 import tomllib
 from pathlib import Path
 
@@ -100,12 +102,13 @@ def imported(folder):
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names.add(node.module.split(".")[0])
-    own = {path.stem for path in (ROOT / folder).glob("*.py")} | {"denoise_lib"}
+    own = {path.stem for path in (ROOT / folder).glob("*.py")} | {"denoise_lib", "tools"}
     return names - own - sys.stdlib_module_names
 
 
 @pytest.mark.parametrize(
-    ("folder", "extras"), [("denoise_lib", ("live", "export")), ("tests", ("test",))]
+    ("folder", "extras"),
+    [("denoise_lib", ("live", "export", "sweep", "lhotse")), ("tests", ("test", "lhotse"))],
 )
 def test_every_import_is_declared(folder, extras):
     distributions = importlib.metadata.packages_distributions()
@@ -177,6 +180,7 @@ def test_the_package_holds_every_file_that_it_reads():
 # --- make --------------------------------------------------------------------------------------
 
 TARGETS = ["report", "test", "lab", "fetch", "bench", "clean", "publish", "notebook", "help"]
+TARGETS += ["verify", "mutants"]
 
 
 def make(*arguments, cwd=ROOT, **variables):
@@ -197,13 +201,15 @@ def test_help_lists_every_target():
 @pytest.fixture
 def checkout(tmp_path):
     """A bare checkout with a stand-in for Python, whose installations go as the file `pip` says."""
-    for name in ("Makefile", "requirements.lock", "pyproject.toml", "tools"):
+    parts = ("Makefile", "requirements.lock", "build-constraints.txt", "pyproject.toml", "tools")
+    for name in parts:
         (tmp_path / name).symlink_to(ROOT / name)
     log, pip = tmp_path / "log", tmp_path / "pip"
     pip.write_text("exit 0\n")
     fake = tmp_path / "python"
     fake.write_text(
-        f'#!/bin/sh\necho "$@" >> {log}\ncase "$*" in\n'
+        f'#!/bin/sh\necho "$@" >> {log}\nenv | grep -E "^(PIP|PYTHON)" >> {log}.env\n'
+        'case "$*" in\n'
         "*sysconfig*) echo /usr/include ;;\n"
         f'"-m venv "*) mkdir -p .venv/bin && cp {fake} .venv/bin/python ;;\n'
         f'*"pip "*" install"*) . {pip} ;;\n'
@@ -255,6 +261,82 @@ def test_a_failed_installation_leaves_no_stamp(checkout):
     (checkout / "pip").write_text("exit 0\n")
     assert ready(checkout).returncode == 0
     assert (checkout / ".venv" / ".ready").exists()
+
+
+def test_of_two_first_calls_the_second_waits_and_finds_it_made(checkout):
+    """The first installs until a file appears, which is not before the second has said so."""
+    started, go = checkout / "started", checkout / "go"
+    (checkout / "pip").write_text(
+        f"touch {started}\nfor i in $(seq 600); do [ -e {go} ] && exit 0; sleep 0.1; done; exit 1\n"
+    )
+    variables = {"PYTHON": str(checkout / "python"), "CC": str(checkout / "cc")}
+    arguments = {"cwd": checkout, "env": os.environ | variables, "stderr": subprocess.PIPE}
+    first = subprocess.Popen(["make", ".venv/.ready"], **arguments)
+    while not started.exists():
+        assert first.poll() is None
+        time.sleep(0.05)
+    second = subprocess.Popen(["make", ".venv/.ready"], **arguments, text=True)
+    said = second.stderr.readline()
+    assert said == "make: waiting for another make, which is setting up .venv\n"
+    go.touch()
+    assert first.wait(60) == second.wait(60) == 0
+    first.stderr.close()
+    second.stderr.close()
+    log = (checkout / "log").read_text()
+    assert log.count("install -qq -r requirements.lock") == 1
+    assert log.count("-m venv --clear") == 1
+
+
+def test_the_users_settings_do_not_reach_the_set_up(checkout):
+    """Nor the report: make hands none of them on."""
+    theirs = {"PYTHONPATH": "/theirs", "PYTHONSTARTUP": "/theirs.py", "PIP_USER": "1"}
+    theirs |= {"PIP_TARGET": "/theirs", "PIP_NO_DEPS": "1", "PIP_INDEX_URL": "https://mirror.test"}
+    variables = {"PYTHON": str(checkout / "python"), "CC": str(checkout / "cc")}
+    made = make(".venv/.ready", cwd=checkout, **variables, **theirs)
+    assert made.returncode == 0, made.stderr
+    told = (checkout / "log.env").read_text()
+    assert "/theirs" not in told and "PIP_USER" not in told and "PIP_NO_DEPS" not in told
+    assert "PIP_INDEX_URL=https://mirror.test" in told  # where packages come from is theirs to say
+    for name in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"):
+        assert f"{name}=build-constraints.txt" in told
+    assert "PIP_CONFIG_FILE=.venv/pip.settings" in told
+
+
+def test_of_the_users_pip_settings_only_the_sources_are_kept(tmp_path):
+    """Read by pip itself, from a file of the user's that holds many."""
+    theirs = tmp_path / "pip.conf"
+    theirs.write_text(
+        "[global]\nuser = true\ntarget = /elsewhere\nindex-url = https://mirror.test/simple\n"
+        "extra-index-url = https://one.test\n    https://two.test\n[install]\nno-deps = yes\n"
+    )
+    clean = {name: each for name, each in os.environ.items() if not name.startswith("PIP_")}
+    kept = subprocess.run(
+        [sys.executable, ROOT / "tools" / "pip_settings.py"],
+        env=clean | {"PIP_CONFIG_FILE": str(theirs)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    found = configparser.ConfigParser()
+    found.read_string(kept)
+    assert found["global"]["index-url"] == "https://mirror.test/simple"
+    assert found["global"]["extra-index-url"].split() == ["https://one.test", "https://two.test"]
+    assert not {"user", "target", "no-deps"} & set(found["global"])
+
+
+def test_what_builds_pesq_is_pinned_as_in_the_lock():
+    """pesq names cython, numpy and pytest-runner without versions, and setuptools with a lowest."""
+    lines = (ROOT / "build-constraints.txt").read_text().splitlines()
+    pinned = {}
+    for line in lines:
+        if not line.startswith("#"):
+            pin = Requirement(line)
+            (version,) = pin.specifier
+            assert version.operator == "=="
+            pinned[canonicalize_name(pin.name)] = version.version
+    assert {"cython", "numpy", "pytest-runner", "setuptools", "wheel"} <= set(pinned)
+    locked = pins()
+    assert all(locked.get(name, version) == version for name, version in pinned.items())
 
 
 @pytest.mark.parametrize("version", ["3.10.4", "3.14.0", "2.7.18"])

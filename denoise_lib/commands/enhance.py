@@ -63,12 +63,12 @@ def enhance(
         bool,
         typer.Option(
             "--cut",
-            help="cut off all sound above 8 kHz, which the network does not hear; without it, that "
-            "sound is kept and turned down as much as the network turns down the sound below",
+            help="cut off all sound that the network does not hear, above 8 kHz for most; "
+            "without it, that sound is kept and turned down as much as the sound below",
         ),
     ] = False,
     mono: Annotated[
-        bool, typer.Option("--mono", help="mix the channels down to one; without it, all are kept")
+        bool, typer.Option("--mono", help="mix all channels into one; default: keep all")
     ] = False,
     track: Annotated[
         int | None,
@@ -103,7 +103,7 @@ def enhance(
         typer.Option(help="seconds of sound in memory at a time; results hardly depend on it"),
     ] = 10.0,
 ) -> None:
-    """Take the noise off recordings.
+    """Remove noise from recordings.
 
     denoise enhance noisy.wav clean.wav
 

@@ -61,7 +61,7 @@ def live(
         int, typer.Option(help="channels of raw samples; each is denoised on its own", min=1)
     ] = 1,
 ) -> None:
-    """Denoise as the sound comes: from microphone to loudspeaker, or from pipe to pipe.
+    """Denoise in real time: from microphone to loudspeaker, or from pipe to pipe.
 
     `denoise live` takes the default microphone and loudspeaker and needs the package sounddevice
     (pip install 'denoise_lib[live]'). `denoise live - -` reads standard input and writes the same

@@ -23,6 +23,7 @@ class Package:
         credit: Who made the recordings, and their licence.
         inside: Suffix of the recordings where files with ``suffix`` are archives that hold them;
             they are then in a folder with the archive's name, without its suffix.
+        source: Name of the source package, where it is another one.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Package:
     prefix: str = ""
     credit: str = ""
     inside: str = ""
+    source: str = ""
 
     @property
     def recordings(self) -> str:
@@ -46,6 +48,17 @@ class Package:
         """File name of the Debian package."""
         return f"{self.name}_{self.version}_all.deb"
 
+    @property
+    def pool(self) -> str:
+        """Where the package file lies in Debian's archive; epochs are in no name of a file."""
+        source = self.source or self.name
+        first = source[:4] if source.startswith("lib") else source[0]
+        version = self.version.partition(":")[2] or self.version
+        return f"pool/main/{first}/{source}/{self.name}_{version}_all.deb"
+
+
+# Debian keeps every package that it ever had: here those that it had soon after Debian 12 came out.
+PAST_PACKAGES = "https://snapshot.debian.org/archive/debian/20230701T000000Z"
 
 # Where upstream keeps its release archives; DENOISE_MIRROR names another place.
 UPSTREAM = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
@@ -62,6 +75,7 @@ def _prompts(language: str, folder: str, sha256: str, content: str, credit: str)
         archive=f"asterisk-core-sounds-{language}-g722-1.6.1.tar.gz",
         prefix=f"{language}/",
         credit=credit,
+        source="asterisk-core-sounds",
     )
 
 
@@ -112,6 +126,7 @@ STREET = (
         suffix=".wav",
         content="cae11d90fa8db51fa1aba47cc0bdd38015c3542147a99f3bec791ce00dbd5ff7",
         credit="the LinCity-NG authors, GPL-2+ or CC BY-SA 2.0",
+        source="lincity-ng",
     ),
 )
 
@@ -125,6 +140,7 @@ READ = (
         suffix=".wav",
         content="62d9ae6a38ac46aede0d9d04cc9b881d381e85806e8d3321373c7635e57045cc",
         credit="a LibriVox reading of Jane Austen, public domain, from PocketSphinx's test data",
+        source="pocketsphinx",
     ),
 )
 

@@ -7,7 +7,8 @@ The cache is the user's cache folder, or DENOISE_DATA, shared by all clones:
     work/       files in the making; emptied under the lock
 
 A package comes from the first of: packages/ (also when put there by hand), apt-get, upstream's
-release archive over HTTP. With DENOISE_MIRROR set, only from packages/ and from that address.
+release archive over HTTP, Debian's archive of past packages over HTTP. With DENOISE_MIRROR set,
+only from packages/ and from that address.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from denoise_lib.data import decoded, default_corpora, unpack, wide_corpora
@@ -50,6 +53,7 @@ def fetch_corpus(name: str) -> Path:
     index = cache / "corpora" / f"{name}.json"
     made_with = decoded.parameters(name, CORPORA[name])
     if decoded.valid(index, made_with):
+        _clear_unless_used(cache)
         return index
     try:
         # Two processes neither download twice nor mix their files.
@@ -66,7 +70,7 @@ def fetch_corpus(name: str) -> Path:
 def _make(index: Path, name: str, made_with: dict, cache: Path) -> None:
     """Unpack all packages of a corpus and decode them; the lock is held."""
     work = cache / "work"
-    shutil.rmtree(work, ignore_errors=True)  # left by a killed process; we hold the lock
+    _clear(cache)
     try:
         folders = []
         for number, package in enumerate(CORPORA[name], 1):
@@ -78,7 +82,21 @@ def _make(index: Path, name: str, made_with: dict, cache: Path) -> None:
         decoded.decode(index, name, folders, made_with)
         say(f"{name}: ready")  # no path: this may end in the log of a notebook, on the page
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        _clear(cache)
+
+
+def _clear(cache: Path) -> None:
+    """Remove what a killed process has left; the lock is held, so nobody works there."""
+    shutil.rmtree(cache / "work", ignore_errors=True)
+
+
+def _clear_unless_used(cache: Path) -> None:
+    """The same where the lock is not held; another process that holds it is not waited for."""
+    from filelock import FileLock, Timeout
+
+    if (cache / "work").exists():
+        with suppress(Timeout, OSError), FileLock(cache / "lock", timeout=0):
+            _clear(cache)
 
 
 def _unpacked(package: Package, folder: Path, cache: Path) -> None:
@@ -93,7 +111,7 @@ def _unpacked(package: Package, folder: Path, cache: Path) -> None:
                 return
             except UserError as error:
                 say(f"{error}; fetching it again")
-    _verified(package, _obtain(package, kept), folder)
+    _obtain(package, kept, folder)
 
 
 def _verified(package: Package, path: Path, folder: Path) -> None:
@@ -112,29 +130,41 @@ def _verified(package: Package, path: Path, folder: Path) -> None:
         raise UserError(f"{path.name} is not the expected file ({error}); kept as {bad}") from None
 
 
-def _obtain(package: Package, kept: Path) -> Path:
-    """Download one package file into ``kept`` and return its path."""
-    mirror = os.environ.get("DENOISE_MIRROR")
-    by_hand = f"put {package.deb} (a Debian package) into {kept} by hand, or set DENOISE_MIRROR"
-    reason = "there is no apt-get here"
-    if not mirror and shutil.which("apt-get"):
+def _obtain(package: Package, kept: Path, folder: Path) -> None:
+    """Download a package file into ``kept`` and unpack it, from the first source that has it."""
+    reasons = []
+    for source in _sources(package, kept):
         try:
-            return _apt(package, kept)
+            return _verified(package, source(), folder)
         except UserError as error:
-            reason = str(error)
-    file = package.archive if package.archive else package.deb
-    base = mirror or (default_corpora.UPSTREAM if package.archive else None)
-    if base is None:
-        raise UserError(f"{package.name} cannot be fetched: {reason}; {by_hand}")
-    try:
-        return download(f"{base.rstrip('/')}/{file}", kept / file)
-    except UserError as error:
-        reasons = str(error) if mirror else f"{reason}, and {error}"
-        raise UserError(f"{package.name} cannot be fetched: {reasons}; {by_hand}") from None
+            reasons.append(str(error))
+    raise UserError(
+        f"{package.name} cannot be fetched: {', and '.join(reasons)}; put {package.deb} "
+        f"(a Debian package) into {kept} by hand, or set DENOISE_MIRROR"
+    )
+
+
+def _sources(package: Package, kept: Path) -> list[Callable[[], Path]]:
+    """Where a package file may come from, best first; each returns its path in ``kept``."""
+
+    def over_http(url: str, file: str) -> Callable[[], Path]:
+        return lambda: download(url, kept / file)
+
+    if mirror := os.environ.get("DENOISE_MIRROR"):
+        file = package.archive or package.deb
+        return [over_http(f"{mirror.rstrip('/')}/{file}", file)]
+    sources = [lambda: _apt(package, kept)]
+    if package.archive:
+        upstream = f"{default_corpora.UPSTREAM}/{package.archive}"
+        sources.append(over_http(upstream, package.archive))
+    past = f"{default_corpora.PAST_PACKAGES}/{package.pool}"
+    return [*sources, over_http(past, package.deb)]
 
 
 def _apt(package: Package, kept: Path) -> Path:
     """Download a Debian package with apt-get, as any user: lists and caches are our own."""
+    if not shutil.which("apt-get"):
+        raise UserError("there is no apt-get here")
     own = kept.parent / "work" / "apt"
     for folder in ("lists/partial", "cache/archives/partial", "new"):
         (own / folder).mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,24 @@ from denoise_lib.data.default_corpora import Package
 
 GAMES = "usr/share/games"
 
+# Source packages that are named otherwise than the packages made from them.
+SOURCES = {
+    "asterisk-moh-opsound-g722": "asterisk-moh-opsound",
+    "colobot-common-sounds": "colobot",
+    "fillets-ng-data-cs": "fillets-ng-data",
+    "fillets-ng-data-nl": "fillets-ng-data",
+    "hedgewars-data": "hedgewars",
+    "klettres-data": "klettres",
+    "ktuberling-data": "ktuberling",
+    "minetest-data": "minetest",
+    "planetblupi-common": "planetblupi",
+    "scorched3d-data": "scorched3d",
+    "sonic-pi-samples": "sonic-pi",
+    "tuxpaint-stamps-default": "tuxpaint-stamps",
+    "ufoai-sound": "ufoai-music",
+    "warzone2100-data": "warzone2100",
+}
+
 
 def _package(
     prefix: str,
@@ -37,6 +55,7 @@ def _package(
         prefix=f"{prefix}/",
         credit=credit,
         inside=inside,
+        source=SOURCES.get(name, ""),
     )
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise_lib import RATE
-from denoise_lib.models.whole_band import BAND, FRAME, HOP
+from denoise_lib.models import whole_band
 
+FRAME, HOP = round(whole_band.FRAME * RATE), round(whole_band.HOP * RATE)  # samples
 SMOOTHED = 1  # frames on either side that the gain of the upper band is a mean over
 
 
@@ -126,7 +127,7 @@ class UpperGain:
         self.buffers = np.concatenate([self.buffers, np.stack([heard, left])], 1)
         if last:
             self.buffers = np.pad(self.buffers, ((0, 0), (0, FRAME // 2)))
-        first, end = (round(hertz * FRAME / RATE) for hertz in BAND)
+        first, end = (round(part * FRAME) for part in whole_band.BAND)
         powers = [self.powers]
         while self.buffers.shape[1] >= FRAME:
             spectrum = np.fft.rfft(self.buffers[:, :FRAME] * self.window)[:, first:end]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from numbers import Integral
 from typing import Any
 
@@ -17,12 +19,15 @@ from denoise_lib import RATE
 from denoise_lib.audio import channels_last
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.checkpoints import denoiser
-from denoise_lib.models.whole_band import Treatment, WholeBand
+from denoise_lib.models.processes import launched
+from denoise_lib.models.whole_band import Treatment, WholeBand, resampled
 from denoise_lib.recordings.level import Meter
 
 
 @torch.inference_mode()
-def process(model: Denoiser, noisy: Tensor, chunk_seconds: float = 10.0) -> Tensor:
+def process(
+    model: Denoiser, noisy: Tensor, chunk_seconds: float = 10.0, rate: int | None = None
+) -> Tensor:
     """Run a model over one waveform, (time,) -> (time,), chunk by chunk.
 
     Each chunk is read with ``model.context`` samples on either side and the context's output is
@@ -33,19 +38,29 @@ def process(model: Denoiser, noisy: Tensor, chunk_seconds: float = 10.0) -> Tens
         model: Any of the networks; it is run in evaluation mode and left in the mode it was in.
         noisy: Waveform at the level that the model was trained at.
         chunk_seconds: Length of a chunk without its context.
+        rate: Samples per second of the waveform, the model's own when None. At another rate the
+            model hears the waveform resampled, and what it changes is resampled and added: what
+            lies above its band stays.
     """
-    was_training = model.training
-    model.eval()
+    if rate and model.rate and rate != model.rate:
+        low = _at(noisy, rate, model.rate)
+        change = process(model, low, chunk_seconds) - low
+        return noisy + _at(change, model.rate, rate, len(noisy))
     grid = model.stride
     context = -(-model.context // grid) * grid
-    step = max(1, round(chunk_seconds * RATE) // grid) * grid
+    step = max(1, round(chunk_seconds * (model.rate or rate or RATE)) // grid) * grid
     pieces = []
-    for start in range(0, max(len(noisy), 1), step):
-        first = max(0, start - context)
-        piece = model(noisy[None, first : start + step + context])[0]
-        pieces.append(piece[start - first : start - first + step])
-    model.train(was_training)
+    with evaluated(model):
+        for start in range(0, max(len(noisy), 1), step):
+            first = max(0, start - context)
+            piece = model(noisy[None, first : start + step + context])[0]
+            pieces.append(piece[start - first : start - first + step])
     return torch.cat(pieces)
+
+
+def _at(x: Tensor, source: int, target: int, length: int | None = None) -> Tensor:
+    """A waveform (time,) at another rate, on its device."""
+    return torch.from_numpy(resampled(x.cpu().numpy(), source, target, length)).to(x)
 
 
 def enhance(
@@ -70,13 +85,14 @@ def enhance(
         waveform: float samples, full scale = 1, (time,), (time, channels) or (channels, time),
             tensor or array. Channels are processed apart.
         model: Name for :func:`~denoise_lib.models.checkpoints.denoiser`, or a network.
-        rate: Samples per second. The networks hear what lies below 8 kHz.
+        rate: Samples per second. A network hears what lies below half its own rate, which is
+            8 kHz for those that are shipped.
         chunk_seconds: Stretch that is processed at a time.
         device: Where to run the network, see :func:`device`.
         strength: How much of the noise goes, 0 to 1.
         attenuation_limit: Noise goes down by at most so many dB.
-        cut: Cut off what lies above 8 kHz. Otherwise it is turned down as the network turns down
-            the upper part of what it hears.
+        cut: Cut off what lies above the network's band. Otherwise it is turned down as the network
+            turns down the upper part of what it hears.
 
     Returns:
         The same kind as ``waveform``: array or tensor, of its type, shape and device.
@@ -103,14 +119,23 @@ def enhance(
 
 
 @contextmanager
-def evaluated(model: Denoiser, device: str | torch.device) -> Iterator[None]:
-    """A model in evaluation mode on a device; afterwards it is in the mode that it was in."""
-    was_training = model.training
-    model.eval().to(device)
+def evaluated(model: Denoiser, device: str | torch.device | None = None) -> Iterator[None]:
+    """A model in evaluation mode, on a device if one is given.
+
+    Afterwards, and after an error too, it is where it was, and each part is in the mode it was in.
+    """
+    modes = [(part, part.training) for part in model.modules()]
+    places = {each.device for each in (*model.parameters(), *model.buffers())}
     try:
+        model.eval()
+        if device is not None:
+            model.to(device)
         yield
     finally:
-        model.train(was_training)
+        for part, was_training in modes:
+            part.training = was_training
+        if device is not None and len(places) == 1:
+            model.to(places.pop())
 
 
 def like(samples: NDArray[np.float32], waveform: Any) -> Any:
@@ -124,10 +149,32 @@ def like(samples: NDArray[np.float32], waveform: Any) -> Any:
 
 
 def device(wanted: str | torch.device = "auto") -> str | torch.device:
-    """Where networks are trained and run: "auto" is a GPU that CUDA knows, else the processor."""
+    """Where networks are trained and run.
+
+    "auto" is a GPU that CUDA knows, else Apple's where it works, else the processor. Of the
+    processes that ``torchrun`` started on one host each has a GPU of its own.
+    """
     if wanted != "auto":
         return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        own = os.environ.get("LOCAL_RANK") if launched() else None
+        return f"cuda:{own}" if own else "cuda"
+    return "mps" if _apple_gpu_works() else "cpu"
+
+
+@cache
+def _apple_gpu_works() -> bool:
+    """Whether Apple's GPU is there and knows what networks are made of."""
+    if not torch.backends.mps.is_available():
+        return False
+    try:
+        window = torch.hann_window(64, device="mps")
+        wave = torch.ones(2, 256, device="mps", requires_grad=True)
+        spectrum = torch.stft(wave, 64, 16, window=window, return_complex=True)
+        torch.istft(spectrum * spectrum.abs(), 64, 16, window=window).sum().backward()
+        return bool(torch.isfinite(wave.grad).all())
+    except (RuntimeError, TypeError, NotImplementedError):
+        return False
 
 
 _device = device  # for functions with an argument of this name

@@ -48,8 +48,8 @@ class Stream:
         latency: Samples that go in, at most, before an input sample's output comes out.
 
     Raises:
-        UserError: There is no such model, it adapts to the whole recording and cannot stream, or
-            the level or the rate is not above 0.
+        UserError: There is no such model, it adapts to the whole recording and cannot stream, it
+            is not for 16 kHz, or the level or the rate is not above 0.
 
     Example:
         >>> stream = denoise_lib.Stream("speech")
@@ -240,6 +240,11 @@ class _Engine(Protocol):
 
 
 def _engine(model: Denoiser) -> _Engine:
+    if model.rate not in (None, RATE):
+        raise UserError(
+            f"this {model.name} is for {model.rate} Hz and streams run at {RATE} Hz: use "
+            "`denoise enhance`"
+        )
     if isinstance(model, CausalNet):
         return _FrameByFrame(model.eval())
     if isinstance(model, RNNoise):

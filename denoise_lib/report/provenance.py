@@ -16,6 +16,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from denoise_lib.environment import fastest_precision
 from denoise_lib.errors import UserError
 from denoise_lib.files import read_json, sha256
 from denoise_lib.report.parameters import declared, read_notebook
@@ -32,6 +33,13 @@ PACKAGES = (
     "onnxruntime",
     "lightning-fabric",
     "papermill",
+    "scipy",
+    "soxr",
+    "soundfile",
+    "av",
+    "noisereduce",
+    "pyrnnoise",
+    "webrtc-noise-gain",
 )
 
 
@@ -117,8 +125,26 @@ def fingerprint(
     """
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     library = {name: found.get(name) for name in names}
-    parts = json.dumps([code, parameters, library, corpora, needs], sort_keys=True)
+    parts = json.dumps([code, parameters, library, corpora, needs, installed()], sort_keys=True)
     return hashlib.sha256(parts.encode()).hexdigest()
+
+
+@functools.cache
+def installed() -> dict[str, str]:
+    """What decides how a run here would round: packages, Python, and what "auto" precision is."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {**versions(), "python": python, "precision": fastest_precision()}
+
+
+def corpora_read(told: dict[str, str], written: dict[str, Any]) -> dict[str, str]:
+    """Digests of all corpora that a run has read, those that no parameter names among them.
+
+    Args:
+        told: What :func:`corpora_digests` gave.
+        written: What the notebook left in its results.json.
+    """
+    others = written.get("corpora", {})
+    return told | {name: each for name, each in others.items() if each not in told.values()}
 
 
 def commit(root: Path) -> tuple[str | None, bool]:
@@ -128,13 +154,19 @@ def commit(root: Path) -> tuple[str | None, bool]:
     page do not count.
     """
     try:
-        head = _git(root, "rev-parse", "HEAD")
-        changed = _git(
-            root, "status", "--porcelain", "--", "denoise_lib", "notebooks", "requirements.lock"
-        )
+        return _git(root, "rev-parse", "HEAD"), bool(uncommitted(root))
     except (OSError, subprocess.CalledProcessError):
         return None, True
-    return head, bool(changed)
+
+
+def uncommitted(root: Path) -> list[str]:
+    """Files that the numbers depend on and that differ from the commit; empty outside git."""
+    own = ("denoise_lib", "notebooks", "requirements.lock")
+    try:
+        lines = _git(root, "status", "--porcelain", "--", *own).splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [line.split(maxsplit=1)[1] for line in lines]
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -227,12 +259,14 @@ def collect(build: Path, folder: Path, names: list[str]) -> dict[str, Any]:
             "seed": seeds.pop() if len(seeds) == 1 else None,
             "parameters": {name: run["parameters"] for name, run in runs.items()},
             "versions": last.get("versions", {}),
+            "precisions": {name: run.get("precisions", []) for name, run in runs.items()},
             "corpora": {
                 key: digest for run in runs.values() for key, digest in run["corpora"].items()
             },
             "machine": last.get("machine", {}),
             "seconds": {name: run["seconds"] for name, run in runs.items()},
             "peak_memory_mib": {name: run["peak_memory_mib"] for name, run in runs.items()},
+            "threads": {name: run.get("threads") for name, run in runs.items()},
             "finished": last.get("finished"),
         },
         "headline": headline,

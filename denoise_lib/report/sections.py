@@ -111,27 +111,46 @@ def read_section(name: str, build: Path, notebooks: Path, profile: dict[str, Any
 def flag_differences(sections: Iterable[Section]) -> None:
     """Note on each section how it differs from the rest.
 
-    A section differs by its commit, by parameters that are not the profile's, or by having been
-    made from another run of a notebook than the one that the page shows.
+    A section differs by its commit, by the packages and the Python that made it, by parameters
+    that are not the profile's, or by having been made from another run of a notebook than the one
+    that the page shows.
     """
     made = [section for section in sections if section.run]
     commits = Counter(section.run["commit"] for section in made)
     usual = commits.most_common(1)[0][0] if commits else None
+    installed = Counter(map(_installed, made)).most_common(1)
     now = {section.name: section.run["fingerprint"] for section in made}
     for section in made:
         commit = section.run["commit"]
         if commit != usual:
             section.flags.append(
-                f"made from commit {short(commit)}, most of this page from {short(usual)}"
+                f"it was made from commit {short(commit)}, most of this page from {short(usual)}"
             )
+        for name, version in sorted(set(_installed(section)) - set(installed[0][0])):
+            section.flags.append(f"made with {name} {version}, which most of this page was not")
         for parameter, value, expected in section.parameters:
             if value != expected:
                 section.flags.append(
-                    f"{parameter.name} = {value!r}, where the profile has {expected!r}"
+                    f"{parameter.name} is {_plain(value)}, while the profile has {_plain(expected)}"
                 )
         for other, fingerprint in section.run.get("needs", {}).items():
             if now.get(other, fingerprint) != fingerprint:
-                section.flags.append(f"made from an earlier run of {other} than the one shown here")
+                section.flags.append(
+                    f"it was made from an earlier run of {other} than the one shown here"
+                )
+
+
+def _plain(value: Any) -> str:
+    """A parameter's value as a reader expects it: a list without its brackets."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "empty"
+    return str(value)
+
+
+def _installed(section: Section) -> tuple[tuple[str, str], ...]:
+    """(name, version) of the packages and the Python that made a section."""
+    python = section.run["machine"].get("python", "unknown")
+    return (*sorted(section.run["versions"].items()), ("Python", python))
 
 
 def short(commit: str | None) -> str:

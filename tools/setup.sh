@@ -1,0 +1,46 @@
+#!/bin/sh
+# Make the environment of a clone, once; of two at once, the second waits and finds it made.
+#
+#   setup.sh PYTHON VENV CLONE     in the folder CLONE
+#
+# The stamp VENV/.ready, which says where the environment was made, is written last, so that a failed
+# installation leaves none and the next call goes on with it. A moved clone makes it anew, since its
+# scripts name their folder.
+set -eu
+python=$1 venv=$2 clone=$3
+ready=$venv/.ready own=$venv/bin/python
+pins="requirements.lock build-constraints.txt pyproject.toml"
+
+tools/need.sh python "$python"
+if command -v flock >/dev/null; then
+    exec 9>"$venv.lock"
+    flock -n 9 || {
+        echo "make: waiting for another make, which is setting up $venv" >&2
+        flock 9
+        # shellcheck disable=SC2086
+        if [ "$(cat "$ready" 2>/dev/null)" = "$clone" ] && [ -z "$(find $pins -newer "$ready")" ]; then
+            exit 0
+        fi
+    }
+fi
+tools/need.sh venv "$python"
+tools/need.sh compiler "$python"
+[ ! -s "$ready" ] || [ "$(cat "$ready")" = "$clone" ] || rm -f "$own"
+rm -f "$ready"
+pip="-m pip --disable-pip-version-check --no-input"
+# shellcheck disable=SC2086
+"$own" $pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
+
+# Of the user's settings only where packages come from; and what builds pesq is pinned. Older pip
+# takes the one variable for builds, newer pip the other; paths are relative, for they may not hold
+# spaces.
+"$own" tools/pip_settings.py >"$venv/pip.settings"
+export PIP_CONFIG_FILE="$venv/pip.settings"
+export PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt
+echo "installing requirements.lock into $venv (a few minutes, once)"
+# shellcheck disable=SC2086
+"$own" $pip install -qq -r requirements.lock
+# shellcheck disable=SC2086
+"$own" $pip install -qq --no-deps --no-build-isolation -e .
+"$own" -m denoise_lib.environment
+echo "$clone" >"$ready"
