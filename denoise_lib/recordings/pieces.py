@@ -159,7 +159,7 @@ def _wav(file: BinaryIO, start: int, size: int) -> Piece | None:
         if name == b"ds64":
             wide = struct.unpack("<QQ", file.read(16))[1]
         if name == b"fmt ":
-            form = _wav_format(file.read(min(length, 40)), order)
+            form = wav_format(file.read(min(length, 40)), order)
         if name == b"data":
             if wide is not None and length == 0xFFFFFFFF:
                 length = wide
@@ -176,7 +176,7 @@ def _wav(file: BinaryIO, start: int, size: int) -> Piece | None:
     return None
 
 
-def _wav_format(chunk: bytes, order: str) -> tuple[int, int, str | None, int]:
+def wav_format(chunk: bytes, order: str) -> tuple[int, int, str | None, int]:
     """Rate, channels, sample format (None: a codec) and bytes of a sample of all channels."""
     if len(chunk) < 16:
         return 0, 0, None, 0
