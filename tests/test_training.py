@@ -626,23 +626,3 @@ def test_a_kernel_beside_several_devices_trains_on_one(script, tmp_path):
     assert done.returncode == 0, done.stderr
     record = read_record(tmp_path / "net.safetensors")
     assert record["finished"] and record["plan"]["processes"] == 1
-
-
-def test_two_processes_train_what_one_would(script, tmp_path):
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    for name, command in (("one", []), ("two", launch)):
-        done = started([*command, script, tmp_path / f"{name}.safetensors"])
-        assert done.returncode == 0, done.stderr
-    one, two = (tmp_path / f"{name}.safetensors" for name in ("one", "two"))
-    assert read_record(two)["plan"]["processes"] == 2
-    assert read_record(two)["valid"] == pytest.approx(read_record(one)["valid"], abs=1e-5)
-    for found, expected in zip(
-        load_model(two).parameters(), load_model(one).parameters(), strict=True
-    ):
-        assert torch.allclose(found, expected, atol=1e-5)
-    again = started([*launch, script, two])
-    assert again.returncode == 0 and again.stdout.count("read back") == 1
-    threes = started(
-        ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=3", script, two]
-    )
-    assert "cannot be dealt to 3 processes" in threes.stderr
