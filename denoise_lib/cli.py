@@ -25,7 +25,7 @@ from denoise_lib.errors import UserError
 from denoise_lib.progress import is_first
 
 app = typer.Typer(
-    help="Damage speech, undo it with networks, hear the result.",
+    help="Damage speech, repair it with networks, and hear the result.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -47,7 +47,7 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
     ] = False,
 ) -> None:
-    """Damage speech, undo it with networks, hear the result."""
+    """Damage speech, repair it with networks, and hear the result."""
 
 
 def command(body: Callable[..., None]) -> Callable[..., None]:
@@ -97,7 +97,7 @@ def fetch(
 ) -> None:
     """Fetch the default corpora, or the wide ones, into the cache.
 
-    They are downloaded, verified and decoded; a second time nothing is left to do.
+    They are downloaded, verified and decoded; a second call finds nothing left to do.
     """
     from denoise_lib.data import corpora, wide_corpora
     from denoise_lib.paths import cache_folder
@@ -133,7 +133,7 @@ def report(
         int, typer.Option(help="how many notebooks run at once, where they do not need each other")
     ] = 1,
 ) -> None:
-    """Run notebooks where needed, build the page.
+    """Run the notebooks that need it and build the page.
 
     The page is report/index.html, every number in it is in report/results.json.
 
@@ -160,13 +160,13 @@ def notebook(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("-f", metavar="FILE", help="YAML file of parameters; -p goes before it"),
+        typer.Option("-f", metavar="FILE", help="YAML file of parameters; -p takes precedence"),
     ] = None,
     profile: Profile = "quick",
 ) -> None:
-    """Run one notebook again, rebuild the page.
+    """Run one notebook again and rebuild the page.
 
-    Other notebooks are not run, unless this one needs a result that is not there yet.
+    Other notebooks are not run, unless this one needs a result that does not exist yet.
     """
     from denoise_lib.report import runner
     from denoise_lib.report.parameters import file_values
@@ -225,6 +225,38 @@ def page(profile: Profile = "quick") -> None:
     from denoise_lib.report import runner
 
     print(runner.page(profile))
+
+
+@command
+def verify(
+    one: Annotated[Path, typer.Argument(metavar="A", help="results.json of a report")],
+    other: Annotated[Path, typer.Argument(metavar="B", help="that of another")],
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0, help="by how much a number may differ; above 1 in proportion; 0: not by a bit"
+        ),
+    ] = 0.0,
+) -> None:
+    """Compare the numbers of two reports; times and paths are left out.
+
+    Names each entry that moved by more than the tolerance, and then ends with status 1. On one
+    machine two reports of one commit are equal to the last bit. Other processors and other numbers
+    of threads round otherwise.
+
+    Raises:
+        UserError: A file is no results.json.
+    """
+    from denoise_lib.report.verify import compare
+
+    compared, moved = compare(one, other, tolerance)
+    for line in moved:
+        print(line)
+    if moved:
+        print(f"{len(moved)} differ, of {compared} entries in both")
+        raise typer.Exit(1)
+    within = f"within {tolerance:g}" if tolerance else "to the last bit"
+    print(f"{compared} of {compared} entries are equal {within}")
 
 
 @command
