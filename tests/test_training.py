@@ -423,9 +423,9 @@ def test_the_best_weights_are_kept_where_later_ones_are_worse(tmp_path, monkeypa
 
     def scripted(model, noisy, clean):
         seen.append({name: each.clone() for name, each in model.state_dict().items()})
-        return next(scores)
+        return torch.tensor([next(scores)], dtype=torch.float64)
 
-    monkeypatch.setattr(loop, "validate", scripted)
+    monkeypatch.setattr(loop, "scores", scripted)
     model, history = run(tmp_path / "net.safetensors", steps=16)
     assert [each["valid"] for each in history] == [-0.5, -0.9, -0.1, -0.8]
     record = read_record(tmp_path / "net.safetensors")
@@ -477,7 +477,7 @@ def test_norms_after_a_skipped_step_are_those_before_it():
     made, optimizer = fabric.setup(model, torch.optim.AdamW(model.parameters()))
     before = {name: each.clone() for name, each in model.state_dict().items()}
     noisy, clean = torch.full((2, 4000), torch.nan), torch.randn(2, 4000)
-    step = (wsdr_loss, noisy, clean, 0, Schedule(1))
+    step = (wsdr_loss, noisy, clean, 0, Schedule(1), 1)
     assert loop._step(fabric, made, optimizer, *step) is None
     assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
 
