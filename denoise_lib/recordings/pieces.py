@@ -30,8 +30,8 @@ class Piece:
 
     Args:
         start, end: Its bytes.
-        kind: "ogg", "opus" (in Ogg), "flac", "wav", "mp3", "raw" (samples without a header), or "" where the
-            content does not say.
+        kind: "ogg", "opus" (in Ogg), "flac", "wav", "mp3", "raw" (samples without a header), or ""
+            where the content does not say.
         raw: For "raw": rate, channels, sample format and byte order, as soundfile takes them.
         frames: Samples of each channel that its header tells; None where it does not.
         note: What its header says wrongly.
