@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from denoise_lib.commands.live import live
 from denoise_lib.commands.models import models
 from denoise_lib.commands.train import train
 from denoise_lib.errors import UserError
+from denoise_lib.progress import is_first
 
 app = typer.Typer(
     help="Damage speech, repair it with networks, and hear the result.",
@@ -60,18 +62,23 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
             _check_numbers(kwargs)
             return body(*args, **kwargs)
         except UserError as error:
-            print(f"denoise: {error}", file=sys.stderr)
+            print(f"{_who()}: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
         except OSError as error:
             # A full disk, a folder that cannot be written: what is written so far is whole.
             where = f"{error.filename}: " if error.filename else ""
-            print(f"denoise: {where}{error.strerror or error}", file=sys.stderr)
+            print(f"{_who()}: {where}{error.strerror or error}", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             print("denoise: interrupted", file=sys.stderr)
             raise typer.Exit(130) from None
 
     return app.command(help=inspect.getdoc(body).partition("\n\nRaises:")[0])(run)
+
+
+def _who() -> str:
+    """Who speaks in an error: of several processes each but the first says which it is."""
+    return "denoise" if is_first() else f"denoise, process {os.environ['RANK']}"
 
 
 def _check_numbers(options: dict[str, Any]) -> None:
@@ -218,6 +225,38 @@ def page(profile: Profile = "quick") -> None:
     from denoise_lib.report import runner
 
     print(runner.page(profile))
+
+
+@command
+def verify(
+    one: Annotated[Path, typer.Argument(metavar="A", help="results.json of a report")],
+    other: Annotated[Path, typer.Argument(metavar="B", help="that of another")],
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0, help="by how much a number may differ; above 1 in proportion; 0: not by a bit"
+        ),
+    ] = 0.0,
+) -> None:
+    """Compare the numbers of two reports; times and paths are left out.
+
+    Names each entry that moved by more than the tolerance, and then ends with status 1. On one
+    machine two reports of one commit are equal to the last bit. Other processors and other numbers
+    of threads round otherwise.
+
+    Raises:
+        UserError: A file is no results.json.
+    """
+    from denoise_lib.report.verify import compare
+
+    compared, moved = compare(one, other, tolerance)
+    for line in moved:
+        print(line)
+    if moved:
+        print(f"{len(moved)} differ, of {compared} entries in both")
+        raise typer.Exit(1)
+    within = f"within {tolerance:g}" if tolerance else "to the last bit"
+    print(f"{compared} of {compared} entries are equal {within}")
 
 
 @command

@@ -106,7 +106,8 @@ def test_gradient_matches_finite_differences():
 
 
 def test_shapes_must_agree():
-    with pytest.raises(ValueError, match=r"\(10,\), \(1, 10\)"):
+    says = r"wsdr: estimate, clean and noisy must have one shape, got \(10,\), \(1, 10\), \(10,\)"
+    with pytest.raises(ValueError, match=says):
         wsdr(torch.zeros(10), torch.zeros(1, 10), torch.zeros(10))
 
 
@@ -210,3 +211,11 @@ def test_outside_loss_is_finite_in_silence(silent):
     loss = outside_loss(estimate, clean, clean)
     loss.backward()
     assert loss.isfinite() and estimate.grad.isfinite().all()
+
+
+def test_outside_loss_takes_each_clip_at_its_own_level():
+    y, n = noise(2, 5120, seed=3)
+    clean = torch.stack([0.05 * y, 0.5 * n])
+    estimate = torch.stack([0.05 * (y + 0.3 * n), 0.5 * (n + 0.3 * y)])
+    apart = [outside_loss(e[None], c[None], c[None]) for e, c in zip(estimate, clean, strict=True)]
+    torch.testing.assert_close(outside_loss(estimate, clean, clean), torch.stack(apart).mean())

@@ -249,7 +249,7 @@ class Work:
             notes = [*found.notes]
             offset, level, channels = found.offset, found.level, found.channels
             if any(offset):
-                notes.append(f"a constant offset of {max(offset, key=abs):.3f} is taken off")
+                notes.append(f"a constant offset of {max(offset, key=abs):.3g} is taken off")
             weights = None
             if self.mono and channels > 1:
                 notes.append(f"{channels} channels mixed down to one")
@@ -297,9 +297,12 @@ class Work:
         suffix = suffix if writable(suffix) else "wav"  # of a pipe or a device
         if suffix in SOUNDFILE:
             own = (found.subtype, self.samples)
-            return SoundFileWriter(out, suffix, *own, found.rate, channels, found.frames)
+            about = (found.rate, channels, found.frames, found.tags)
+            return SoundFileWriter(out, suffix, *own, *about)
         film = found.file if found.film and suffix in FILMS else None
-        return FilmWriter(out, suffix, found.rate, channels, film, found.track)
+        own = found.codec if Path(found.name).suffix[1:].lower() == suffix else ""
+        about = (found.rate, channels, film, found.track, own, found.tags)
+        return FilmWriter(out, suffix, *about)
 
     def _pass(
         self,

@@ -127,17 +127,34 @@ def evaluate(
     over = counted(len(clips), len({clip.voice for clip in clips}))
     print(f"{model}, {condition}, {split}, {over}")
     for metric in chosen:
-        # Noisy and denoised over the same clips, so that their means can be compared.
-        both = [
-            each for each in scores if None not in (each["noisy"][metric], each["denoised"][metric])
-        ]
-        sides = {"noisy": both, "denoised": both}
-        sides["clean"] = [each for each in scores if each["clean"][metric] is not None]
-        for side, found in sides.items():
+        for side, values in _sides(scores, metric).items():
             reasons = [each["clean_reason" if side == "clean" else "reason"] for each in scores]
             name = heading(metric) if side == "noisy" else ""
-            values = [(each[side][metric], each["voice"]) for each in found]
             print(f"{name:8} {side:8} {_summary(metric, values, reasons)}")
+
+
+def _sides(scores: list[dict], metric: str) -> dict[str, list[tuple[float, str]]]:
+    """Score and voice of each clip that counts, by "noisy", "denoised" and "clean".
+
+    Noisy and denoised count over the same clips, so that their means can be compared. Where the
+    network gave no score of a clip that has one when noisy, it has no mean at all: that over the
+    others would flatter it.
+    """
+    from denoise_lib.metrics.evaluate import failed
+
+    def having(*sides: str) -> list[dict]:
+        return [each for each in scores if None not in (each[side][metric] for side in sides)]
+
+    lost = any(failed(each, metric) for each in scores)
+    counted = {
+        "noisy": having("noisy") if lost else having("noisy", "denoised"),
+        "denoised": [] if lost else having("noisy", "denoised"),
+        "clean": having("clean"),
+    }
+    return {
+        side: [(each[side][metric], each["voice"]) for each in found]
+        for side, found in counted.items()
+    }
 
 
 def _setting(
@@ -182,21 +199,21 @@ def chosen_metrics(named: str) -> tuple[str, ...]:
 
 
 def _summary(metric: str, values: list[tuple[float, str]], reasons: list[dict]) -> str:
-    """Mean, interval and number of clips; where clips are missing, how many of all and why.
+    """Mean, interval, clips and voices; where clips are missing, how many of all and why.
 
     Args:
-        values: Score and voice of each clip that has a score.
+        values: Score and voice of each clip that counts.
     """
     missing = Counter(each[metric] for each in reasons if metric in each)
     why = "; ".join(f"{reason} ({count} of {len(reasons)})" for reason, count in missing.items())
     if not values:
-        return why
+        return f"no mean: {why}"
     from denoise_lib.metrics.intervals import interval
 
     mean, low, high = interval(*zip(*values, strict=True))
     return (
         f"{written(metric, mean):>9}   [{written(metric, low)}, {written(metric, high)}]   "
-        f"n {len(values)}" + f" of {len(reasons)}, {why}" * bool(why)
+        f"n {len(values)}" + f" of {len(reasons)}, {why}" * (len(values) < len(reasons))
     )
 
 

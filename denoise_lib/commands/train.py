@@ -55,7 +55,10 @@ def train(
             help="accumulate gradients over this many parts of a batch, to save memory", min=1
         ),
     ] = 1,
-    workers: Annotated[int, typer.Option(help="processes that read clips ahead", min=0)] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="processes that read clips ahead; left out, 2 beside a GPU", min=0),
+    ] = None,
     vary: Annotated[
         bool, typer.Option(help="augment colour, band, room and level of speech")
     ] = False,
@@ -99,6 +102,7 @@ def train(
     from denoise_lib.data import corpora
     from denoise_lib.data.crops import CleanCrops, JoinedCrops, fixed_batch
     from denoise_lib.models.checkpoints import read_record
+    from denoise_lib.models.inference import device
     from denoise_lib.training import loop
     from denoise_lib.training.losses import LOSSES
 
@@ -147,7 +151,7 @@ def train(
         margin=network.margin,
         label=condition,
         precision=precision,
-        workers=workers,
+        workers=(0 if device() == "cpu" else 2) if workers is None else workers,
         fixed_norms=fixed_norms,
         half=half,
         accumulate=accumulate,
