@@ -688,3 +688,24 @@ def test_the_worst_clip_is_one_without_a_score():
     ]
     assert experiment.worst(scores)["clip"] == "b"
     assert experiment.worst(scores[::2])["clip"] == "c"
+
+
+def test_sentences_are_kept_for_the_matrix(lab):
+    """Whole, as they are played; what a second call adds stands beside what the first one kept."""
+    heard = lab.hear("both", {"identity": Identity()})
+    folder = lab.run.out / "sentences"
+    lab.hear("both", {"mine": Identity()})
+    records = [json.loads(path.read_text()) for path in sorted(folder.glob("both-*.json"))]
+    assert [each["order"] for each in records] == list(range(len(records))) and records
+    names_of = [[version["name"] for version in each["versions"]] for each in records]
+    assert names_of == [["clean", "noisy", "identity", "mine"]] * len(records)
+    first = {version["name"]: version for version in records[0]["versions"]}
+    assert {name: sound.key for name, sound in heard.versions.items()} == {
+        name: first[name]["key"] for name in ("clean", "noisy", "identity")
+    }
+    assert first["identity"]["key"] == first["noisy"]["key"] == first["mine"]["key"]
+    samples, rate = soundfile.read(folder / f"{first['clean']['key']}.flac", dtype="float32")
+    clip = lab.clip(records[0]["clip"])
+    assert rate == RATE and len(samples) == min(clip.samples, 5 * RATE)
+    assert len(samples) / rate == pytest.approx(records[0]["seconds"])
+    assert set(first["noisy"]["scores"]) == {"wsdr", "si_sdr", "stoi"}

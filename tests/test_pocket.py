@@ -73,7 +73,7 @@ def network(tmp_path_factory):
     return path
 
 
-def test_the_network_is_torch_s_and_faster_than_real_time(network, tmp_path):
+def test_the_network_is_torch_s(network, tmp_path):
     noisy = sound("ex_street")
     level = Meter(denoise_lib.RATE, 1)
     level.add(noisy[:, None])
@@ -94,11 +94,11 @@ def test_the_network_is_torch_s_and_faster_than_real_time(network, tmp_path):
         noisy=nominal,
     )
     expected = process(load_pretrained("speech"), torch.from_numpy(nominal)).numpy()
-    # What the network changes is 20 dB below the clip and more; weights of 16 bits cost -75 dB.
+    # Weights of 16 bits cost -75 dB.
     assert error_db(got(tmp_path, "estimate"), expected) < -60
     # Without SIMD the sums are the same, only slower.
     assert error_db(got(tmp_path, "slow"), got(tmp_path, "fast")) < -90
-    print(f"{found['factor']:.1f} times real time")
+    print(f"{found['factor']:.1f} times real time")  # no test: machines differ
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(1.0, 0.0), (0.02, 0.02)])

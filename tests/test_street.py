@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denoise_lib import StreetMix, wsdr
+from denoise_lib.damage import street
 from denoise_lib.damage.street import Stretches, _uniform
 from denoise_lib.data.crops import clip_generator
 
@@ -79,6 +80,19 @@ def test_a_stretch_at_another_speed_is_interpolated_and_starts_over():
     # 95, 96.25, 97.5, 98.75, then 100 is 0 again; between 99 and 0 the line goes down.
     torch.testing.assert_close(fast[:6], torch.tensor([95, 96.25, 97.5, 98.75, 0.0, 1.25]))
     torch.testing.assert_close(mix.stretch(stretches, 8, 1.0), mix.stretch(stretches, 8))
+
+
+def test_hours_of_noise_lie_in_a_file_and_are_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("DENOISE_DATA", str(tmp_path))
+    recordings = [noise(700, seed=1), noise(9000, seed=2), noise(30, seed=3)]
+    held = StreetMix(recordings)
+    monkeypatch.setattr(street, "IN_MEMORY", 1000)
+    filed = StreetMix(each for each in recordings)
+    speech = 0.05 * noise(4, 2000, seed=4)
+    assert torch.equal(filed.noise, held.noise) and filed.digest == held.digest
+    given = (mix(speech, clip_generator("same")) for mix in (held, filed))
+    assert torch.equal(*given)
+    assert not list(tmp_path.iterdir())  # nothing that has a name
 
 
 def test_places_are_exact_in_a_long_clip():

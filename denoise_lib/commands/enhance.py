@@ -39,15 +39,15 @@ def enhance(
     ],
     out: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER", help="write the results there; folders keep their tree"),
+        typer.Option(
+            metavar="FOLDER", help="write the results to this folder; subfolders are kept"
+        ),
     ] = None,
     model: Annotated[str, typer.Option(help=DENOISER)] = "speech",
-    strength: Annotated[float, typer.Option(help="how much of the noise goes, 0 to 1")] = 1.0,
+    strength: Annotated[float, typer.Option(help="share of the noise to remove, 0 to 1")] = 1.0,
     attenuation_limit: Annotated[
         float | None,
-        typer.Option(
-            metavar="DB", help="noise goes down by at most so many dB; no limit if left out"
-        ),
+        typer.Option(metavar="DB", help="reduce noise by at most this many dB; default: no limit"),
     ] = None,
     cut: Annotated[
         bool,
@@ -59,10 +59,10 @@ def enhance(
         ),
     ] = False,
     mono: Annotated[
-        bool, typer.Option("--mono", help="mix the channels down to one; without it, all are kept")
+        bool, typer.Option("--mono", help="mix all channels into one; default: keep all")
     ] = False,
     track: Annotated[
-        int | None, typer.Option(help="which track of sound, from 1; else the default one")
+        int | None, typer.Option(help="audio track, counted from 1; default: the one of the file")
     ] = None,
     format_: Annotated[
         str,
@@ -72,17 +72,15 @@ def enhance(
             "and the input's samples (16, 24, 32, float, double)",
         ),
     ] = "",
-    force: Annotated[
-        bool, typer.Option("--force", help="replace results that are there already")
-    ] = False,
-    jobs: Annotated[int, typer.Option(help="recordings at a time", min=1)] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
-    threads: Annotated[
-        int, typer.Option(help="processor threads of each network; 0: all there are", min=0)
-    ] = 0,
+    force: Annotated[bool, typer.Option("--force", help="overwrite existing results")] = False,
+    jobs: Annotated[int, typer.Option(help="recordings to process at the same time", min=1)] = 1,
+    device: Annotated[
+        str, typer.Option(help="where to compute: auto, cpu, cuda or cuda:1")
+    ] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads of each network; 0: all", min=0)] = 0,
     chunk: Annotated[float, typer.Option(help="seconds processed at a time")] = 10.0,
 ) -> None:
-    """Take the noise off recordings.
+    """Remove noise from recordings.
 
     denoise enhance noisy.wav clean.wav
 
@@ -251,7 +249,7 @@ class Work:
             notes = [*found.notes]
             offset, level, channels = found.offset, found.level, found.channels
             if any(offset):
-                notes.append(f"a constant offset of {max(offset, key=abs):.3f} is taken off")
+                notes.append(f"a constant offset of {max(offset, key=abs):.3g} is taken off")
             weights = None
             if self.mono and channels > 1:
                 notes.append(f"{channels} channels mixed down to one")
@@ -299,9 +297,12 @@ class Work:
         suffix = suffix if writable(suffix) else "wav"  # of a pipe or a device
         if suffix in SOUNDFILE:
             own = (found.subtype, self.samples)
-            return SoundFileWriter(out, suffix, *own, found.rate, channels, found.frames)
+            about = (found.rate, channels, found.frames, found.tags)
+            return SoundFileWriter(out, suffix, *own, *about)
         film = found.file if found.film and suffix in FILMS else None
-        return FilmWriter(out, suffix, found.rate, channels, film, found.track)
+        own = found.codec if Path(found.name).suffix[1:].lower() == suffix else ""
+        about = (found.rate, channels, film, found.track, own, found.tags)
+        return FilmWriter(out, suffix, *about)
 
     def _pass(
         self,

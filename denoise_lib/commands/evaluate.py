@@ -37,12 +37,14 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help=f"{DENOISER}; or gain, which moves the level alone")],
+    model: Annotated[
+        str, typer.Argument(help=f"{DENOISER}; or gain, which only changes the level")
+    ],
     condition: Annotated[
         str,
         typer.Option(
-            help=f"{TRAINED}; several with commas; {OWN}: the noisy recordings of a corpus in "
-            f"pairs. Out of domain: {AWAY}"
+            help=f"{TRAINED}; several are separated by commas; {OWN}: the noisy recordings of a "
+            f"corpus in pairs. Out of domain: {AWAY}"
         ),
     ] = "both",
     split: Annotated[str, typer.Option(help="test, unseen_voice or valid")] = "test",
@@ -56,7 +58,7 @@ def evaluate(
     max_seconds: Annotated[
         float,
         typer.Option(
-            "--max-seconds", "--longest", help="of each clip that are scored; 0: all", min=0
+            "--max-seconds", "--longest", help="seconds of each clip to score; 0: all", min=0
         ),
     ] = 10.0,
     max_clips: Annotated[
@@ -65,12 +67,12 @@ def evaluate(
             "--max-clips",
             "--clips",
             min=0,
-            help="at most this many clips, those that the report takes; 0: all",
+            help="score at most this many clips, the same as the report; 0: all",
         ),
     ] = 0,
     table: Annotated[Path | None, typer.Option(help="CSV file for the scores of each clip")] = None,
     metrics: Annotated[
-        str, typer.Option(help=f"of {', '.join(METRICS)}, with commas; or all")
+        str, typer.Option(help=f"separated by commas: {', '.join(METRICS)}; or all")
     ] = "wsdr,si_sdr,pesq,stoi",
 ) -> None:
     """Score a network on a split, beside the noisy clips and the clean ones.

@@ -43,10 +43,10 @@ def live(
         ),
     ] = None,
     raw: Annotated[
-        str, typer.Option(help="samples on standard input if it is no wav: s16 or f32, mono")
+        str, typer.Option(help="samples on standard input if it is not a wav: s16 or f32, mono")
     ] = "s16",
 ) -> None:
-    """Denoise as the sound comes: from microphone to loudspeaker, or from pipe to pipe.
+    """Denoise in real time: from microphone to loudspeaker, or from pipe to pipe.
 
     `denoise live` takes the default microphone and loudspeaker and needs the package sounddevice
     (pip install 'denoise_lib[live]'). `denoise live - -` reads standard input, a 16-bit wav with

@@ -16,10 +16,10 @@ SECONDS = 3.0  # of sound that the speed is measured with
 
 def models(
     cards: Annotated[
-        bool, typer.Option("--cards", help="write the model cards beside the networks, no table")
+        bool, typer.Option("--cards", help="write the model cards beside the networks instead")
     ] = False,
 ) -> None:
-    """List the networks and baselines: for what, weights, latency, speed, scores, licences.
+    """List the networks and baselines: purpose, weights, latency, speed, scores, licences.
 
     The speed is measured now, on one thread: 0.1 means that ten seconds of sound take one second.
     """

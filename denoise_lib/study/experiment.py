@@ -510,7 +510,7 @@ class Experiment:
         *,
         listen_for: str = "",
         damage: Damage | None = None,
-    ) -> Player:
+    ) -> Player | None:
         """Keep what models make of the sentences of the page's listening matrix.
 
         Args:
@@ -519,16 +519,18 @@ class Experiment:
             listen_for: What to listen for; what the condition says when left out.
 
         Returns:
-            A player of the first sentence. On the page its sounds are those of the matrix.
+            A player of the first sentence, if the corpus has any. On the page its sounds are those
+            of the matrix.
         """
-        damage = damage or Corruption.for_condition(condition)
+        damage = damage or self.damage(condition)
         judge = replace(self, metrics=("wsdr", "si_sdr", "stoi"))
         player = None
         for order, (clip, sentence) in enumerate(sentences(self.corpus)):
             noisy, clean = fixed_clip(self.corpus, clip, damage, self.seed, LONGEST_SENTENCE)
             versions = {"clean": clean, "noisy": noisy}
             for name, model in models.items():
-                versions[name] = process(model, noisy.to(device())).cpu()
+                heard = noisy.to(device())
+                versions[name] = process(model, heard, rate=self.corpus.rate).cpu()
             scores = {name: judge.scores(each, clean, noisy) for name, each in versions.items()}
             self.run.sentence(sentence, order, condition, versions, scores, self.corpus.rate)
             player = player or compare(

@@ -282,16 +282,16 @@ class Run:
         """
         folder, name = self.out / "sentences", f"{condition}-{order}"
         record = {**sentence._asdict(), "order": order, "condition": condition, "rate": rate}
-        path, entries = folder / f"{name}.json", []
+        path = folder / f"{name}.json"
         before = read_json(path)["versions"] if path.exists() else []
+        entries = {each["name"]: each for each in before}
         for version, waveform in versions.items():
             key, flac = encoded(waveform, rate)
             with atomic(folder / f"{key}.flac") as temporary:
                 temporary.write_bytes(flac)
-            entries.append({"name": version, "key": key, "scores": scores.get(version, {})})
-        entries = [each for each in before if each["name"] not in versions] + entries
+            entries[version] = {"name": version, "key": key, "scores": scores.get(version, {})}
         seconds = len(versions["clean"]) / rate
-        write_json(path, {**record, "seconds": seconds, "versions": entries})
+        write_json(path, {**record, "seconds": seconds, "versions": list(entries.values())})
 
     def progress(self, entry: dict[str, Any]) -> None:
         """Note how far a training has come, for whoever runs the notebook: a line of JSON."""

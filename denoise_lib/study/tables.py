@@ -22,9 +22,9 @@ DIFFERENCE = [
     "95 % interval",
     "clips",
     "voices",
-    "",
+    "what it shows",
 ]
-OVER_SEEDS = ["systems", "measure", "difference", "95 % interval", "seeds", ""]
+OVER_SEEDS = ["systems", "measure", "difference", "95 % interval", "seeds", "what it shows"]
 
 
 def by_measure(

@@ -30,7 +30,7 @@
     seen = new Map();
     sight.observe(player);
     new MutationObserver(show).observe(playButton(), { childList: true, attributes: true });
-  });
+  }, { capture: true });  // before the button's picture is replaced, and with it the event's target
   where.addEventListener("click", (event) => {
     event.preventDefault();
     player.scrollIntoView({ block: "center" });
