@@ -276,7 +276,9 @@ class _Stored:
         return resample(torch.from_numpy(samples), RATE, self.rate)
 
     def noisy(self, name: str) -> Tensor:
-        raise UserError("the default corpus has no noisy recordings of its own")
+        raise UserError(
+            "the default corpus has no noisy recordings of its own: use another condition than own"
+        )
 
 
 class _Joined:
@@ -304,5 +306,7 @@ class _Files:
     def noisy(self, name: str) -> Tensor:
         noisy = self.paths[name][1]
         if noisy is None:
-            raise UserError(f"{self.paths[name][0]} has no noisy twin: this corpus is not paired")
+            raise UserError(
+                f"{self.paths[name][0]} has no noisy twin: open folders `clean` and `noisy`"
+            )
         return load(noisy, self.rate, quiet=True)

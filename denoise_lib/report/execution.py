@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
+import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,9 +44,27 @@ def this_python(log: BinaryIO) -> type[AsyncKernelManager]:
             return KernelSpecManager(kernel_dirs=[])
 
         async def start_kernel(self, **options: Any) -> None:
-            return await super().start_kernel(stderr=log, **options)
+            own = _without_settings(options.pop("env", None) or os.environ, Path(log.name).parent)
+            return await super().start_kernel(stderr=log, env=own, **options)
 
     return ThisPython
+
+
+def _without_settings(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """An environment without what the user has set for Python, IPython and matplotlib.
+
+    Start-up files would run in the notebooks, and another style of figures would be on the page.
+
+    Args:
+        folder: Where IPython may keep what it likes.
+    """
+    theirs = ("PYTHONSTARTUP", "MPLBACKEND", "MATPLOTLIBRC", "IPYTHONDIR")
+    own = {name: value for name, value in environment.items() if name not in theirs}
+    data = Path(importlib.util.find_spec("matplotlib").origin).parent / "mpl-data"
+    return own | {
+        "IPYTHONDIR": str(folder / ".ipython"),
+        "MATPLOTLIBRC": str(data / "matplotlibrc"),  # the one that matplotlib comes with
+    }
 
 
 def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
@@ -76,6 +98,8 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
         raise NotebookError(f"{error.ename}: {_last_line(error.evalue)}") from None
     except RuntimeError as error:  # DeadKernelError and its kin
         raise NotebookError(_last_line(error) or type(error).__name__) from None
+    finally:
+        shutil.rmtree(target.parent / ".ipython", ignore_errors=True)
     check(nbformat.read(target, as_version=4), target.parent)
 
 
