@@ -19,7 +19,7 @@ unexport PIP_REQUIRE_VIRTUALENV PIP_REQUIRE_HASHES PIP_NO_BINARY PIP_ONLY_BINARY
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report notebook pdf test verify mutants lab fetch bench publish clean
+.PHONY: help report notebook pdf test verify mutants lab fetch bench fuzz publish clean
 
 help: ## this list
 	@echo "make TARGET [PROFILE=smoke|quick|full] [JOBS=2] [PYTHON=python3.12]"
@@ -58,11 +58,14 @@ fetch: $(READY) ## download, verify and decode the default corpora into the user
 bench: $(READY) ## time networks, damage and inference against others, as ratios, for the page
 	@$(BIN)/python -m tools.bench
 
+fuzz: $(READY) ## feed damaged files to what reads files, for minutes; findings go to report/fuzz
+	@$(BIN)/python tools/fuzz.py
+
 publish: $(READY) ## copy the built page and its numbers to docs/
 	@$(BIN)/denoise publish
 
 clean: ## remove the built page, its runs and caches; .venv and the corpora stay
-	rm -rf report/build report/index.html report/results.json report/report.pdf .pytest_cache .hypothesis
+	rm -rf report/fuzz report/build report/index.html report/results.json report/report.pdf .pytest_cache .hypothesis
 	find denoise_lib tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the browser tests need from npm: axe-core, which finds what is not accessible.

@@ -296,7 +296,8 @@ def test_players_work_without_the_page_as_in_jupyter(browser, tmp_path):
             playing(page.locator(".player").nth(index))
 
 
-def test_the_page_paints_and_says_when(browser, path):
+def test_the_page_paints(browser, path):
+    """When is told, and not judged: it depends on what else the machine does."""
     assert path.stat().st_size < 20e6
     with opened(browser, path) as page:
         # A function: an expression is evaluated again and again, which the page's policy forbids.
@@ -306,5 +307,4 @@ def test_the_page_paints_and_says_when(browser, path):
         (paint,) = page.evaluate(
             "performance.getEntriesByName('first-contentful-paint').map(e => e.startTime)"
         )
-        # Said, not judged: it depends on what else the machine does.
         print(f"{path.stat().st_size / 1e6:.1f} MB, first paint after {paint:.0f} ms")

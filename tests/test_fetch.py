@@ -1,5 +1,7 @@
 """Fetching: from a local server and from a stand-in for apt-get, undisturbed and disturbed."""
 
+import errno
+import io
 import json
 import os
 import re
@@ -153,6 +155,68 @@ def test_an_archive_bomb_is_refused_before_it_is_unpacked(tmp_path):
         file.writestr("bomb.wav", nothing)
     with pytest.raises(ValueError, match="far more than recordings"):
         list(unpack._zipped(tmp_path / "bomb.zip"))
+
+
+def zipped(change=lambda data: data):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr("one.wav", b"RIFF" + bytes(200))
+    return change(bytearray(file.getvalue()))
+
+
+def encrypted(data):
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    return data
+
+
+def directory_before_the_beginning(data):
+    """What fuzzing found: its end tells of a directory that begins before the file does."""
+    end = data.index(b"PK\x05\x06")
+    data[end + 12 : end + 16] = (len(data) + 500).to_bytes(4, "little")
+    return data
+
+
+def offset_of_an_entry(data):
+    at = data.index(b"PK\x01\x02")
+    data[at + 42 : at + 46] = (0xFFFFFFF0).to_bytes(4, "little")
+    return data
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x40\0\0\0",
+        zipped(encrypted),
+        zipped(directory_before_the_beginning),
+        zipped(offset_of_an_entry),
+    ],
+)
+def test_a_damaged_archive_in_a_package_is_one_line(tmp_path, content):
+    path = tmp_path / "sounds.pk3"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="sounds.pk3, an archive in a package, cannot be unpacked"):
+        unpack.expand(path, ".wav")
+
+
+def test_a_full_disk_is_not_the_archives_fault(tmp_path, monkeypatch):
+    """What the system refuses comes through; what cannot be sought is damage."""
+    path = tmp_path / "sounds.pk3"
+    for number, kind in ((errno.ENOSPC, OSError), (errno.EINVAL, UserError), (None, UserError)):
+        path.write_bytes(zipped())
+        refused = OSError(number, "refused") if number else OSError("Invalid data stream")
+        monkeypatch.setattr(Path, "write_bytes", raising(refused))
+        with pytest.raises(kind, match=r"refused|Invalid data"):
+            unpack.expand(path, ".wav")
+        monkeypatch.undo()
+
+
+def raising(error):
+    def refuse(*_):
+        raise error
+
+    return refuse
 
 
 def test_missing_archive_is_one_line(upstream, cache):

@@ -1,5 +1,7 @@
 """enhance(): same length, level, rate and channels, and memory that does not grow."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from denoise_lib.metrics.evaluate import evaluate
 from denoise_lib.models import DenoisingWaveNet
 from denoise_lib.models.baselines import Identity
 from denoise_lib.models.inference import process
-from denoise_lib.models.whole_band import stretches
+from denoise_lib.models.whole_band import Treatment, WholeBand, stretches
 
 
 def white(*shape):
@@ -138,18 +140,22 @@ def test_an_offset_is_taken_off():
 
 
 def test_memory_does_not_grow_with_length():
-    """A minute or an hour in blocks: the largest array is that of a stretch."""
-    largest = 0
+    """What is held at its most, as tracemalloc counts arrays: six times as long, and no more."""
 
-    def blocks(seconds):
-        for _ in range(seconds):
-            yield np.full((RATE, 1), 0.05, np.float32)
+    def peak(seconds):
+        whole = WholeBand(
+            Identity(), RATE, np.full(1, 0.05), np.zeros(1), Treatment(chunk_seconds=2.0), "cpu"
+        )
+        block = np.full((RATE, 1), 0.05, np.float32)
+        tracemalloc.start()
+        samples = sum(len(each) for each in whole.blocks(block for _ in range(seconds)))
+        held = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert samples == seconds * RATE
+        return held
 
-    for seconds in (10, 400):
-        sizes = [len(x) for x, _, _ in stretches(blocks(seconds), 16000, 3200, 1600)]
-        assert len(sizes) == seconds
-        assert not largest or max(sizes) == largest
-        largest = max(sizes)
+    peak(10)  # what is made once
+    assert peak(60) < 1.3 * peak(10)
 
 
 @given(

@@ -155,15 +155,19 @@ def test_a_slider_changes_scores_and_sound(room):
     print(f"slider to sound: {', '.join(f'{each:.2f}' for each in seconds)} s")
 
 
-def test_five_seconds_from_slider_to_sound(room):
-    """Timed and told, with a network; a busy machine must not fail it."""
+def test_each_move_of_a_slider_is_heard_on_a_long_clip(room):
+    """How long it takes is told, and not judged: it depends on what else the machine does."""
     choose(room, "voice", "allison")
     choose(room, "clip", LONG_CLIP)
     room.locator(".player-title", has_text=LONG_CLIP).wait_for()
     rests(room)
     assert float(room.locator(".player").get_attribute("data-seconds")) > 5
     element = handle(room, "raised").element_handle()
-    seconds = [room.page.evaluate(MOVE, [element, "ArrowRight"]) for _ in range(5)]
+    seconds, heard = [], [sounds(room)["noisy"]]
+    for _ in range(3):
+        seconds.append(room.page.evaluate(MOVE, [element, "ArrowRight"]))
+        heard.append(sounds(room)["noisy"])
+    assert len(set(heard)) == len(heard)
     print(f"slider to sound, 5 s clip: {', '.join(f'{each:.2f}' for each in seconds)} s")
     choose(room, "voice", "carlo")
 

@@ -41,7 +41,7 @@ def test_a_moving_average_of_noise_correlates_as_it_overlaps():
     [
         ([torch.zeros(4, 4)], "phase", "axis"),
         ([torch.zeros(4, 4)], "time", "reach 4"),
-        ([], "time", "no clips"),
+        ([], "time", "at least one clip"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(clips, axis, complaint):

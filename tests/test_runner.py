@@ -155,6 +155,34 @@ def test_kernel_is_the_running_interpreter(clone):
     assert executed.cells[3].outputs[0].text.strip() == sys.executable
 
 
+def test_settings_of_the_user_do_not_reach_a_notebook(clone, tmp_path, monkeypatch):
+    """Start-up files of Python and IPython, and matplotlib's own file and backend."""
+    home = tmp_path / "home"
+    startup = home / ".ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "00.py").write_text("theirs = 1")
+    (home / "start.py").write_text("theirs = 1")
+    (home / "matplotlibrc").write_text("lines.linewidth: 77\n")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("IPYTHONDIR", str(home / ".ipython"))
+    monkeypatch.setenv("PYTHONSTARTUP", str(home / "start.py"))
+    monkeypatch.setenv("MATPLOTLIBRC", str(home / "matplotlibrc"))
+    monkeypatch.setenv("MPLBACKEND", "module://of_theirs")
+    clone.notebook(
+        "01_a",
+        "import matplotlib\nfrom pathlib import Path\n"
+        "assert 'theirs' not in globals()\n"
+        "width = matplotlib.rcParams['lines.linewidth']\n"
+        "Path(out, 'seen.txt').write_text(f'{width} {matplotlib.get_backend()}')",
+    )
+    clone.report()
+    assert clone.seen() in ("1.5 inline", "1.5 module://matplotlib_inline.backend_inline")
+    assert not list(clone.build.rglob(".ipython"))
+    assert sorted(path.name for path in (home / ".ipython" / "profile_default").iterdir()) == [
+        "startup"
+    ]
+
+
 def test_what_makes_a_run_stale(clone):
     clone.library('"""Models."""\nwidth = 16  # channels\n')
     clone.library("text = 1\n", "cli.py")

@@ -179,8 +179,20 @@ def test_the_package_holds_every_file_that_it_reads():
 
 # --- make --------------------------------------------------------------------------------------
 
-TARGETS = ["report", "test", "lab", "fetch", "bench", "clean", "publish", "notebook", "help"]
-TARGETS += ["verify", "mutants"]
+TARGETS = [
+    "report",
+    "test",
+    "lab",
+    "fetch",
+    "bench",
+    "fuzz",
+    "verify",
+    "mutants",
+    "clean",
+    "publish",
+    "notebook",
+    "help",
+]
 
 
 def make(*arguments, cwd=ROOT, **variables):

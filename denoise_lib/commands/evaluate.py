@@ -106,7 +106,7 @@ def evaluate(
     except ValueError as error:
         raise UserError(error) from None
     if not clips:
-        raise UserError(f"{corpus.name}: no clip in the split {split!r}")
+        raise UserError(f"{corpus.name}: no clip in the split {split!r}: use more clips")
     with processes.group() as (rank, count):
         own = scored(
             network,

@@ -306,7 +306,9 @@ class _Stored(Reader):
         return resample(torch.from_numpy(samples), RATE, self.rate)
 
     def noisy(self, name: str) -> Tensor:
-        raise UserError("the default corpus has no noisy recordings of its own")
+        raise UserError(
+            "the default corpus has no noisy recordings of its own: use another condition than own"
+        )
 
 
 class _Joined(Reader):
@@ -342,7 +344,9 @@ class _Files(Reader):
     def noisy(self, name: str) -> Tensor:
         noisy = self.paths[name][1]
         if noisy is None:
-            raise UserError(f"{self.paths[name][0]} has no noisy twin: this corpus is not paired")
+            raise UserError(
+                f"{self.paths[name][0]} has no noisy twin: open folders `clean` and `noisy`"
+            )
         return load(noisy, self.rate, quiet=True)
 
     def beginning(self, name: str, samples: int | None) -> Tensor:

@@ -58,7 +58,7 @@ class CleanCrops(Dataset):
         vary: Damage | None = None,
     ) -> None:
         if not clips:
-            raise ValueError(f"no training clips in {corpus.name}")
+            raise ValueError(f"no training clips in {corpus.name}: use more clips")
         self.corpus, self.clips, self.batch = corpus, clips, batch
         self.samples = round(seconds * corpus.rate)
         self.seed, self.steps, self.vary = seed, steps, vary

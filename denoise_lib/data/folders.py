@@ -213,7 +213,7 @@ def pairs(folder: Path) -> Iterator[Recording]:
         for path in _sounds(clean, Counter()):
             inside = path.relative_to(clean)
             if not (noisy / inside).is_file():
-                raise UserError(f"{path} has no noisy twin: {noisy / inside} is not there")
+                raise UserError(f"{path} has no noisy twin: add {noisy / inside}")
             speaker, number = _speaker_and_number(path.stem)
             speaker = inside.parts[0] if len(inside.parts) > 1 else speaker
             key = _sentence(texts / f"{path.stem}.txt") or number
@@ -302,7 +302,7 @@ def _folder(source: str | Path) -> Path:
 def _some(recordings: Iterable[Recording], folder: Path, passed: Counter[str]) -> Found:
     recordings = sorted(recordings, key=lambda item: item.name)
     if not recordings:
-        raise UserError(f"{folder} holds no audio files")
+        raise UserError(f"{folder} holds no audio files: give a folder of .wav, .flac or .mp3")
     return Found(recordings, +passed)
 
 

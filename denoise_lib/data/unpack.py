@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import errno
 import hashlib
 import io
 import lzma
@@ -11,14 +11,26 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from denoise_lib.data.default_corpora import Package
 from denoise_lib.errors import UserError
 
-# What reading a damaged archive raises. Other OSErrors, such as a full disk, are not its fault.
-_DAMAGED = (tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError, ValueError)
+# What reading a damaged archive raises, encrypted and unknown kinds of zip archives (RuntimeError)
+# among it.
+_DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+    zlib.error,
+    struct.error,
+    EOFError,
+    ValueError,
+    IndexError,
+    RuntimeError,
+)
 
 
 def recordings(package: Package, archive: Path, folder: Path) -> None:
@@ -36,15 +48,13 @@ def recordings(package: Package, archive: Path, folder: Path) -> None:
     Raises:
         UserError: The file is no such archive, or holds other recordings than expected.
     """
-    try:
+    with _damage_told(f"{archive} cannot be unpacked"):
         most = most_bytes(archive)
         if archive.suffix == ".deb":
             _extract(_data_of(archive), PurePosixPath(package.folder), package.suffix, folder, most)
         else:
             with archive.open("rb") as file:
                 _extract(file, PurePosixPath("."), package.suffix, folder, most)
-    except _DAMAGED as error:
-        raise UserError(f"{archive} cannot be unpacked: {error}") from None
     found = content(folder, package.suffix)
     if found != package.content:
         raise UserError(
@@ -52,11 +62,25 @@ def recordings(package: Package, archive: Path, folder: Path) -> None:
             f"digest {found[:16]}..., expected {package.content[:16]}..."
         )
     if package.inside:
-        try:
-            for path in sorted(folder.rglob(f"*{package.suffix}")):
-                _expand(path, package.inside)
-        except (*_DAMAGED, zipfile.BadZipFile, struct.error, IndexError) as error:
-            raise UserError(f"{archive}: an archive inside cannot be unpacked: {error}") from None
+        for path in sorted(folder.rglob(f"*{package.suffix}")):
+            expand(path, package.inside)
+
+
+@contextmanager
+def _damage_told(what: str) -> Iterator[None]:
+    """Turn what reading a damaged archive raises into a UserError that begins with ``what``.
+
+    Of what the system raises, that is a place before the file's beginning, and what bzip2 and gzip
+    raise without a number. A full disk is not the archive's fault.
+    """
+    try:
+        yield
+    except _DAMAGED as error:
+        raise UserError(f"{what}: {error}") from None
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise UserError(f"{what}: {error}") from None
 
 
 def most_bytes(archive: Path) -> int:
@@ -80,19 +104,20 @@ def content(folder: Path, suffix: str) -> str:
     return digest.hexdigest()
 
 
-def _expand(path: Path, suffix: str) -> None:
+def expand(path: Path, suffix: str) -> None:
     """Put the recordings of an archive into a folder beside it, and remove the archive."""
-    members = _zipped(path) if zipfile.is_zipfile(path) else _catalogued(path)
-    for member, data in members:
-        name = PurePosixPath(member)
-        if name.suffix.lower() != suffix:
-            continue
-        if ".." in name.parts or name.is_absolute():
-            raise ValueError(f"unsafe name {member!r}")
-        target = path.with_suffix("") / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-    path.unlink()
+    with _damage_told(f"{path.name}, an archive in a package, cannot be unpacked"):
+        members = _zipped(path) if zipfile.is_zipfile(path) else _catalogued(path)
+        for member, data in members:
+            name = PurePosixPath(member)
+            if name.suffix.lower() != suffix:
+                continue
+            if ".." in name.parts or name.is_absolute():
+                raise ValueError(f"unsafe name {member!r}")
+            target = path.with_suffix("") / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        path.unlink()
 
 
 def _zipped(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -141,11 +141,13 @@ class Scene:
         """
         name = Path(name.replace("\0", "")).name or "recording"
         if not content:
-            raise UserError(f"{name} is empty")
+            raise UserError(f"{name} is empty: choose another file")
         found = survey(io.BytesIO(content), name)
         seconds = found.seconds
         if seconds < SHORTEST:
-            raise UserError(f"{name} lasts {seconds:.3f} s: too short to listen to")
+            raise UserError(
+                f"{name} lasts {seconds:.3f} s, too short to listen to: choose a longer one"
+            )
         beginning = _beginning(found)
         self._added[name] = audio.resample(beginning, found.rate, RATE)
         self._takes[name] = self._takes.get(name, 0) + 1

@@ -98,7 +98,9 @@ def find(name: str) -> type[Denoiser]:
             for kind in vars(import_module(f"{room}.{name}")).values():
                 if isinstance(kind, type) and vars(kind).get("name") == name:
                     return kind
-    raise UserError(f"there is no network or tool called {name!r}")
+    raise UserError(
+        f"there is no network or tool called {name!r}: use one that `denoise models` lists"
+    )
 
 
 def _keeping_arguments(kind: type[Denoiser], init: Callable[..., None]) -> Callable[..., None]:

@@ -94,7 +94,7 @@ def opened(source: str | Path) -> Iterator[BinaryIO]:
     with _there(Path(source)) as file:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             if not whole(file):
-                raise UserError(f"{source} is empty")
+                raise UserError(f"{source} is empty: give a recording")
             yield file
         else:
             with kept(file, source) as spooled:
@@ -120,7 +120,7 @@ def kept(stream: BinaryIO, name: object) -> Iterator[BinaryIO]:
     with nameless() as file:
         shutil.copyfileobj(stream, file, 2**20)
         if not file.tell():
-            raise UserError(f"{name} is empty")
+            raise UserError(f"{name} is empty: give a recording")
         file.seek(0)
         yield file
 

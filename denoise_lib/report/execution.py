@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
+import shutil
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -65,8 +68,8 @@ class Kernels:
             async def start_kernel(self, **options: Any) -> None:
                 if kernels.stopped.is_set():
                     raise RuntimeError("stopped")
-                environment = {**os.environ, **kernels.environment}
-                options |= {"stderr": log, "cwd": str(folder), "env": environment}
+                own = _without_settings(os.environ, Path(log.name).parent) | kernels.environment
+                options |= {"stderr": log, "cwd": str(folder), "env": own}
                 await super().start_kernel(**options)
                 kernels.running.add(self)
                 if kernels.stopped.is_set():  # meanwhile
@@ -78,6 +81,23 @@ class Kernels:
         process = getattr(manager.provisioner, "process", None)
         if process is not None and process.poll() is None:
             process.kill()
+
+
+def _without_settings(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """An environment without what the user has set for Python, IPython and matplotlib.
+
+    Start-up files would run in the notebooks, and another style of figures would be on the page.
+
+    Args:
+        folder: Where IPython may keep what it likes.
+    """
+    theirs = ("PYTHONSTARTUP", "MPLBACKEND", "MATPLOTLIBRC", "IPYTHONDIR")
+    own = {name: value for name, value in environment.items() if name not in theirs}
+    data = Path(importlib.util.find_spec("matplotlib").origin).parent / "mpl-data"
+    return own | {
+        "IPYTHONDIR": str(folder / ".ipython"),
+        "MATPLOTLIBRC": str(data / "matplotlibrc"),  # the one that matplotlib comes with
+    }
 
 
 def execute(
@@ -113,6 +133,8 @@ def execute(
         raise NotebookError(f"{error.ename}: {_last_line(error.evalue)}") from None
     except RuntimeError as error:  # DeadKernelError and its kin
         raise NotebookError(_last_line(error) or type(error).__name__) from None
+    finally:
+        shutil.rmtree(target.parent / ".ipython", ignore_errors=True)
     check(nbformat.read(target, as_version=4), target.parent)
 
 

@@ -73,7 +73,7 @@ def correlation(levels: Iterable[Tensor], axis: str, reach: int) -> list[float]:
                 ]
             )
     if not sums[0, 0]:
-        raise ValueError("correlation: no clips")
+        raise ValueError("correlation: at least one clip is needed, got none")
     count, one, other, squares, other_squares, products = sums.T
     covariance = products - one * other / count
     spread = (squares - one**2 / count) * (other_squares - other**2 / count)
