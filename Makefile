@@ -19,7 +19,7 @@ unexport PIP_REQUIRE_VIRTUALENV PIP_REQUIRE_HASHES PIP_NO_BINARY PIP_ONLY_BINARY
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report notebook pdf test lab fetch bench publish clean
+.PHONY: help report notebook pdf test verify mutants lab fetch bench publish clean
 
 help: ## this list
 	@echo "make TARGET [PROFILE=smoke|quick|full] [JOBS=2] [PYTHON=python3.12]"
@@ -39,6 +39,13 @@ test: $(READY) $(AXE) ## run the tests, the smoke report and the browser tests a
 	@tools/need.sh chromium
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest \
 		$(if $(filter-out fast,$(T)),$(T),-n 2 --dist loadfile --no-loadscope-reorder $(if $(T),-m "not slow"))
+
+verify: $(READY) ## two reports from two bare clones: are their numbers equal? (PROFILE=smoke, SHARED=1, NB=02_autoencoder)
+	@$(BIN)/python tools/verify.py --profile $(PROFILE) $(if $(SHARED),--shared) $(NB)
+
+mutants: $(READY) ## change the code in small ways: do the tests notice? writes docs/MUTANTS.md
+	@$(PIP) install -qq --no-build-isolation -e '.[mutation]'
+	@$(BIN)/python tools/mutants.py
 
 # Uploads come as one message each, of which the server takes 10 MB unless told otherwise.
 lab: $(READY) ## open the listening room, and beside it the notebooks, in JupyterLab

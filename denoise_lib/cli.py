@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -21,9 +22,10 @@ from denoise_lib.commands.live import live
 from denoise_lib.commands.models import models
 from denoise_lib.commands.train import train
 from denoise_lib.errors import UserError
+from denoise_lib.progress import is_first
 
 app = typer.Typer(
-    help="Damage speech, undo it with networks, hear the result.",
+    help="Damage speech, repair it with networks, and hear the result.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -45,7 +47,7 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
     ] = False,
 ) -> None:
-    """Damage speech, undo it with networks, hear the result."""
+    """Damage speech, repair it with networks, and hear the result."""
 
 
 def command(body: Callable[..., None]) -> Callable[..., None]:
@@ -60,18 +62,23 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
             _check_numbers(kwargs)
             return body(*args, **kwargs)
         except UserError as error:
-            print(f"denoise: {error}", file=sys.stderr)
+            print(f"{_who()}: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
         except OSError as error:
             # A full disk, a folder that cannot be written: what is written so far is whole.
             where = f"{error.filename}: " if error.filename else ""
-            print(f"denoise: {where}{error.strerror or error}", file=sys.stderr)
+            print(f"{_who()}: {where}{error.strerror or error}", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             print("denoise: interrupted", file=sys.stderr)
             raise typer.Exit(130) from None
 
     return app.command(help=inspect.getdoc(body).partition("\n\nRaises:")[0])(run)
+
+
+def _who() -> str:
+    """Who speaks in an error: of several processes each but the first says which it is."""
+    return "denoise" if is_first() else f"denoise, process {os.environ['RANK']}"
 
 
 def _check_numbers(options: dict[str, Any]) -> None:
@@ -90,7 +97,7 @@ def fetch(
 ) -> None:
     """Fetch the default corpora, or the wide ones, into the cache.
 
-    They are downloaded, verified and decoded; a second time nothing is left to do.
+    They are downloaded, verified and decoded; a second call finds nothing left to do.
     """
     from denoise_lib.data import corpora, wide_corpora
     from denoise_lib.paths import cache_folder
@@ -126,7 +133,7 @@ def report(
         int, typer.Option(help="how many notebooks run at once, where they do not need each other")
     ] = 1,
 ) -> None:
-    """Run notebooks where needed, build the page.
+    """Run the notebooks that need it and build the page.
 
     The page is report/index.html, every number in it is in report/results.json.
 
@@ -153,13 +160,13 @@ def notebook(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("-f", metavar="FILE", help="YAML file of parameters; -p goes before it"),
+        typer.Option("-f", metavar="FILE", help="YAML file of parameters; -p takes precedence"),
     ] = None,
     profile: Profile = "quick",
 ) -> None:
-    """Run one notebook again, rebuild the page.
+    """Run one notebook again and rebuild the page.
 
-    Other notebooks are not run, unless this one needs a result that is not there yet.
+    Other notebooks are not run, unless this one needs a result that does not exist yet.
     """
     from denoise_lib.report import runner
     from denoise_lib.report.parameters import file_values
@@ -218,6 +225,38 @@ def page(profile: Profile = "quick") -> None:
     from denoise_lib.report import runner
 
     print(runner.page(profile))
+
+
+@command
+def verify(
+    one: Annotated[Path, typer.Argument(metavar="A", help="results.json of a report")],
+    other: Annotated[Path, typer.Argument(metavar="B", help="that of another")],
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0, help="by how much a number may differ; above 1 in proportion; 0: not by a bit"
+        ),
+    ] = 0.0,
+) -> None:
+    """Compare the numbers of two reports; times and paths are left out.
+
+    Names each entry that moved by more than the tolerance, and then ends with status 1. On one
+    machine two reports of one commit are equal to the last bit. Other processors and other numbers
+    of threads round otherwise.
+
+    Raises:
+        UserError: A file is no results.json.
+    """
+    from denoise_lib.report.verify import compare
+
+    compared, moved = compare(one, other, tolerance)
+    for line in moved:
+        print(line)
+    if moved:
+        print(f"{len(moved)} differ, of {compared} entries in both")
+        raise typer.Exit(1)
+    within = f"within {tolerance:g}" if tolerance else "to the last bit"
+    print(f"{compared} of {compared} entries are equal {within}")
 
 
 @command

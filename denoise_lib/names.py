@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 OTHER_COLOUR = "#8a7f72"
 
@@ -193,8 +193,10 @@ def score(metric: str, value: float | None) -> str:
     return number(value, known.decimals) + unit
 
 
-def quantity(value: float, unit: str) -> str:
+def quantity(value: float | None, unit: str) -> str:
     """A measured value with three significant digits and its unit: (0.0432, "s") -> "0.0432 s"."""
+    if value is None:
+        return number(value)
     digits = 2 - math.floor(math.log10(abs(value))) if value else 0
     unit = f"\N{NO-BREAK SPACE}{unit}" if unit else ""
     return number(value, min(max(digits, 0), 6)) + unit
@@ -204,6 +206,25 @@ def counted(clips: int, voices: int, what: str = "clip") -> str:
     """How many clips of how many voices: (32, 3) -> "32 clips of 3 voices"."""
     numbers = {what: clips, "voice": voices}
     return " of ".join(f"{n} {each}{'s' * (n != 1)}" for each, n in numbers.items())
+
+
+def over(rows: Iterable[dict[str, Any]]) -> str:
+    """Over how many clips and voices some means are: "32 clips of 3 voices".
+
+    Args:
+        rows: Of results.
+    """
+    parts, rows = [], list(rows)
+    for key, what in (("total", "clip"), ("voices", "voice")):
+        few, many = (choice(row[key] for row in rows) for choice in (min, max))
+        numbers = str(many) if few == many else f"{few} to {many}"
+        parts.append(f"{numbers} {what}{'s' * (many != 1)}")
+    return " of ".join(parts)
+
+
+def listed(names: list[str]) -> str:
+    """Names as a sentence lists them: "a, b and c"."""
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
 def heading(metric: str) -> str:

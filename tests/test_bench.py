@@ -68,6 +68,12 @@ def test_ratios_are_taken_round_by_round():
     assert row["low"] == row["ratio"] == row["high"] == 2.0
 
 
+def test_what_a_call_returns_is_no_time_unless_it_is_a_float():
+    now = iter(range(100))
+    times = timing.in_turn({"a": lambda: torch.ones(3)}, 2, clock=lambda: float(next(now)))
+    assert times == {"a": [1.0, 1.0]}
+
+
 class Ahead(Denoiser):
     """An output sample depends on what comes a given number of samples later."""
 

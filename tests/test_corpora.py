@@ -19,7 +19,7 @@ from scipy import fft
 from takes import Take, best_match
 
 from denoise_lib import RATE, audio
-from denoise_lib.data import decoded, default_corpora, folders
+from denoise_lib.data import decoded, default_corpora, folders, splits
 from denoise_lib.data import index as indexed
 from denoise_lib.data.corpora import _Stored, open_noise, open_read_speech, open_speech
 from denoise_lib.data.crops import fixed_clip
@@ -89,6 +89,38 @@ def test_fractions_are_roughly_right(prefix, fractions):
 def test_impossible_fractions_are_refused(fractions):
     with pytest.raises(ValueError, match="fractions"):
         split_of("hello", fractions)
+
+
+def test_shares_are_those_of_sha_256():
+    for name in ("hello", "", "é", "p225_001"):
+        whole = int(hashlib.sha256(name.encode("utf-8")).hexdigest()[:16], 16)
+        assert share(name) == whole / 2**64
+
+
+def test_fractions_end_where_they_say(monkeypatch):
+    at = {}
+    monkeypatch.setattr(splits, "share", lambda name: at["share"])
+    for place, split, unseen in (
+        (0.0, "train", "unused"),
+        (0.4999, "train", "unused"),
+        (0.5, "valid", "unused"),
+        (0.6999, "valid", "unused"),
+        (0.7, "test", "unseen_voice"),
+        (0.7999, "test", "unseen_voice"),
+        (0.8, "unused", "unused"),
+        (0.9999, "unused", "unused"),
+    ):
+        at["share"] = place
+        fractions = (0.5, 0.2, 0.1)
+        assert split_of("x", fractions) == split, place
+        assert split_of_unseen("x", fractions) == unseen, place
+    at["share"] = 1 - 2**-53  # the largest share there is
+    assert split_of("x", (0.7, 0.2, 0.1)) == split_of("x") == "test"
+    assert 0.7 + 0.2 + 0.1 < 1, "which is why the end is set to 1"
+    for wrong in ((0.5, 0.2), (0.5, 0.2, 0.1, 0.1), (1.0, -1e-6, 0.0), (0.9, 0.1, 1e-6)):
+        with pytest.raises(ValueError, match=r"at least 0 and at most 1 in all, got"):
+            split_of("x", wrong)
+    assert split_of("x", (1.0, 0.0, 0.0)) == "train"
 
 
 # --- the default corpus ------------------------------------------------------------------------

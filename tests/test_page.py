@@ -339,7 +339,7 @@ def test_stages_of_street_noise_are_told_apart():
         result("street", metric="pesq", experiment="05_street_noise:retrained", denoised=3),
     ]
     assert [line.best[1]["denoised"] for line in glance.lines(of(*rows))] == [-0.5, -0.9]
-    assert not glance.lines(of(result(denoised=None)))
+    assert not glance.lines(of(result(denoised=None, noisy=None)))
     assert findings(of()) == []
 
 
@@ -597,7 +597,7 @@ def test_what_the_benchmark_left_is_a_section_of_the_page(clone):
     assert 'id="speed"' not in built(clone)
     row = {"what": "four convolutions", "to": "one", "ratio": 1.234, "low": 1.2, "high": 1.3}
     system = {"what": "rnnoise", "factor": 0.0123, **row, "memory_mib": 5, "look_ahead_ms": None}
-    bench = {"threads": 2, "machine": {"processor": "one like <this>", "accelerators": []}}
+    bench = {"machine": {"processor": "one like <this>", "accelerators": []}}
     bench |= {"commit": "0123456789ab", "dirty": False, "left_out": ["No asteroid."], "gpu": []}
     bench |= {key: [row | {"rounds": 7}] for key in ("plain", "networks", "tried", "damage")}
     stage = {"what": "04_dcunet", "share": 0.25, "threads": 1, "memory_mib": 900}

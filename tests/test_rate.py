@@ -13,8 +13,10 @@ from denoise_lib.commands import evaluate, train
 from denoise_lib.commands.enhance import enhance as enhance_command
 from denoise_lib.damage import conditions
 from denoise_lib.damage.corruption import frame_at
-from denoise_lib.data.crops import CleanCrops
+from denoise_lib.data import corpora
+from denoise_lib.data.crops import CleanCrops, fixed_clip
 from denoise_lib.errors import UserError
+from denoise_lib.files import read_json
 from denoise_lib.metrics import score_cache
 from denoise_lib.metrics.measures import brought_down, log_spectral_distance, score
 from denoise_lib.models import CausalNet, ConvAutoencoder, DCUnet, UNet
@@ -23,6 +25,8 @@ from denoise_lib.models.checkpoints import load_model, read_record, save_model
 from denoise_lib.models.inference import process
 from denoise_lib.models.stream import Stream
 from denoise_lib.report import glance
+from denoise_lib.study.experiment import LONGEST_SENTENCE, Experiment
+from denoise_lib.study.run import Run
 from denoise_lib.training.loop import Schedule
 from denoise_lib.training.loop import train as train_network
 
@@ -195,6 +199,22 @@ def test_commands_train_score_and_use_a_network_at_48_khz(tmp_path, monkeypatch,
     assert (len(written), rate) == (int(2.2 * WIDE), WIDE) and sum(heard) >= len(written)
     with pytest.raises(UserError, match="48000 Hz and streams run at 16000"):
         Stream(load_model(path))
+
+
+def test_an_experiment_at_48_khz_damages_and_plays_in_its_own_frame(tmp_path):
+    corpus = corpora.open_speech(trees.plain(tmp_path / "speech", clips=24, rate=WIDE), WIDE)
+    run = Run("04_dcunet", tmp_path / "04_dcunet")
+    lab = Experiment(run, corpus, metrics=["wsdr"], max_seconds=1.0, **ORIGINAL)
+    assert lab.damage("zero") == Corruption(raised=0.0, **ORIGINAL)
+    assert lab.seeded(lambda: UNet.from_preset("tiny")).config.items() >= ORIGINAL.items()
+    lab.hear("both", {"identity": Identity()})
+    record = read_json(run.out / "sentences" / "both-0.json")
+    noisy, clean = fixed_clip(
+        corpus, lab.clip(record["clip"]), Corruption(**ORIGINAL), 0, LONGEST_SENTENCE
+    )
+    scores = {each["name"]: each["scores"]["wsdr"] for each in record["versions"]}
+    assert scores["noisy"] == scores["identity"] == float(wsdr(noisy, clean, noisy))
+    assert record["rate"] == WIDE
 
 
 def test_the_head_table_does_not_mix_rates():

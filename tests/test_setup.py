@@ -180,6 +180,7 @@ def test_the_package_holds_every_file_that_it_reads():
 # --- make --------------------------------------------------------------------------------------
 
 TARGETS = ["report", "test", "lab", "fetch", "bench", "clean", "publish", "notebook", "help"]
+TARGETS += ["verify", "mutants"]
 
 
 def make(*arguments, cwd=ROOT, **variables):

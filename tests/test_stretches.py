@@ -198,3 +198,14 @@ def test_what_was_passed_over_is_said(tmp_path, capsys):
     open_speech(own, fractions=(1.0, 0.0, 0.0))
     line = capsys.readouterr().err
     assert line.endswith("passed over: 1 copies of another, 1 named .txt, 1 shorter than 1 s\n")
+
+
+def test_a_short_file_that_is_cut_off_is_still_read(tmp_path):
+    """Its header promises more than there is."""
+    path = tmp_path / "own" / "cut.wav"
+    write(path, sound(3.0, RATE), RATE)
+    path.write_bytes(path.read_bytes()[: 44 + 2 * 2 * RATE])
+    corpus = open_speech(path.parent, fractions=(1.0, 0.0, 0.0))
+    (clip,) = corpus.clips
+    expected = to_level(load(path, RATE, quiet=True))[9000:10000]
+    torch.testing.assert_close(corpus.crop(clip, 9000, 1000), expected, atol=2e-6, rtol=0)

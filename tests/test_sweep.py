@@ -4,6 +4,7 @@ import json
 import math
 import re
 import sys
+import threading
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -238,6 +239,35 @@ def test_without_dask_a_sentence_says_what_to_install(monkeypatch):
     with pytest.raises(UserError, match=r"a sweep needs Dask: pip install 'denoise_lib\[sweep\]'"):
         with cluster.connected(1):
             pass
+
+
+def test_jobs_of_slurm_take_one_cell_at_a_time(tmp_path, monkeypatch):
+    """With a stand-in for sbatch, that keeps the script which it is given."""
+    dask = pytest.importorskip("dask")
+    for name in ("sbatch", "scancel"):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\ncp "$1" {tmp_path}/{name}.sh; echo Submitted batch job 7\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="--slurm: .*cores and memory.*; set cores, memory, queue"):
+        with cluster.connected(1, slurm=True):
+            pass
+    own = {
+        "cores": 4,
+        "memory": "2GB",
+        "queue": "short",
+        "scheduler-options": {"host": "127.0.0.1"},
+    }
+    with dask.config.set({f"jobqueue.slurm.{key}": value for key, value in own.items()}):
+        with cluster.connected(1, slurm=True) as client:
+            assert client.scheduler.address.startswith("tls://127.0.0.1")
+            script = tmp_path / "sbatch.sh"
+            while not script.exists():
+                threading.Event().wait(0.05)
+            text = script.read_text()
+    assert "#SBATCH -p short" in text and "#SBATCH --cpus-per-task=4" in text
+    assert text.rindex("--nthreads 1") > text.index("--nthreads 4") and "tls://" in text
 
 
 def test_the_page_says_what_is_better_and_is_whole(tmp_path):

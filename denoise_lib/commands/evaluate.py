@@ -37,12 +37,14 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help=f"{DENOISER}; or gain, which moves the level alone")],
+    model: Annotated[
+        str, typer.Argument(help=f"{DENOISER}; or gain, which only changes the level")
+    ],
     condition: Annotated[
         str,
         typer.Option(
-            help=f"{TRAINED}; several with commas; {OWN}: the noisy recordings of a corpus in "
-            f"pairs. Out of domain: {AWAY}"
+            help=f"{TRAINED}; several are separated by commas; {OWN}: the noisy recordings of a "
+            f"corpus in pairs. Out of domain: {AWAY}"
         ),
     ] = "both",
     split: Annotated[str, typer.Option(help="test, unseen_voice or valid")] = "test",
@@ -56,7 +58,7 @@ def evaluate(
     max_seconds: Annotated[
         float,
         typer.Option(
-            "--max-seconds", "--longest", help="of each clip that are scored; 0: all", min=0
+            "--max-seconds", "--longest", help="seconds of each clip to score; 0: all", min=0
         ),
     ] = 10.0,
     max_clips: Annotated[
@@ -65,12 +67,12 @@ def evaluate(
             "--max-clips",
             "--clips",
             min=0,
-            help="at most this many clips, those that the report takes; 0: all",
+            help="score at most this many clips, the same as the report; 0: all",
         ),
     ] = 0,
     table: Annotated[Path | None, typer.Option(help="CSV file for the scores of each clip")] = None,
     metrics: Annotated[
-        str, typer.Option(help=f"of {', '.join(METRICS)}, with commas; or all")
+        str, typer.Option(help=f"separated by commas: {', '.join(METRICS)}; or all")
     ] = "wsdr,si_sdr,pesq,stoi",
 ) -> None:
     """Score a network on a split, beside the noisy clips and the clean ones.
@@ -125,17 +127,34 @@ def evaluate(
     over = counted(len(clips), len({clip.voice for clip in clips}))
     print(f"{model}, {condition}, {split}, {over}")
     for metric in chosen:
-        # Noisy and denoised over the same clips, so that their means can be compared.
-        both = [
-            each for each in scores if None not in (each["noisy"][metric], each["denoised"][metric])
-        ]
-        sides = {"noisy": both, "denoised": both}
-        sides["clean"] = [each for each in scores if each["clean"][metric] is not None]
-        for side, found in sides.items():
+        for side, values in _sides(scores, metric).items():
             reasons = [each["clean_reason" if side == "clean" else "reason"] for each in scores]
             name = heading(metric) if side == "noisy" else ""
-            values = [(each[side][metric], each["voice"]) for each in found]
             print(f"{name:8} {side:8} {_summary(metric, values, reasons)}")
+
+
+def _sides(scores: list[dict], metric: str) -> dict[str, list[tuple[float, str]]]:
+    """Score and voice of each clip that counts, by "noisy", "denoised" and "clean".
+
+    Noisy and denoised count over the same clips, so that their means can be compared. Where the
+    network gave no score of a clip that has one when noisy, it has no mean at all: that over the
+    others would flatter it.
+    """
+    from denoise_lib.metrics.evaluate import failed
+
+    def having(*sides: str) -> list[dict]:
+        return [each for each in scores if None not in (each[side][metric] for side in sides)]
+
+    lost = any(failed(each, metric) for each in scores)
+    counted = {
+        "noisy": having("noisy") if lost else having("noisy", "denoised"),
+        "denoised": [] if lost else having("noisy", "denoised"),
+        "clean": having("clean"),
+    }
+    return {
+        side: [(each[side][metric], each["voice"]) for each in found]
+        for side, found in counted.items()
+    }
 
 
 def _setting(
@@ -180,21 +199,21 @@ def chosen_metrics(named: str) -> tuple[str, ...]:
 
 
 def _summary(metric: str, values: list[tuple[float, str]], reasons: list[dict]) -> str:
-    """Mean, interval and number of clips; where clips are missing, how many of all and why.
+    """Mean, interval, clips and voices; where clips are missing, how many of all and why.
 
     Args:
-        values: Score and voice of each clip that has a score.
+        values: Score and voice of each clip that counts.
     """
     missing = Counter(each[metric] for each in reasons if metric in each)
     why = "; ".join(f"{reason} ({count} of {len(reasons)})" for reason, count in missing.items())
     if not values:
-        return why
+        return f"no mean: {why}"
     from denoise_lib.metrics.intervals import interval
 
     mean, low, high = interval(*zip(*values, strict=True))
     return (
         f"{written(metric, mean):>9}   [{written(metric, low)}, {written(metric, high)}]   "
-        f"n {len(values)}" + f" of {len(reasons)}, {why}" * bool(why)
+        f"n {len(values)}" + f" of {len(reasons)}, {why}" * (len(values) < len(reasons))
     )
 
 

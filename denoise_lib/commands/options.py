@@ -32,4 +32,4 @@ NFft = Annotated[
 Hop = Annotated[
     int, typer.Option(help="from frame to frame, samples; 0: 10 ms; the original's is 512", min=0)
 ]
-Snr = Annotated[float, typer.Option(help="speech to street noise, dB")]
+Snr = Annotated[float, typer.Option(help="SNR of speech to street noise, dB")]

@@ -24,16 +24,16 @@ SHORTEST_JOINED = 0.3  # seconds, of clips that are joined to crops
 
 def train(
     out: Annotated[Path, typer.Argument(help="checkpoint to write, .safetensors")],
-    model: Annotated[
-        str | None, typer.Option(help=f"{', '.join(MODELS)}; dcunet if nothing is said")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help=f"{', '.join(MODELS)}; default: dcunet")] = None,
     preset: Annotated[
         str | None,
         typer.Option(
-            help="size, such as small or 20; with --start what a unet grows to: large or fine"
+            help="size, such as small or 20; with --start, the larger size of a unet: large or fine"
         ),
     ] = None,
-    condition: Annotated[str, typer.Option(help=f"{TRAINED}; several with commas")] = "both",
+    condition: Annotated[
+        str, typer.Option(help=f"{TRAINED}; several are separated by commas")
+    ] = "both",
     speech: Speech = "default",
     noise: Noise = "default",
     snr: Snr = 0.75,
@@ -41,35 +41,41 @@ def train(
     n_fft: NFft = 0,
     hop: Hop = 0,
     steps: Annotated[int, typer.Option(help="optimiser steps", min=1)] = 600,
-    learning_rate: Annotated[float, typer.Option(help="peak of the cosine", min=0)] = 2e-3,
+    learning_rate: Annotated[float, typer.Option(help="peak of the cosine schedule", min=0)] = 2e-3,
     batch: Annotated[int, typer.Option(help="crops in a batch", min=1)] = 8,
     crop: Annotated[float, typer.Option(help="seconds of a crop", min=0.1)] = 1.0,
-    seed: Annotated[int, typer.Option(help="of weights, crops and damage")] = 0,
+    seed: Annotated[int, typer.Option(help="fixes initial weights, crops and damage")] = 0,
     start: Annotated[str | None, typer.Option(help="checkpoint to start from")] = None,
     precision: Annotated[
         str, typer.Option(help="32-true, bf16-mixed, or auto: bf16 where that is fast")
     ] = "32-true",
     accumulate: Annotated[
-        int, typer.Option(help="parts in which a batch is learned from, to save memory", min=1)
+        int,
+        typer.Option(
+            help="accumulate gradients over this many parts of a batch, to save memory", min=1
+        ),
     ] = 1,
-    workers: Annotated[int, typer.Option(help="processes that read clips ahead", min=0)] = 0,
-    vary: Annotated[bool, typer.Option(help="vary colour, band, room and level of speech")] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="processes that read clips ahead; left out, 2 beside a GPU", min=0),
+    ] = None,
+    vary: Annotated[
+        bool, typer.Option(help="augment colour, band, room and level of speech")
+    ] = False,
     vary_share: Annotated[
         float | None,
         typer.Option(help="share of the clips that --vary changes; 0.25 if left out", min=0, max=1),
     ] = None,
     validate: Annotated[
-        str | None, typer.Option(help="condition that chooses the best weights, if another one")
+        str | None, typer.Option(help="condition to validate on, if not the one of the training")
     ] = None,
     fixed_norms: Annotated[
-        bool, typer.Option(help="keep the batch norms' statistics of --start: for mixed conditions")
+        bool, typer.Option(help="freeze the batch-norm statistics of --start: for mixed conditions")
     ] = False,
-    joined: Annotated[
-        bool, typer.Option(help="crops of several clips of one voice: for short clips")
-    ] = False,
+    joined: Annotated[bool, typer.Option(help="join short clips of one voice into a crop")] = False,
     half: Annotated[bool, typer.Option(help="store 16-bit weights, for half the size")] = False,
 ) -> None:
-    """Train a network; an interrupted training goes on when it is started again.
+    """Train a network; an interrupted training resumes when it is started again.
 
     Under torchrun each of several processes learns from its share of every batch.
 
@@ -96,6 +102,7 @@ def train(
     from denoise_lib.data import corpora
     from denoise_lib.data.crops import CleanCrops, JoinedCrops, fixed_batch
     from denoise_lib.models.checkpoints import read_record
+    from denoise_lib.models.inference import device
     from denoise_lib.training import loop
     from denoise_lib.training.losses import LOSSES
 
@@ -144,7 +151,7 @@ def train(
         margin=network.margin,
         label=condition,
         precision=precision,
-        workers=workers,
+        workers=(0 if device() == "cpu" else 2) if workers is None else workers,
         fixed_norms=fixed_norms,
         half=half,
         accumulate=accumulate,
@@ -154,7 +161,7 @@ def train(
         print(f"{out}: step {record['step']} of {steps}, validation wSDR {record['valid']:.4f}")
 
 
-def _started(start: str, model: str | None, preset: str | None, rate: int) -> Denoiser:
+def _started(start: str, model: str | None, preset: str | None, rate: int = RATE) -> Denoiser:
     """A trained network; with a preset, a larger one that goes on from it."""
     from denoise_lib.models.checkpoints import load_pretrained
 

@@ -69,7 +69,7 @@ class Noise:
             UserError: The split has no recording.
         """
         recordings, own = self._recordings()
-        return kind([recordings.waveform(each) for each in own], self.snr_db)
+        return kind((recordings.waveform(each) for each in own), self.snr_db)
 
     def outside(self, **sounds: int) -> OutsideNoise:
         """Noise of many kinds; beside training at -5 to 20 dB, and no clip without any.

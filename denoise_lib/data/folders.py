@@ -182,13 +182,14 @@ def vctk(root: Path, passed: Counter[str]) -> Iterator[Recording]:
         if text and number.isdigit() and int(number) <= COMMON_SENTENCES:
             common.setdefault(number, text)
     texts = any(text for *_, text in spoken)
+    speakers = {speaker for _, _, speaker, *_ in spoken}
+    unseen = {each for each in speakers if share(f"speaker {each}") < UNSEEN_SPEAKERS}
     for path, name, speaker, number, text in spoken:
         key = text or common.get(number) or ("" if texts else number)
         if not key:
             passed["without a text"] += 1
             continue
-        unseen = share(f"speaker {speaker}") < UNSEEN_SPEAKERS
-        yield Recording(f"{speaker}/{name}", speaker, path, key, unseen=unseen)
+        yield Recording(f"{speaker}/{name}", speaker, path, key, unseen=speaker in unseen)
 
 
 def pairs(folder: Path) -> Iterator[Recording]:
@@ -317,7 +318,7 @@ def _sounds(folder: Path, passed: Counter[str]) -> list[Path]:
             passed[f"named {suffix}" if suffix else "without a suffix"] += 1
         elif path.is_file():
             found.append(path)
-    return sorted(found)
+    return sorted(found, key=lambda path: path.parts)  # as paths sort, and five times as fast
 
 
 def _files(folder: Path) -> Iterator[Path]:

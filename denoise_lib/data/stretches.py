@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from math import ceil, gcd
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -24,7 +26,7 @@ from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, locked, read_json, write_json
 from denoise_lib.paths import cache_folder
 from denoise_lib.recordings.by_soundfile import SoundFilePiece
-from denoise_lib.recordings.read import Survey, blocks, survey
+from denoise_lib.recordings.read import Survey, blocks, survey, told_length
 from denoise_lib.recordings.slices import opened
 
 FORMAT = 1  # raise it when the meaning of what is kept changes
@@ -84,6 +86,9 @@ class Stretches:
     def _of_short(self, path: Path) -> Facts:
         """Facts of a recording of which all fits into memory; nothing is kept in the cache."""
         with opened(path) as file:
+            if whole := _plain(file, path):
+                samples, rate = whole
+                return Facts(rate, [1.0], rms([resample(samples, rate, self.rate)]))
             found = survey(file, path)
             mono = np.concatenate(list(blocks(found))) @ np.asarray(_weights(found), np.float32)
         level = rms([resample(torch.from_numpy(mono), found.rate, self.rate)])
@@ -163,6 +168,25 @@ def _steps(source: int, target: int) -> tuple[int, int, int]:
     common = gcd(source, target)
     own, ours = source // common, target // common
     return own, ours, 0 if own == ours else ceil(TAPS * max(own / ours, 1) / own)
+
+
+def _plain(file: BinaryIO, path: Path) -> tuple[Tensor, int] | None:
+    """Samples (time,) and rate of a whole WAV or FLAC file of one channel of integers, else None.
+
+    Nothing is wrong with most files, and then there is nothing to survey: one reading will do.
+    """
+    header = told_length(file)
+    if header is None:
+        return None
+    with (
+        suppress(soundfile.SoundFileError, RuntimeError),
+        soundfile.SoundFile(_by_bytes(path)) as it,
+    ):
+        if it.channels == 1 and it.subtype.startswith("PCM") and it.frames == header[0]:
+            samples = it.read(dtype="float32")
+            if len(samples) == header[0]:
+                return torch.from_numpy(samples), it.samplerate
+    return None
 
 
 def sought_in(found: Survey) -> bool:

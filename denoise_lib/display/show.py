@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from denoise_lib.display.mean import Mean, footnote
 from denoise_lib.display.style import DARK, styled
 from denoise_lib.names import column, number, prose
 
@@ -103,6 +104,9 @@ def table(
 ) -> None:
     """Display a table; columns of numbers are set in tabular figures, right-aligned.
 
+    Means are shown with their interval and with what is missing; the caption then ends in over how
+    many clips and voices they are.
+
     Args:
         rows: Dicts, or sequences in the order of ``columns``.
         columns: The keys, which are the headings, or {key: heading}. A column that is headed by a
@@ -123,6 +127,8 @@ def table(
         ' class="number"' if all(NUMERIC.fullmatch(row[i]) for row in texts) else ""
         for i in range(len(titles))
     ]
+    means = [value for row in values for value in row if isinstance(value, Mean)]
+    caption = " ".join(filter(None, [caption, footnote(means)]))
     lines = ['<div class="table"><table>']
     if caption:
         lines.append(f"<caption>{html.escape(prose(caption))}</caption>")
@@ -131,15 +137,30 @@ def table(
         for (title, _), k in zip(titles, kind, strict=True)
     )
     lines.append(f"<thead><tr>{''.join(head)}</tr></thead><tbody>")
-    for row in texts:
-        cells = [f"<td{k}>{html.escape(text)}</td>" for text, k in zip(row, kind, strict=True)]
+    for row, shown in zip(values, texts, strict=True):
+        cells = [
+            f"<td{k}>{_marked(value, text)}</td>"
+            for value, text, k in zip(row, shown, kind, strict=True)
+        ]
         if not kind[0]:
-            cells[0] = f'<th scope="row">{html.escape(row[0])}</th>'
+            cells[0] = f'<th scope="row">{html.escape(shown[0])}</th>'
         lines.append(f"<tr>{''.join(cells)}</tr>")
     _display("\n".join([*lines, "</tbody></table></div>"]))
 
 
+def _marked(value: Any, text: str) -> str:
+    """Content of a cell as HTML: the interval of a mean, and what it lacks, are set apart."""
+    if not isinstance(value, Mean):
+        return html.escape(text)
+    mean, _, interval = text.partition(" ")
+    parts = ((interval, "interval"), (value.lacking, "lacking"))
+    more = "".join(f' <span class="{kind}">{part}</span>' for part, kind in parts if part)
+    return html.escape(mean) + more
+
+
 def _cell(value: Any, decimals: int) -> str:
+    if isinstance(value, Mean):
+        return value.text(decimals)
     if value is None or isinstance(value, (float, np.floating)):
         return number(value, decimals)
     if isinstance(value, (int, np.integer)) and abs(value) >= 10_000:

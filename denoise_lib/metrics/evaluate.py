@@ -14,7 +14,7 @@ import torch
 
 from denoise_lib.data.corpora import Clip, Corpus
 from denoise_lib.data.crops import Damage, fixed_clip
-from denoise_lib.metrics.measures import METRICS, any_slow, score
+from denoise_lib.metrics.measures import METRICS, PERFECT, any_slow, score
 from denoise_lib.metrics.score_cache import known
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.inference import device as best_device
@@ -31,6 +31,7 @@ def evaluate(
     seed: int,
     max_seconds: float | None = None,
     metrics: tuple[str, ...] = METRICS,
+    slow_clips: int | None = None,
     device: str | torch.device = "auto",
     reference: bool = False,
 ) -> list[dict]:
@@ -43,6 +44,8 @@ def evaluate(
         damage: None for the noisy recordings that the corpus has of its own.
         max_seconds: Seconds of each clip's beginning to use; all of it when None.
         metrics: Which measures to take.
+        slow_clips: Of how many clips, from the first on, the slow ones among them are taken; of all
+            when 0 or None. The others are of all clips, and a clip without any is left out.
         device: Where to run the network, see :func:`denoise_lib.models.inference.device`.
         reference: Also score each clean clip against itself.
 
@@ -51,14 +54,18 @@ def evaluate(
         (measure -> why a value is missing); with ``reference`` also clean and clean_reason.
     """
     device = best_device(device)
+    quick = tuple(each for each in metrics if not any_slow((each,)))
+    if slow_clips and not quick:
+        clips = clips[:slow_clips]
     jobs = []
     with evaluated(model, device):
-        for clip in clips:
+        for index, clip in enumerate(clips):
+            chosen = quick if slow_clips and index >= slow_clips else metrics
             noisy, clean = fixed_clip(corpus, clip, damage, seed, max_seconds)
             denoised = process(model, noisy.to(device), rate=corpus.rate).cpu()
             versions = {"noisy": noisy, "denoised": denoised}
             versions |= {"clean": clean} if reference else {}
-            jobs.append((versions, clean, noisy, metrics, corpus.rate))
+            jobs.append((versions, clean, noisy, chosen, corpus.rate))
     # Networks first, scores after: both at once would fight for the cores.
     records = []
     for clip, scores in zip(clips, _score_all(jobs, metrics), strict=True):
@@ -73,6 +80,18 @@ def evaluate(
         if reference:
             records[-1]["clean_reason"] = scores["clean"][1]
     return records
+
+
+def failed(clip: dict, metric: str) -> bool:
+    """Whether a system gave no score of a clip that has one as it was given to the system.
+
+    A perfect copy, of which some measures are infinite, is no failure.
+
+    Args:
+        clip: One of what :func:`evaluate` returned.
+    """
+    scored = clip["noisy"].get(metric) is not None and clip["denoised"].get(metric) is None
+    return scored and clip.get("reason", {}).get(metric) != PERFECT
 
 
 def _score_all(jobs: list[tuple], metrics: tuple[str, ...]) -> list[dict]:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -62,13 +64,26 @@ def group() -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def ends_with_the_others(work: str) -> Iterator[None]:
-    """Turn the error of a connection that another process has closed by ending into one line."""
+    """One line in place of what torch says where another of several processes has ended.
+
+    The connection to it breaks, or ``torchrun`` has noticed first and ends this one.
+    """
+    line = f"another process of {work} has ended, so this one ends, too"
+
+    def ended(*_: Any) -> None:
+        raise UserError(line)
+
+    watched = launched() and threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, ended) if watched else None
     try:
         yield
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or "gloo" in str(error):
-            raise UserError(f"another process of {work} has ended, so this one ends, too") from None
+            raise UserError(line) from None
         raise
+    finally:
+        if watched:
+            signal.signal(signal.SIGTERM, before)
 
 
 def gathered(dealt: list[Any], rank: int, processes: int) -> list[Any] | None:

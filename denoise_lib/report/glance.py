@@ -6,10 +6,10 @@ Every number of ours comes from results.json.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from denoise_lib import RATE
+from denoise_lib import RATE, names
 from denoise_lib.names import colour, number, prose
 from denoise_lib.names import condition as written
 
@@ -65,9 +65,11 @@ class Line:
 
     condition: str
     stage: str
-    rows: dict[str, Row]  # wSDR, by model
+    rows: dict[str, Row]  # wSDR, by model; one that gave no score of some clips has no mean
     si_sdr: dict[str, Row]  # by model, where it was taken
     volume: dict[str, Row]  # wSDR of the noisy clips, louder and softer
+    valid: dict[str, Row] = field(default_factory=dict)  # wSDR on validation clips, by model
+    unrated: frozenset[str] = frozenset()  # models that gave no SI-SDR of some clips
 
     @property
     def volume_alone(self) -> Row | None:
@@ -90,12 +92,29 @@ class Line:
         return next(iter(self.rows.values()))["noisy"]
 
     @property
-    def best(self) -> tuple[str, Row]:
-        """(model, row) of our best model: the lowest wSDR, if it can be of all clips.
+    def scored(self) -> dict[str, Row]:
+        """Rows of wSDR that have a mean, by model."""
+        return {model: row for model, row in self.rows.items() if row["denoised"] is not None}
 
-        A mean that leaves clips out may be low because a network fails on the worst ones.
+    @property
+    def chosen_apart(self) -> bool:
+        """Whether the best model is not chosen on the clips that judge it, or is the only one."""
+        return len(self.scored) <= 1 or bool(self.valid)
+
+    @property
+    def best(self) -> tuple[str, Row]:
+        """(model, row) of our best model: the lowest wSDR on validation clips.
+
+        Where no model was scored on those, test clips choose. A mean that leaves test clips out
+        comes last: it may be low because a network fails on the worst ones. Where no model has a
+        mean, it is the first.
         """
-        return min(self.rows.items(), key=lambda item: (missing(item[1]), item[1]["denoised"]))
+        judges = self.valid or self.scored
+        worst = {"denoised": math.inf}
+        return min(
+            (self.scored or self.rows).items(),
+            key=lambda item: (missing(item[1]), judges.get(item[0], worst)["denoised"]),
+        )
 
     @property
     def original(self) -> tuple[float, float, str]:
@@ -110,7 +129,7 @@ class Line:
         change of volume alone does not beat it.
         """
         model, row = self.best
-        if missing(row):
+        if missing(row) or model in self.unrated:
             return "incomplete"
         mark = self.original[1]
         if self.volume and self.volume_alone["denoised"] < mark:
@@ -139,8 +158,13 @@ def lines(results: dict[str, Any], split: str = "test") -> list[Line]:
             rows = {model: row for model, row in rows.items() if _rate(results, row) == first}
             ratios = _rows(results, stage, condition, split, "si_sdr")
             ratios = {model: ratios[model] for model in rows if model in ratios}
+            unrated = frozenset(model for model, row in ratios.items() if row["denoised"] is None)
+            ratios = {model: row for model, row in ratios.items() if model not in unrated}
             volume = _rows(results, VOLUME, condition, split, "wsdr")
-            found.append(Line(condition, stage, rows, ratios, volume))
+            volume = {name: row for name, row in volume.items() if row["denoised"] is not None}
+            valid = _rows(results, stage, condition, "valid", "wsdr")
+            valid = {name: row for name, row in valid.items() if row["denoised"] is not None}
+            found.append(Line(condition, stage, rows, ratios, volume, valid, unrated))
     return found
 
 
@@ -158,7 +182,7 @@ def _rows(
     wanted = {"condition": condition, "split": split, "metric": metric}
     rows: dict[str, Row] = {}
     for row in results["results"]:
-        counts = row["experiment"] in standing and row["denoised"] is not None
+        counts = row["experiment"] in standing and row["noisy"] is not None
         if counts and wanted.items() <= row.items():
             rows.setdefault(row["model"], row)
     return rows
@@ -206,24 +230,33 @@ def missing(row: Row) -> bool:
 
 
 def lacking(row: Row) -> str:
-    """Words for a row whose mean leaves clips out, or nothing."""
-    return f"{row['n']} of {row['total']} clips" if missing(row) else ""
+    """Words for a row whose mean leaves clips out, or that has none for it; else nothing."""
+    if not missing(row):
+        return ""
+    if row["denoised"] is None:
+        return f"no score of {row['total'] - row['n']} of {row['total']} clips"
+    return f"{row['n']} of {row['total']} clips"
 
 
 def over(table: list[Line]) -> str:
     """Over how many clips and voices the means of a table are: "32 clips of 3 voices"."""
-    rows = [row for line in table for row in line.rows.values()]
-    parts = []
-    for key, what in (("total", "clip"), ("voices", "voice")):
-        few, many = (choice(row[key] for row in rows) for choice in (min, max))
-        numbers = str(many) if few == many else f"{few} to {many}"
-        parts.append(f"{numbers} {what}{'s' * (many != 1)}")
-    return " of ".join(parts)
+    return names.over(row for line in table for row in line.rows.values())
 
 
 def voices(table: list[Line]) -> int:
     """The largest number of voices behind a mean of a table."""
     return max(row["voices"] for line in table for row in line.rows.values())
+
+
+def choice(table: list[Line]) -> str:
+    """A sentence on how the best network of a line is chosen."""
+    several = [line for line in table if len(line.scored) > 1]
+    if not all(line.chosen_apart for line in several):
+        return "The best of several networks is chosen on the test clips themselves."
+    rows = [row for line in several for row in line.valid.values()]
+    if not rows:
+        return ""
+    return f"The best of several networks is chosen on validation clips ({names.over(rows)})."
 
 
 OUTCOMES = {
@@ -234,11 +267,6 @@ OUTCOMES = {
     "harm": "not comparable: our SI-SDR falls",
     "incomplete": "not comparable: some clips have no score",
 }
-
-
-def listed(names: list[str]) -> str:
-    """Names as a sentence lists them: "a, b and c"."""
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
 def capital(text: str) -> str:
@@ -298,7 +326,7 @@ def _row(line: Line, y: float, frame: Frame) -> list[str]:
     x = place(line.original[1], frame)
     marks.append(f'<path class="original" d="M{x} {y - 7}l6 7-6 7-6-7z"/>')
     for model in NETWORKS:
-        if model in line.rows:
+        if model in line.scored:
             x = place(line.rows[model]["denoised"], frame)
             near = sum(abs(x - other) < 9 for other in taken)
             taken.append(x)

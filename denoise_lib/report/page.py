@@ -183,6 +183,7 @@ def render(
             player=player,
             matrix=heard,
             voice=own,
+            bench=bench,
             table=tables["test"],
             unseen=tables["unseen_voice"],
             glance=glance,

@@ -30,7 +30,8 @@ from denoise_lib.display.player import LONGEST_HEARD, Player, compare
 from denoise_lib.display.show import note
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.evaluate import evaluate
-from denoise_lib.metrics.measures import METRICS, score
+from denoise_lib.metrics.intervals import interval
+from denoise_lib.metrics.measures import METRICS, PERFECT, score
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.baselines import Identity
 from denoise_lib.models.inference import device, process
@@ -41,6 +42,7 @@ from denoise_lib.training.loop import Schedule, train
 from denoise_lib.training.losses import LOSSES, Loss
 
 SPLITS = ("test", "unseen_voice")
+CHOICE_CLIPS = 24  # most validation clips on which the best network is chosen
 LONGEST_SENTENCE = 5.0  # s of a sentence of the listening matrix
 VALIDATION_SECONDS = 2.0  # of each validation clip
 COPY_DB = 100.0  # SI-SDR above which a copy is called perfect: about that of 16-bit samples
@@ -60,7 +62,9 @@ class Experiment:
         precision: See :func:`denoise_lib.training.loop.train`.
         workers: See :func:`denoise_lib.training.loop.train`.
         validation_clips: Clips that choose the best weights.
-        max_clips: Most clips to score in a split; all when 0.
+        max_clips: Most clips to score in a split, evenly of its voices; all when 0.
+        slow_clips: Of how many of these, evenly of the voices, the slow measures are taken; of all
+            when 0.
         max_seconds: Seconds of each scored clip's beginning to use; all of it when 0.
         metrics: Measures to take.
         n_fft, hop: Frame of the fixed damage in samples; 40 ms every 10 ms where they are 0.
@@ -75,6 +79,7 @@ class Experiment:
     workers: int = 0
     validation_clips: int = 24
     max_clips: int = 0
+    slow_clips: int = 0
     max_seconds: float = 10.0
     metrics: Sequence[str] = METRICS
     n_fft: int = 0
@@ -206,6 +211,23 @@ class Experiment:
                 )
         return scores
 
+    def validate(
+        self,
+        model: Denoiser,
+        condition: str,
+        damage: Damage,
+        experiment: str | None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
+        """Add a network's wSDR on validation clips, on which the page chooses the best network.
+
+        The clips that judge the best network have then no part in choosing it.
+        """
+        most = min(CHOICE_CLIPS, self.max_clips or CHOICE_CLIPS)
+        judge = replace(self, metrics=("wsdr",), max_clips=most)
+        judge.score(model, condition, damage, experiment, name=name, splits=("valid",))
+
     def reference(
         self,
         condition: str,
@@ -259,7 +281,8 @@ class Experiment:
             damage,
             seed=self.seed,
             max_seconds=self.max_seconds or None,
-            metrics=self.metrics,
+            metrics=tuple(self.metrics),
+            slow_clips=self.slow_clips,
             device=device(),
             reference=reference,
         )
@@ -272,8 +295,12 @@ class Experiment:
 
     def record(self, clip: Clip, estimate: Tensor, clean: Tensor, noisy: Tensor) -> dict:
         """Scores of a clip, a batch of one, as results keep them."""
-        before, after = (self.scores(each[0], clean[0], noisy[0]) for each in (noisy, estimate))
-        return {"clip": clip.name, "voice": clip.voice, "noisy": before, "denoised": after}
+        (before, why), (after, reason) = (
+            score(each[0], clean[0], noisy[0], tuple(self.metrics), self.corpus.rate)
+            for each in (noisy, estimate)
+        )
+        who = {"clip": clip.name, "voice": clip.voice}
+        return {**who, "noisy": before, "denoised": after, "reason": why | reason}
 
     def denoise(
         self,
@@ -317,10 +344,10 @@ class Experiment:
             each: both if each == "both" else trained(each, copy.deepcopy(both), shorter)
             for each in FIXED
         }
-        scores = {
-            each: self.score(model, each, self.damage(each), where)
-            for each, model in models.items()
-        }
+        scores = {}
+        for each, model in models.items():
+            scores[each] = self.score(model, each, self.damage(each), where)
+            self.validate(model, each, self.damage(each), where)
         return models, scores
 
     def identity(
@@ -373,21 +400,26 @@ class Experiment:
         """How close to its input a network leaves clean speech: SI-SDR, dB, higher is better.
 
         A mean over the scored test clips; a perfect copy, whose SI-SDR is infinite, counts as
-        ``COPY_DB``.
+        ``COPY_DB``. There is none where the network gives a clip no score.
 
         Returns:
             The measurement.
         """
         judge = replace(self, metrics=("si_sdr",))
         scores = judge._evaluate(model, self.corpus, self.clips("test"), no_damage)
-        found = [each["denoised"]["si_sdr"] for each in scores]
-        found = [COPY_DB if each is None else min(each, COPY_DB) for each in found]
+        found = [_copied_db(each) for each in scores]
+        voices = [each["voice"] for each in scores]
+        mean = low = high = math.nan
+        if None not in found:
+            mean, low, high = interval(found, voices)
         return self.run.measure(
             "SI-SDR of clean speech",
             name,
-            sum(found) / len(found),
+            None if math.isnan(mean) else mean,
             unit="dB",
+            ci95=None if math.isnan(low) else [low, high],
             n=len(found),
+            voices=len(set(voices)),
             experiment=experiment,
         )
 
@@ -490,14 +522,15 @@ class Experiment:
             A player of the first sentence, if the corpus has any. On the page its sounds are those
             of the matrix.
         """
-        damage = damage or Corruption.for_condition(condition)
+        damage = damage or self.damage(condition)
         judge = replace(self, metrics=("wsdr", "si_sdr", "stoi"))
         player = None
         for order, (clip, sentence) in enumerate(sentences(self.corpus)):
             noisy, clean = fixed_clip(self.corpus, clip, damage, self.seed, LONGEST_SENTENCE)
             versions = {"clean": clean, "noisy": noisy}
             for name, model in models.items():
-                versions[name] = process(model, noisy.to(device())).cpu()
+                heard = noisy.to(device())
+                versions[name] = process(model, heard, rate=self.corpus.rate).cpu()
             scores = {name: judge.scores(each, clean, noisy) for name, each in versions.items()}
             self.run.sentence(sentence, order, condition, versions, scores, self.corpus.rate)
             player = player or compare(
@@ -544,6 +577,14 @@ class Experiment:
             }
             for condition, by_split in scores.items()
         }
+
+
+def _copied_db(clip: dict) -> float | None:
+    """SI-SDR of a copy, dB; that of a perfect one is ``COPY_DB``. None where there is none."""
+    value = clip["denoised"]["si_sdr"]
+    if value is None:
+        return COPY_DB if clip["reason"].get("si_sdr") == PERFECT else None
+    return min(value, COPY_DB)
 
 
 def worst(scores: list[dict], metric: str = "wsdr") -> dict:

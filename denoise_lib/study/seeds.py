@@ -58,7 +58,8 @@ def compare_seeds(
         )["mean"]
         for seed in seeds
     ]
-    mean, ci95 = over_seeds(means)
+    # Over the seeds that worked, the mean would flatter a variant that at times does not.
+    mean, ci95 = (None, None) if None in means else over_seeds(means)
     return run.measure(
         f"difference of {heading(metric)} over seeds, {condition}",
         f"{a} minus {b}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from denoise_lib.errors import UserError
@@ -42,7 +43,7 @@ def connected(jobs: int, scheduler: str = "", slurm: bool = False) -> Iterator[C
             with _client(distributed, scheduler) as client:
                 yield client
             return
-        with _slurm(jobs) if slurm else _local(distributed, jobs) as cluster:
+        with _slurm(dask, jobs) if slurm else _local(distributed, jobs) as cluster:
             with _client(distributed, cluster) as client:
                 yield client
 
@@ -102,19 +103,30 @@ def _local(distributed: Any, jobs: int) -> Any:
     )
 
 
-def _slurm(jobs: int) -> Any:
+def _slurm(dask: Any, jobs: int) -> Any:
     try:
         from dask_jobqueue import SLURMCluster
     except ImportError:
         raise UserError("--slurm needs dask-jobqueue: pip install 'denoise_lib[sweep]'") from None
+    own = "jobqueue.slurm."
+    options = {"dashboard_address": f"{LOCAL}:0"}
     try:
-        # A cell is one task of one worker: it has the job to itself.
+        # A worker runs one cell at a time and has the job's cores to itself; where the scheduler
+        # must listen beyond loopback, it takes in only those that have its certificates.
         cluster = SLURMCluster(
-            processes=1, nanny=True, scheduler_options={"dashboard_address": f"{LOCAL}:0"}
+            processes=1,
+            worker_extra_args=[*dask.config.get(own + "worker-extra-args", []), "--nthreads", "1"],
+            scheduler_options={
+                **(dask.config.get(own + "scheduler-options", None) or {}),
+                **options,
+            },
+            security=True,
+            shared_temp_directory=str(Path.cwd()),  # of the certificates, while it runs
         )
     except ValueError as error:
+        said = str(error).splitlines()[0].rstrip(", :")
         raise UserError(
-            f"--slurm: {error}; set cores, memory, queue and walltime under jobqueue.slurm in "
+            f"--slurm: {said}; set cores, memory, queue and walltime under jobqueue.slurm in "
             "~/.config/dask/jobqueue.yaml"
         ) from None
     cluster.scale(jobs=jobs)

@@ -31,8 +31,11 @@
     new MutationObserver(show).observe(playButton(), { childList: true, attributes: true });
   }
 
-  // A cell of the matrix is heard from the player below it.
-  document.addEventListener("click", ({ target }) => take(target.closest(".player") ?? target.closest(".matrix")?.querySelector(".player")));
+  // A cell of the matrix is heard from the player below it. Before the button's picture is replaced, and
+  // with it the event's target.
+  document.addEventListener("click", ({ target }) => {
+    take(target.closest(".player") ?? target.closest(".matrix")?.querySelector(".player"));
+  }, { capture: true });
   // Where a player takes the place of another, it is the one to control from then on.
   document.addEventListener("swap", ({ detail: { before, after } }) => { if (before === player) take(after); });
   where.addEventListener("click", (event) => {

@@ -1,7 +1,8 @@
 """Speed, side by side: ``make bench``.
 
-Everything is a ratio within one run, taken in turn, since seconds depend on the machine and on what
-else it does. report/bench.json holds the numbers, and the next page that is built shows them.
+Everything is a ratio within one run, taken in turn, with one thread and by the processor's time of
+this process, since seconds depend on the machine and on what else it does. report/bench.json holds
+the numbers, and the next page that is built shows them.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ ROUNDS = 7
 def main(rounds: int = ROUNDS, profile: str = "quick") -> None:
     """Measure, print, write report/bench.json."""
     torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     commit, dirty = provenance.commit(ROOT)
     found: dict[str, Any] = {
         "machine": provenance.machine(),
         "versions": provenance.versions(),
-        "threads": torch.get_num_threads(),
         "commit": commit,
         "dirty": dirty,
         "finished": datetime.datetime.now().astimezone().isoformat("T", "seconds"),
@@ -37,7 +39,7 @@ def main(rounds: int = ROUNDS, profile: str = "quick") -> None:
     plain, found["left_out"] = steps.against_plain(ROOT / "report" / "build" / "asteroid", rounds)
     found["plain"] = _shown("Training step, complex networks", plain)
     found["networks"] = _shown("Training step, networks of the report", steps.networks(rounds))
-    found["tried"] = _shown("Training step, what was tried", steps.tried(rounds))
+    found["tried"] = _shown("Training step, what was tried", steps.tried(rounds, threads))
     found["damage"] = _shown("The damage", steps.damage(rounds))
     found["inference"] = inference.table(rounds)
     print("\nInference on one core: real-time factor, to RNNoise, MiB, look-ahead in ms")

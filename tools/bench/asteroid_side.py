@@ -52,8 +52,8 @@ def _run(*command: str) -> None:
 
 
 @contextmanager
-def steps(python: Path, threads: int, batch: int, samples: int) -> Iterator[Callable[[], float]]:
-    """A call that makes one training step there and gives its seconds."""
+def steps(python: Path, batch: int, samples: int) -> Iterator[Callable[[], float]]:
+    """A call that makes one training step there and gives its seconds of the processor."""
     own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     worker = subprocess.Popen(
         [str(python), str(Path(__file__).with_name("asteroid_worker.py"))],
@@ -73,7 +73,7 @@ def steps(python: Path, threads: int, batch: int, samples: int) -> Iterator[Call
         return float(answer)
 
     try:
-        ask(f"{threads} {batch} {samples}")
+        ask(f"{batch} {samples}")
         yield lambda: ask("step")
     finally:
         worker.stdin.close()

@@ -1,4 +1,8 @@
-"""Times that can be compared on a machine that does other things, too: taken in turn, as ratios."""
+"""Times that can be compared on a machine that does other things, too: taken in turn, as ratios.
+
+What is counted is the processor's time of this process, with one thread: what else the machine
+does takes none of it, and only gets in the way of caches and clock rates.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,28 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-Call = Callable[[], float | None]  # does some work; gives its seconds where it times itself
+Call = Callable[[], Any]  # does some work; gives its seconds, a float, where it times itself
 Row = dict[str, Any]
 
 
-def in_turn(work: dict[str, Call], rounds: int = 7) -> dict[str, list[float]]:
+def in_turn(
+    work: dict[str, Call], rounds: int = 7, clock: Callable[[], float] = time.process_time
+) -> dict[str, list[float]]:
     """Seconds of every call in every round; one round before them is not counted.
 
     The calls of a round follow each other, so that what else the machine does falls on all of them.
+
+    Args:
+        work: The calls by their names.
+        rounds: How often each is made.
+        clock: Function of no argument, seconds.
     """
     times: dict[str, list[float]] = {name: [] for name in work}
     for number in range(rounds + 1):
         for name, call in work.items():
-            began = time.perf_counter()
+            began = clock()
             own = call()
-            seconds = time.perf_counter() - began if own is None else own
+            seconds = own if isinstance(own, float) else clock() - began
             if number:
                 times[name].append(seconds)
     return times
