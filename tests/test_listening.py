@@ -389,3 +389,17 @@ def test_without_scripts_every_sound_plays(browser, path):
         sounds = page.locator("#listen .player-native")
         assert sounds.count() == 2 * (4 + 4 + 4) and sounds.first.is_visible()
         assert page.locator("#voice").get_by_text("needs scripts, and they are off").is_visible()
+
+
+def test_the_small_player_follows_what_the_matrix_plays(page, listen):
+    cell(listen, 0, "noisy").click()
+    cell(listen, 1, "dcunet").click()
+    page.locator("#downloads").scroll_into_view_if_needed()
+    pocket = page.locator(".pocket")
+    wait(pocket, "p => !p.hidden")
+    assert pocket.locator(".pocket-where").inner_text() == (
+        f"{WHO[1]}: zeroing and raising: DCUnet"
+    )
+    wait(listen, "s => !s.matrix.player.transport.playing")
+    pocket.locator(".pocket-play").click()
+    wait(listen, "s => s.matrix.player.transport.playing")

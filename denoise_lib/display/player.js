@@ -339,6 +339,7 @@
         const made = button("", "", index < 9 ? String(index + 1) : "", () => this.transport.select(index));
         made.style.setProperty("--version", version.style.getPropertyValue("--version"));
         made.append(this.names[index]);
+        made.dataset.name = this.names[index];
         if (index < 9) made.append(element("kbd", "", { "aria-hidden": "true" }, String(index + 1)));
         return made;
       });
@@ -727,11 +728,12 @@
   // position if it plays the same clip.
   function swap(place, root, same = true) {
     const before = place.querySelector(".player")?.player;
-    if (before) players.delete(before);
+    players.delete(before);
     const { selected, position, playing, loop } = before?.transport ?? {}, name = before?.names[selected];
     before?.transport.halt();
     place.replaceChildren(root);
     start();
+    place.dispatchEvent(new CustomEvent("swap", { bubbles: true, detail: { before: before?.root, after: root } }));
     const { player } = root;
     if (!before) return player;
     player.transport.select(Math.max(0, player.names.indexOf(name)));

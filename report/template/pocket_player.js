@@ -22,15 +22,22 @@
     where.href = `#${(player.closest("[id]") || document.getElementById("listen")).id}`;
   }
 
-  document.addEventListener("click", (event) => {
-    const found = event.target.closest(".player");
+  function take(found) {
     if (!found || !found.querySelector(".player-play") || found === player) return;
     player = found;
     sight.disconnect();
     seen = new Map();
     sight.observe(player);
     new MutationObserver(show).observe(playButton(), { childList: true, attributes: true });
-  }, { capture: true });  // before the button's picture is replaced, and with it the event's target
+  }
+
+  // A cell of the matrix is heard from the player below it. Before the button's picture is replaced, and
+  // with it the event's target.
+  document.addEventListener("click", ({ target }) => {
+    take(target.closest(".player") ?? target.closest(".matrix")?.querySelector(".player"));
+  }, { capture: true });
+  // Where a player takes the place of another, it is the one to control from then on.
+  document.addEventListener("swap", ({ detail: { before, after } }) => { if (before === player) take(after); });
   where.addEventListener("click", (event) => {
     event.preventDefault();
     player.scrollIntoView({ block: "center" });
