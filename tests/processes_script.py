@@ -51,16 +51,11 @@ def main(folder, networks, accumulate, death):
         path = Path(folder) / f"{name}.safetensors"
         path.parent.mkdir(exist_ok=True)
         try:
-            loop.train(
-                MADE[name](),
-                crops,
-                damage,
-                valid,
-                schedule,
-                path,
-                label=name,
-                accumulate=int(accumulate),
-            )
+            for _ in range(2):  # the second time it is read back
+                network = MADE[name]()
+                options = {"label": name, "accumulate": int(accumulate)}
+                loop.train(network, crops, damage, valid, schedule, path, **options)
+                torch.manual_seed(0)
         except UserError as error:
             print(f"ended: {error}", flush=True)
             sys.exit(1)

@@ -14,7 +14,7 @@ from denoise_lib.commands.evaluate import _sides
 from denoise_lib.data.corpora import Clip
 from denoise_lib.data.crops import fixed_batch, spread
 from denoise_lib.display import show
-from denoise_lib.display.mean import Mean, footnote
+from denoise_lib.display.mean import Mean, footnote, means_over
 from denoise_lib.metrics import evaluate as evaluation
 from denoise_lib.metrics.evaluate import evaluate, failed
 from denoise_lib.metrics.intervals import interval
@@ -231,6 +231,9 @@ def test_a_table_gives_intervals_and_what_they_are_over(monkeypatch):
         "<caption>All. Means with 95 % intervals over voices and their clips: wSDR over 6 clips of "
         "3 voices; PESQ over 5 clips of 3 voices.</caption>"
     ) in text
+    assert means_over([row(), row("pesq", 2.0, total=3)]) == (
+        "wSDR over 6 clips of 3 voices; PESQ over 3 clips of 3 voices"
+    )
     lost = shown(monkeypatch, [[Mean(row(denoised=None, n=2))]], ["wSDR"], decimals=4)
     assert "\N{EN DASH}" in lost and "no score of 4 of 6 clips" in lost
     assert "over 6 clips of 3 voices." in footnote([Mean(row()), Mean(row())])

@@ -161,7 +161,7 @@ def train(
         print(f"{out}: step {record['step']} of {steps}, validation wSDR {record['valid']:.4f}")
 
 
-def _started(start: str, model: str | None, preset: str | None, rate: int) -> Denoiser:
+def _started(start: str, model: str | None, preset: str | None, rate: int = RATE) -> Denoiser:
     """A trained network; with a preset, a larger one that goes on from it."""
     from denoise_lib.models.checkpoints import load_pretrained
 

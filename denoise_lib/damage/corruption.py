@@ -169,7 +169,7 @@ def frame_at(rate: int, n_fft: int = 0, hop: int = 0) -> dict[str, int]:
 def _largest(magnitude: Tensor, quantile: float) -> Tensor:
     """Mask of the ``1 - quantile`` largest of each clip, (batch, freq, frames); exact count."""
     flat = magnitude.flatten(1)
-    chosen = flat.topk(round((1 - quantile) * flat.shape[1]), dim=1).indices
+    chosen = flat.topk(round((1 - quantile) * flat.shape[1]), dim=1, sorted=False).indices
     mask = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, chosen, True)
     return mask.view_as(magnitude)
 
@@ -183,7 +183,7 @@ def _random_subset(candidates: Tensor, fraction: float, generator: Generators) -
     """
     count = round(fraction * int(candidates[0].sum()))
     keys = _random_keys(candidates, generator).masked_fill_(~candidates.flatten(1), torch.inf)
-    chosen = keys.topk(count, dim=1, largest=False).indices
+    chosen = keys.topk(count, dim=1, largest=False, sorted=False).indices
     mask = torch.zeros_like(candidates).flatten(1).scatter_(1, chosen, True)
     return mask.view_as(candidates)
 

@@ -234,7 +234,7 @@ def _files(
         known[item.path] = contents, samples
         for each in (contents, *([index.digest(item.noisy)] if item.noisy else [])):
             digest.update(f"{item.name}\0{each}\0{split}\0".encode(errors="surrogateescape"))
-    index.keep()
+    index.keep()  # the digests of noisy twins
     if not clips:
         raise UserError(f"{source} holds no clip of {min_seconds} s or more in any split")
     _tell(f"{source}: {_counts(clips, rate)}{_passed_over(passed)}")

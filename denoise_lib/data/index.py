@@ -58,12 +58,15 @@ class Index:
         found = [self._known(path, sound=True)[2] for path in recordings]
         unknown = [at for at, entry in enumerate(found) if entry is None]
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
-        with bar(len(unknown), what, hidden=len(unknown) < 100) as shown:
-            with ThreadPoolExecutor(threads) as pool:  # disk and digests do not wait for each other
-                learnt = pool.map(self._sound, (recordings[at] for at in unknown))
-                for at, entry in zip(unknown, learnt, strict=True):
-                    found[at] = entry
-                    shown.update()
+        try:
+            with bar(len(unknown), what, hidden=len(unknown) < 100) as shown:
+                with ThreadPoolExecutor(threads) as pool:  # disk and digests wait for no other
+                    learnt = pool.map(self._sound, (recordings[at] for at in unknown))
+                    for at, entry in zip(unknown, learnt, strict=True):
+                        found[at] = entry
+                        shown.update()
+        finally:
+            self.keep()  # what an interruption leaves, too
         return [tuple(entry[3:]) for entry in found]
 
     def _sound(self, path: Path) -> list:

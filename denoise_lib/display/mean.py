@@ -41,16 +41,22 @@ class Mean(float):
         return f"{self.row['n']} of {self.row['total']} clips"
 
 
+def means_over(rows: Iterable[dict[str, Any]]) -> str:
+    """Over how many clips and voices the means of some rows are, by measure where they differ."""
+    measures: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        measures.setdefault(row["metric"], []).append(row)
+    alike: dict[str, list[str]] = {}
+    for metric, found in measures.items():
+        alike.setdefault(over(found), []).append(heading(metric))
+    if len(alike) < 2:
+        return "".join(alike)
+    return "; ".join(f"{listed(metrics)} over {clips}" for clips, metrics in alike.items())
+
+
 def footnote(means: Iterable[Mean]) -> str:
     """A sentence on what the means of a table are over; empty for no means."""
-    measures: dict[str, list[dict[str, Any]]] = {}
-    for mean in means:
-        measures.setdefault(mean.row["metric"], []).append(mean.row)
-    alike: dict[str, list[str]] = {}
-    for metric, rows in measures.items():
-        alike.setdefault(over(rows), []).append(heading(metric))
-    if not alike:
+    if not (clips := means_over(mean.row for mean in means)):
         return ""
-    parts = [f"{listed(metrics)} over {clips}" for clips, metrics in alike.items()]
-    where = "over " + next(iter(alike)) if len(alike) == 1 else "; ".join(parts)
+    where = clips if " over " in clips else f"over {clips}"
     return f"Means with 95 % intervals over voices and their clips: {where}."

@@ -30,8 +30,8 @@ class Piece:
 
     Args:
         start, end: Its bytes.
-        kind: "ogg", "opus" (in Ogg), "flac", "wav", "mp3", "raw" (samples without a header), or "" where the
-            content does not say.
+        kind: "ogg", "opus" (in Ogg), "flac", "wav", "mp3", "raw" (samples without a header), or ""
+            where the content does not say.
         raw: For "raw": rate, channels, sample format and byte order, as soundfile takes them.
         frames: Samples of each channel that its header tells; None where it does not.
         note: What its header says wrongly.
@@ -159,7 +159,7 @@ def _wav(file: BinaryIO, start: int, size: int) -> Piece | None:
         if name == b"ds64":
             wide = struct.unpack("<QQ", file.read(16))[1]
         if name == b"fmt ":
-            form = _wav_format(file.read(min(length, 40)), order)
+            form = wav_format(file.read(min(length, 40)), order)
         if name == b"data":
             if wide is not None and length == 0xFFFFFFFF:
                 length = wide
@@ -176,7 +176,7 @@ def _wav(file: BinaryIO, start: int, size: int) -> Piece | None:
     return None
 
 
-def _wav_format(chunk: bytes, order: str) -> tuple[int, int, str | None, int]:
+def wav_format(chunk: bytes, order: str) -> tuple[int, int, str | None, int]:
     """Rate, channels, sample format (None: a codec) and bytes of a sample of all channels."""
     if len(chunk) < 16:
         return 0, 0, None, 0

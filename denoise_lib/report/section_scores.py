@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from denoise_lib.display.mean import means_over
 from denoise_lib.names import METRICS, SPLITS, label
 from denoise_lib.names import condition as written
 
@@ -31,6 +32,11 @@ class Scores:
     def place(self) -> str:
         """On what it was scored."""
         return f"{written(self.condition)}, {SPLITS.get(self.split, self.split)}"
+
+    @property
+    def over(self) -> str:
+        """Over how many clips and voices its means are."""
+        return means_over(self.rows.values())
 
     @property
     def anchor(self) -> str:
