@@ -37,7 +37,7 @@ from denoise_lib.models.baselines import Identity
 from denoise_lib.models.inference import device, process
 from denoise_lib.names import CONDITIONS, label
 from denoise_lib.study.run import Row, Run
-from denoise_lib.study.sentences import sentences
+from denoise_lib.study.sentences import rounded, sentences
 from denoise_lib.training.loop import Schedule, train
 from denoise_lib.training.losses import LOSSES, Loss
 
@@ -532,6 +532,7 @@ class Experiment:
                 heard = noisy.to(device())
                 versions[name] = process(model, heard, rate=self.corpus.rate).cpu()
             scores = {name: judge.scores(each, clean, noisy) for name, each in versions.items()}
+            versions = {name: rounded(each) for name, each in versions.items()}
             self.run.sentence(sentence, order, condition, versions, scores, self.corpus.rate)
             player = player or compare(
                 versions,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from torch import Tensor
+
 from denoise_lib.data.corpora import Clip, Corpus
 from denoise_lib.data.crops import spread
 
@@ -50,6 +52,14 @@ SENTENCES = (
         "After the tone, say your name, and then press the pound key.",
     ),
 )
+
+
+def rounded(waveform: Tensor) -> Tensor:
+    """A waveform in steps of 2 ** -13, as it is kept for the page.
+
+    The error is 60 dB below speech at the nominal level, and a FLAC file is a fifth smaller.
+    """
+    return (waveform * 2**13).round() / 2**13
 
 
 def sentences(corpus: Corpus) -> list[tuple[Clip, Sentence]]:
