@@ -18,6 +18,7 @@ HALL = {
     "names",
     "paths",
     "progress",
+    "environment",
     "recordings",
 }  # everybody may use it
 ROOMS = {  # what each may import beside itself and the hall; a room stands above all that it names
@@ -33,7 +34,6 @@ ROOMS = {  # what each may import beside itself and the hall; a room stands abov
     "commands": {"training", "metrics", "models", "damage", "data"},
     "cli": {"commands", "report", "data"},
     "checkpoints": {"models"},  # the other name of models.checkpoints
-    "environment": set(),
 }
 
 
