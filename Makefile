@@ -1,6 +1,7 @@
 # Everything from a bare checkout: each target sets up what it needs first.
 
 PROFILE ?= quick
+JOBS ?= 1
 PYTHON ?= python3
 NB ?=
 P ?=
@@ -18,14 +19,14 @@ unexport PIP_REQUIRE_VIRTUALENV PIP_REQUIRE_HASHES PIP_NO_BINARY PIP_ONLY_BINARY
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report notebook pdf test lab fetch bench fuzz publish clean
+.PHONY: help report notebook pdf test verify mutants lab fetch bench fuzz publish clean
 
 help: ## this list
-	@echo "make TARGET [PROFILE=smoke|quick|full] [PYTHON=python3.12]"
+	@echo "make TARGET [PROFILE=smoke|quick|full] [JOBS=2] [PYTHON=python3.12]"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-report: $(READY) ## run the notebooks that need it, build report/index.html and report/results.json
-	@$(BIN)/denoise report --profile $(PROFILE)
+report: $(READY) ## run the notebooks that need it, JOBS at once, build report/index.html and report/results.json
+	@$(BIN)/denoise report --profile $(PROFILE) --jobs $(JOBS)
 
 notebook: $(READY) ## run one notebook again and rebuild the page: NB=03_wavenet P="-p steps 50", P="-f room.yaml"
 	@$(if $(NB),,echo 'make: name the notebook, for example: make notebook NB=03_wavenet P="-p steps 50"' >&2; exit 1)
@@ -34,9 +35,17 @@ notebook: $(READY) ## run one notebook again and rebuild the page: NB=03_wavenet
 pdf: $(READY) ## print the built page to report/report.pdf (needs Chromium)
 	@$(BIN)/denoise pdf
 
-test: $(READY) $(AXE) ## run the tests, the smoke report and the browser tests among them (T=tests/test_cli.py for one)
+test: $(READY) $(AXE) ## run the tests, the smoke report and the browser tests among them (T=fast, T=tests/test_cli.py)
 	@tools/need.sh chromium
-	@$(BIN)/python -m pytest $(T)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest \
+		$(if $(filter-out fast,$(T)),$(T),-n 2 --dist loadfile --no-loadscope-reorder $(if $(T),-m "not slow"))
+
+verify: $(READY) ## two reports from two bare clones: are their numbers equal? (PROFILE=smoke, SHARED=1, NB=02_autoencoder)
+	@$(BIN)/python tools/verify.py --profile $(PROFILE) $(if $(SHARED),--shared) $(NB)
+
+mutants: $(READY) ## change the code in small ways: do the tests notice? writes docs/MUTANTS.md
+	@$(PIP) install -qq --no-build-isolation -e '.[mutation]'
+	@$(BIN)/python tools/mutants.py
 
 # Uploads come as one message each, of which the server takes 10 MB unless told otherwise.
 lab: $(READY) ## open the listening room, and beside it the notebooks, in JupyterLab
@@ -46,8 +55,8 @@ lab: $(READY) ## open the listening room, and beside it the notebooks, in Jupyte
 fetch: $(READY) ## download, verify and decode the default corpora into the user's cache
 	@$(BIN)/denoise fetch
 
-bench: $(READY) ## time the parts that decide how long the report takes
-	@$(BIN)/python tools/bench.py
+bench: $(READY) ## time networks, damage and inference against others, as ratios, for the page
+	@$(BIN)/python -m tools.bench
 
 fuzz: $(READY) ## feed damaged files to what reads files, for minutes; findings go to report/fuzz
 	@$(BIN)/python tools/fuzz.py

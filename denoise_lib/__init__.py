@@ -3,7 +3,7 @@
 Names of the axes, the same in every module:
 
     batch    clips side by side
-    time     samples of a waveform, RATE per second
+    time     samples of a waveform, RATE per second unless its corpus or network has a `rate`
     freq     bins of an STFT, n_fft // 2 + 1 of them
     frames   time steps of an STFT, one per hop
 
@@ -22,7 +22,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 
-RATE = 16000  # samples per second of every waveform inside the library
+RATE = 16000  # samples per second, unless something else is said
 
 # Loaded on first use, so that `import denoise_lib` and `denoise --help` do not wait for torch.
 __getattr__, __dir__, __all__ = lazy_loader.attach(

@@ -17,6 +17,7 @@ from denoise_lib.progress import say
 from denoise_lib.recordings.read import Survey, blocks, survey, told_length
 from denoise_lib.recordings.slices import opened
 
+LEVEL = 0.05  # RMS re full scale that clips are brought to
 MAX_CHANNELS = 32  # more "channels" than this are samples in the wrong axis
 
 
@@ -70,12 +71,21 @@ def length(path: str | Path, rate: int = RATE) -> int:
     Raises:
         UserError: As for :func:`load`.
     """
-    with opened(path) as file:
-        frames, found = told_length(file) or (0, 0)
-        if not frames:  # compressed formats only estimate their length
-            measured = survey(file, path)
-            frames, found = measured.frames, measured.rate
+    frames, found = told(path)
     return ceil(frames * rate / found)
+
+
+def told(path: str | Path) -> tuple[int, int]:
+    """Samples of a recording at its own rate, and that rate; from the header where it is exact.
+
+    Raises:
+        UserError: As for :func:`load`.
+    """
+    with opened(path) as file:
+        if by_header := told_length(file):
+            return by_header
+        measured = survey(file, path)  # compressed formats only estimate their length
+        return measured.frames, measured.rate
 
 
 def channels_last(samples: ArrayLike | Tensor) -> NDArray[np.float32]:
@@ -128,10 +138,10 @@ def resample(waveform: Tensor, source: int, target: int) -> Tensor:
     return by_torchaudio(waveform, source, target)
 
 
-def to_level(waveform: Tensor, rms: float = 0.05, by: int | None = None) -> Tensor:
+def to_level(waveform: Tensor, rms: float = LEVEL, by: int | None = None) -> Tensor:
     """Scale a waveform, or each of a batch, to an RMS level re full scale.
 
-    0.05 is -26 dBFS, the nominal speech level of ITU-T P.56 (here over the whole clip, pauses
+    Usually 0.05, -26 dBFS, the nominal speech level of ITU-T P.56 (here over the whole clip, pauses
     included). Silence has no level and is returned unchanged.
 
     Args:

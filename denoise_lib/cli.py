@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +22,10 @@ from denoise_lib.commands.live import live
 from denoise_lib.commands.models import models
 from denoise_lib.commands.train import train
 from denoise_lib.errors import UserError
+from denoise_lib.progress import is_first
 
 app = typer.Typer(
-    help="Damage speech, undo it with networks, hear the result.",
+    help="Damage speech, repair it with networks, and hear the result.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -44,7 +47,7 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
     ] = False,
 ) -> None:
-    """Damage speech, undo it with networks, hear the result."""
+    """Damage speech, repair it with networks, and hear the result."""
 
 
 def command(body: Callable[..., None]) -> Callable[..., None]:
@@ -59,18 +62,23 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
             _check_numbers(kwargs)
             return body(*args, **kwargs)
         except UserError as error:
-            print(f"denoise: {error}", file=sys.stderr)
+            print(f"{_who()}: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
         except OSError as error:
             # A full disk, a folder that cannot be written: what is written so far is whole.
             where = f"{error.filename}: " if error.filename else ""
-            print(f"denoise: {where}{error.strerror or error}", file=sys.stderr)
+            print(f"{_who()}: {where}{error.strerror or error}", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             print("denoise: interrupted", file=sys.stderr)
             raise typer.Exit(130) from None
 
     return app.command(help=inspect.getdoc(body).partition("\n\nRaises:")[0])(run)
+
+
+def _who() -> str:
+    """Who speaks in an error: of several processes each but the first says which it is."""
+    return "denoise" if is_first() else f"denoise, process {os.environ['RANK']}"
 
 
 def _check_numbers(options: dict[str, Any]) -> None:
@@ -89,7 +97,7 @@ def fetch(
 ) -> None:
     """Fetch the default corpora, or the wide ones, into the cache.
 
-    They are downloaded, verified and decoded; a second time nothing is left to do.
+    They are downloaded, verified and decoded; a second call finds nothing left to do.
     """
     from denoise_lib.data import corpora, wide_corpora
     from denoise_lib.paths import cache_folder
@@ -119,14 +127,26 @@ for body in (enhance, live, models, train, evaluate, export):
 
 
 @command
-def report(profile: Profile = "quick") -> None:
-    """Run notebooks where needed, build the page.
+def report(
+    profile: Profile = "quick",
+    jobs: Annotated[
+        int, typer.Option(help="how many notebooks run at once, where they do not need each other")
+    ] = 1,
+) -> None:
+    """Run the notebooks that need it and build the page.
 
     The page is report/index.html, every number in it is in report/results.json.
+
+    With --jobs the cores are divided: with 2 jobs on 8 cores each notebook computes with 4 threads.
+    OMP_NUM_THREADS, where it is set, is the number of threads of each notebook, however many run.
+    The order of a sum, and with it the last bits of a number, depends on the number of threads, and
+    a training carries that on; with the same number of threads per notebook the numbers do not
+    depend on --jobs. The page's provenance names it. A run that was interrupted is taken up with
+    the same number only. Each notebook takes 1 to 2 GB of memory.
     """
     from denoise_lib.report import runner
 
-    print(runner.report(profile))
+    print(runner.report(profile, jobs=jobs))
 
 
 @command
@@ -140,13 +160,13 @@ def notebook(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("-f", metavar="FILE", help="YAML file of parameters; -p goes before it"),
+        typer.Option("-f", metavar="FILE", help="YAML file of parameters; -p takes precedence"),
     ] = None,
     profile: Profile = "quick",
 ) -> None:
-    """Run one notebook again, rebuild the page.
+    """Run one notebook again and rebuild the page.
 
-    Other notebooks are not run, unless this one needs a result that is not there yet.
+    Other notebooks are not run, unless this one needs a result that does not exist yet.
     """
     from denoise_lib.report import runner
     from denoise_lib.report.parameters import file_values
@@ -156,11 +176,87 @@ def notebook(
 
 
 @command
+def sweep(
+    name: Annotated[str, typer.Argument(help="such as 04_dcunet")],
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p", metavar="NAME VALUE...", help="values of one parameter; may be repeated"
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="runs of each point, from seeds that follow on")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="folder; report/sweeps/PROFILE/NAME when left out")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(help="how many run at once, 0: one for each core and 2 GiB of memory")
+    ] = 0,
+    scheduler: Annotated[
+        str, typer.Option(help="address of a running Dask scheduler, such as tcp://10.0.0.1:8786")
+    ] = "",
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="start the processes as jobs of SLURM")
+    ] = False,
+    profile: Profile = "quick",
+) -> None:
+    """Run one notebook over a grid of parameters and seeds, and compare.
+
+    For example: denoise sweep 04_dcunet -p learning_rate 1e-3 2e-3 -p preset small 10 --seeds 3
+
+    All 12 runs are made by Dask, in processes of this machine that listen on loopback alone.
+    FOLDER/index.html compares the points, with intervals over seeds; FOLDER/results.json holds
+    every number. Where a process dies, its run begins again; what is finished is kept, and a second
+    call does the rest only. The report's own runs are not touched; those that the notebook needs
+    are read from there.
+
+    With --scheduler or --slurm the other machines must have this clone, its environment and FOLDER
+    at the same paths. --slurm takes cores, memory, queue and walltime from jobqueue.slurm in
+    ~/.config/dask/jobqueue.yaml, and its scheduler listens where the jobs can reach it.
+    """
+    from denoise_lib.sweep import sweep as module
+
+    given = _split_grid(parameters or [])
+    print(module.sweep(name, given, seeds, profile, out, jobs, scheduler, slurm))
+
+
+@command
 def page(profile: Profile = "quick") -> None:
     """Build the page from finished runs."""
     from denoise_lib.report import runner
 
     print(runner.page(profile))
+
+
+@command
+def verify(
+    one: Annotated[Path, typer.Argument(metavar="A", help="results.json of a report")],
+    other: Annotated[Path, typer.Argument(metavar="B", help="that of another")],
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0, help="by how much a number may differ; above 1 in proportion; 0: not by a bit"
+        ),
+    ] = 0.0,
+) -> None:
+    """Compare the numbers of two reports; times and paths are left out.
+
+    Names each entry that moved by more than the tolerance, and then ends with status 1. On one
+    machine two reports of one commit are equal to the last bit. Other processors and other numbers
+    of threads round otherwise.
+
+    Raises:
+        UserError: A file is no results.json.
+    """
+    from denoise_lib.report.verify import compare
+
+    compared, moved = compare(one, other, tolerance)
+    for line in moved:
+        print(line)
+    if moved:
+        print(f"{len(moved)} differ, of {compared} entries in both")
+        raise typer.Exit(1)
+    within = f"within {tolerance:g}" if tolerance else "to the last bit"
+    print(f"{compared} of {compared} entries are equal {within}")
 
 
 @command
@@ -182,7 +278,33 @@ def publish() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of `denoise`."""
-    app(args=_join_pairs(sys.argv[1:] if arguments is None else arguments))
+    arguments = sys.argv[1:] if arguments is None else arguments
+    app(args=(_join_grid if arguments[:1] == ["sweep"] else _join_pairs)(arguments))
+
+
+def _join_grid(arguments: list[str]) -> list[str]:
+    """`-p NAME VALUE VALUE` as `-p NAME=VALUE -p NAME=VALUE`; the next option ends the values."""
+    arguments, joined = list(arguments), []
+    while arguments:
+        joined.append(arguments.pop(0))
+        if joined[-1] != "-p" or not arguments:
+            continue
+        name, values = arguments.pop(0), []
+        while arguments and not re.match(r"-[^\d.]|--", arguments[0]):  # -5 is a value
+            values.append(arguments.pop(0))
+        pairs = [f"{name}={value}" for value in values] or [name]
+        joined.append(pairs[0])
+        joined += [each for pair in pairs[1:] for each in ("-p", pair)]
+    return joined
+
+
+def _split_grid(pairs: list[str]) -> dict[str, list[str]]:
+    """{name: values} of the joined pairs."""
+    grid: dict[str, list[str]] = {}
+    for pair in pairs:
+        for name, value in _split_pairs([pair]).items():
+            grid.setdefault(name, []).append(value)
+    return grid
 
 
 def _join_pairs(arguments: list[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 OTHER_COLOUR = "#8a7f72"
 
@@ -48,7 +48,7 @@ MODELS = {
     "wavenet": Name("WaveNet", "#9b63d6"),
     "dcunet": Name("DCUnet", "#2279c8"),
     "unet": Name("U-Net", "#0a8ea8"),
-    "germain": Name("Germain et al."),
+    "germain": Name("Germain et al.", "#6f7f4a"),
     "informed": Name("informed DCUnet"),
     "causal": Name("causal"),
 }
@@ -61,8 +61,8 @@ VERSIONS = {
     "unet-street": Name("street U-Net", "#c2566f"),
     "gain": Name("half the volume"),
     "spectral_gating": Name("spectral gating"),
-    "log_mmse": Name("log-MMSE"),
-    "rnnoise": Name("RNNoise"),
+    "log_mmse": Name("log-MMSE", "#a5703f"),
+    "rnnoise": Name("RNNoise", "#d2447c"),
     "webrtc": Name("WebRTC"),
 }
 # What the shipped networks and the baselines are for, by the names under which they are loaded.
@@ -130,6 +130,8 @@ METRICS = {
     "stoi": Metric("STOI", "", 3, "higher"),
     "dnsmos": Metric("DNSMOS", "", 2, "higher"),
 }
+# Decimals of a column whose heading ends in a unit.
+UNIT_DECIMALS = {"dB": 1, "%": 1, "Hz": 0, "ms": 0, "s": 0}
 
 
 def _words(known: Iterable[str]) -> re.Pattern[str]:
@@ -191,8 +193,10 @@ def score(metric: str, value: float | None) -> str:
     return number(value, known.decimals) + unit
 
 
-def quantity(value: float, unit: str) -> str:
+def quantity(value: float | None, unit: str) -> str:
     """A measured value with three significant digits and its unit: (0.0432, "s") -> "0.0432 s"."""
+    if value is None:
+        return number(value)
     digits = 2 - math.floor(math.log10(abs(value))) if value else 0
     unit = f"\N{NO-BREAK SPACE}{unit}" if unit else ""
     return number(value, min(max(digits, 0), 6)) + unit
@@ -204,6 +208,44 @@ def counted(clips: int, voices: int, what: str = "clip") -> str:
     return " of ".join(f"{n} {each}{'s' * (n != 1)}" for each, n in numbers.items())
 
 
+def over(rows: Iterable[dict[str, Any]]) -> str:
+    """Over how many clips and voices some means are: "32 clips of 3 voices".
+
+    Args:
+        rows: Of results.
+    """
+    parts, rows = [], list(rows)
+    for key, what in (("total", "clip"), ("voices", "voice")):
+        few, many = (choice(row[key] for row in rows) for choice in (min, max))
+        numbers = str(many) if few == many else f"{few} to {many}"
+        parts.append(f"{numbers} {what}{'s' * (many != 1)}")
+    return " of ".join(parts)
+
+
+def listed(names: list[str]) -> str:
+    """Names as a sentence lists them: "a, b and c"."""
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+
+
 def heading(metric: str) -> str:
     """Name of a metric in a table."""
     return METRICS.get(metric, Metric(metric)).heading
+
+
+def column(title: str, decimals: int = 3) -> tuple[str, int]:
+    """Heading of a table's column with its unit, and the decimals of what stands in it.
+
+    A heading that names a measure has the decimals of that measure, and its unit if the heading is
+    nothing but the name; one that ends in a unit has the decimals of that unit.
+
+    Args:
+        title: The heading: "SI-SDR" -> ("SI-SDR, dB", 1).
+        decimals: Where the heading says nothing of them.
+    """
+    for known in METRICS.values():
+        if title == known.heading and known.unit:
+            return f"{title}, {known.unit}", known.decimals
+    named = [known for known in METRICS.values() if known.heading in title.split()]
+    if named:
+        return title, named[0].decimals
+    return title, UNIT_DECIMALS.get(title.rpartition(", ")[2].strip(), decimals)

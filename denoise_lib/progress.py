@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from tqdm import tqdm
 
 
+def is_first() -> bool:
+    """Whether this is the only process, or the first of those that ``torchrun`` has started."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
+
+
 def say(line: str) -> None:
-    """Write one line on stderr, past any bar that is being drawn."""
-    tqdm.write(line, file=sys.stderr)
+    """Write one line on stderr, past any bar; of several processes the first one speaks for all."""
+    if is_first():
+        tqdm.write(line, file=sys.stderr)
 
 
 def bar(total: int | None, what: str, unit: str = "it", hidden: bool = False) -> tqdm:
@@ -26,6 +33,6 @@ def bar(total: int | None, what: str, unit: str = "it", hidden: bool = False) ->
         desc=what,
         unit=unit,
         unit_scale=unit == "B",
-        disable=hidden or not sys.stderr.isatty(),
+        disable=hidden or not sys.stderr.isatty() or not is_first(),
         leave=False,
     )

@@ -1,7 +1,7 @@
 """Draw the diagrams of this folder: ``python pics/draw.py`` rewrites the SVG files.
 
 Numbers in them come from the library: the damage is really made, the networks are asked for their
-sizes. Each is a light card, legible on a light and on a dark page, with its text as text.
+sizes. Each is a card, light or dark by the reader's setting, with its text as text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
 
 from denoise_lib import RATE, Corruption
-from denoise_lib.display.style import INK, QUIET
+from denoise_lib.display.style import DARK, INK, PAPER, QUIET
 from denoise_lib.models import DCUnet, DenoisingWaveNet
 from denoise_lib.models.dcunet import LAYERS
 from denoise_lib.names import colour as tone
@@ -29,6 +29,18 @@ FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-seri
 LINE, CARD, FILL = "#c9ccd2", "#fbfbfa", "#eef0f3"
 ZERO, RAISE, ACCENT = tone("street"), tone("dcunet"), tone("wavenet")
 GREYS = ["#f2f2f0", "#d8d8d6", "#b4b4b3", "#8a8a8a", "#5e5e5f", "#333436"]
+# By night the card is dark and its text light; what shows data keeps its colour.
+NIGHT = " ".join(
+    f'[{part}="{day}"] {{ {part}: {night}; }}'
+    for day, night in {
+        CARD: DARK[PAPER],
+        FILL: "#2a2e34",
+        LINE: "#4a4f58",
+        INK: DARK[INK],
+        QUIET: DARK[QUIET],
+    }.items()
+    for part in ("fill", "stroke")
+)
 
 
 class Svg:
@@ -39,6 +51,7 @@ class Svg:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
             f'width="{width}" height="{height}" role="img" font-family="{FONT}">',
             f"<title>{escape(title)}</title>",
+            f"<style>@media (prefers-color-scheme: dark) {{ {NIGHT} }}</style>",
             '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
             f'markerHeight="7" orient="auto"><path d="M0 0.5L8 4L0 7.5z" fill="{QUIET}"/></marker>'
             "</defs>",

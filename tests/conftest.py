@@ -1,15 +1,25 @@
 """Fixtures that several test files share."""
 
+import sys
+import types
+
 import pytest
 from hypothesis import settings
 from page_checks import chromium, opened
 from page_fixture import shared_clone
+from small_clone import Clone
 
+import denoise_lib
 from denoise_lib.data import corpora
 
 # Time decides no test, and a failing example is the same the next time.
 settings.register_profile("ours", deadline=None, derandomize=True)
 settings.load_profile("ours")
+
+
+def pytest_collection_modifyitems(items):
+    """Slow files first, so that no process is left with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +58,20 @@ def speech():
 def street():
     """The default city recordings."""
     return corpora.open_noise()
+
+
+@pytest.fixture
+def pages(monkeypatch):
+    """The pages that were built, by profile; the page itself has tests of its own."""
+    built = []
+    page = types.ModuleType("denoise_lib.report.page")
+    page.build = lambda profile, root: built.append(profile) or root / "report" / "index.html"
+    monkeypatch.setitem(sys.modules, "denoise_lib.report.page", page)
+    monkeypatch.setattr(denoise_lib.report, "page", page, raising=False)
+    return built
+
+
+@pytest.fixture
+def clone(tmp_path, pages, capsys):
+    """A clone without notebooks, whose page is not built."""
+    return Clone(tmp_path)

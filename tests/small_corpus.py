@@ -3,10 +3,11 @@
 import torch
 
 from denoise_lib import RATE
-from denoise_lib.data.corpora import Clip, Corpus
+from denoise_lib.data.clips import Clip, Reader
+from denoise_lib.data.corpora import Corpus
 
 
-class _Memory:
+class _Memory(Reader):
     def __init__(self, waveforms):
         self.waveforms = waveforms
 

@@ -63,9 +63,15 @@ def test_the_table_names_everything(monkeypatch, capsys):
         cli.main(["models"])
     out = capsys.readouterr().out
     assert ended.value.code == 0
-    heads = [line.partition(":")[0] for line in out.splitlines() if not line.startswith(" ")]
-    assert heads == [*pretrained_names(), *BASELINES]
-    assert "latency 32 ms, 0.12 of real time" in out and "the whole recording" in out
+    table = out.partition("\n\n")[0].splitlines()
+    heads = [line.split()[0] for line in table]
+    assert heads == ["name", *pretrained_names(), *BASELINES]
+    rows = {line.split()[0]: [each for each in line.split("  ") if each] for line in table}
+    assert len({len(row) for row in rows.values()}) == 1, "every row has every column"
+    speech = [each.strip() for each in rows["speech"]]
+    assert speech[2:4] == ["32 ms", "0.125"] and "CC BY" in speech[5]
+    assert rows["log_mmse"][2].strip() == "whole"
+    assert table[0].index("licences") == table[1].index(rows[heads[1]][5].strip())
 
 
 def test_speed_is_a_share_of_real_time():

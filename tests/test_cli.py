@@ -171,7 +171,7 @@ def test_a_mixture_of_conditions_arrives(capsys, monkeypatch, vary):
         raise UserError("that is enough")
 
     monkeypatch.setattr(loop, "train", training)
-    monkeypatch.setattr(corpora, "open_speech", lambda source: small_corpus())
+    monkeypatch.setattr(corpora, "open_speech", lambda source, *rate: small_corpus())
     monkeypatch.setattr(
         conditions, "damage_for", lambda *given: asked.append(given) or Corruption()
     )

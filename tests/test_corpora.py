@@ -19,7 +19,8 @@ from scipy import fft
 from takes import Take, best_match
 
 from denoise_lib import RATE, audio
-from denoise_lib.data import decoded, default_corpora, digests, folders
+from denoise_lib.data import decoded, default_corpora, folders, splits
+from denoise_lib.data import index as indexed
 from denoise_lib.data.corpora import _Stored, open_noise, open_read_speech, open_speech
 from denoise_lib.data.crops import fixed_clip
 from denoise_lib.data.splits import FRACTIONS, share, split_of, split_of_unseen
@@ -88,6 +89,38 @@ def test_fractions_are_roughly_right(prefix, fractions):
 def test_impossible_fractions_are_refused(fractions):
     with pytest.raises(ValueError, match="fractions"):
         split_of("hello", fractions)
+
+
+def test_shares_are_those_of_sha_256():
+    for name in ("hello", "", "é", "p225_001"):
+        whole = int(hashlib.sha256(name.encode("utf-8")).hexdigest()[:16], 16)
+        assert share(name) == whole / 2**64
+
+
+def test_fractions_end_where_they_say(monkeypatch):
+    at = {}
+    monkeypatch.setattr(splits, "share", lambda name: at["share"])
+    for place, split, unseen in (
+        (0.0, "train", "unused"),
+        (0.4999, "train", "unused"),
+        (0.5, "valid", "unused"),
+        (0.6999, "valid", "unused"),
+        (0.7, "test", "unseen_voice"),
+        (0.7999, "test", "unseen_voice"),
+        (0.8, "unused", "unused"),
+        (0.9999, "unused", "unused"),
+    ):
+        at["share"] = place
+        fractions = (0.5, 0.2, 0.1)
+        assert split_of("x", fractions) == split, place
+        assert split_of_unseen("x", fractions) == unseen, place
+    at["share"] = 1 - 2**-53  # the largest share there is
+    assert split_of("x", (0.7, 0.2, 0.1)) == split_of("x") == "test"
+    assert 0.7 + 0.2 + 0.1 < 1, "which is why the end is set to 1"
+    for wrong in ((0.5, 0.2), (0.5, 0.2, 0.1, 0.1), (1.0, -1e-6, 0.0), (0.9, 0.1, 1e-6)):
+        with pytest.raises(ValueError, match=r"at least 0 and at most 1 in all, got"):
+            split_of("x", wrong)
+    assert split_of("x", (1.0, 0.0, 0.0)) == "train"
 
 
 # --- the default corpus ------------------------------------------------------------------------
@@ -373,14 +406,14 @@ def test_vctk_lists_what_torchaudio_lists(vctk_root):
     theirs = {
         f"{speaker}/{speaker}_{number}" for speaker, number in VCTK_092(vctk_root)._sample_ids
     }
-    ours = {item.name for item in folders.find(vctk_root)}
-    assert ours == theirs
-    assert {item.name for item in folders.find(vctk_root / "VCTK-Corpus-0.92")} == theirs
+    for root in (vctk_root, vctk_root / "VCTK-Corpus-0.92"):
+        assert {item.name for item in folders.find(root).recordings} == theirs
 
 
-def test_vctk_opens_only_what_is_used(vctk_root, monkeypatch):
+def test_vctk_opens_only_what_is_used(vctk_root, tmp_path, monkeypatch):
+    monkeypatch.setenv("DENOISE_DATA", str(tmp_path))
     opened = []
-    monkeypatch.setattr(folders, "length", lambda path, rate: opened.append(path) or 2 * rate)
+    monkeypatch.setattr(indexed, "told", lambda path: opened.append(path) or (96000, 48000))
     corpus = open_speech(vctk_root, fractions=(0.1, 0.1, 0.1))
     assert len(opened) == len(corpus.clips) < 80
 
@@ -517,6 +550,35 @@ def test_microphones_of_one_recording_stay_together(clips, tmp_path):
     assert {clip.split for clip in corpus.clips} == {"train", "valid", "test"}
 
 
+def test_musan_is_noise_and_music_without_its_speech(clips, tmp_path):
+    parts = ("music/jamendo", "noise/free-sound", "noise/sound-bible", "speech/librivox")
+    for index, waveform in enumerate(clips[:16]):
+        folder = parts[index % 4]
+        name = f"{folder.replace('/', '-')}-{index:04d}.wav"
+        write(tmp_path / folder / name, waveform)
+    (tmp_path / "music" / "jamendo" / "ANNOTATIONS").write_text("who made it")
+    corpus = open_noise(tmp_path, fractions=(0.5, 0.2, 0.3))
+    assert len(corpus.clips) == 12
+    kinds = {clip.voice for clip in corpus.clips}
+    assert kinds == {"jamendo music", "free-sound", "sound-bible"}
+    found = folders.find_noise(tmp_path)
+    assert found.passed == {"of speech": 4, "without a suffix": 1}
+
+
+def test_slices_of_one_recording_of_urbansound_stay_together(clips, tmp_path):
+    for index, waveform in enumerate(clips[:40]):
+        recording, kind = 7000 + index // 4, (index // 4) % 10
+        name = f"{recording}-{kind}-0-{index % 4}.wav"
+        write(tmp_path / "audio" / f"fold{1 + index // 4}" / name, waveform)
+    (tmp_path / "metadata").mkdir()
+    corpus = open_noise(tmp_path, fractions=(0.5, 0.2, 0.3))
+    assert len(corpus.clips) == 40 and len({clip.voice for clip in corpus.clips}) == 10
+    assert "siren" in {clip.voice for clip in corpus.clips}
+    recordings = by_split(corpus.clips, lambda clip: clip.name.split("/")[1].split("-")[0])
+    assert all(len(splits) == 1 for splits in recordings.values())
+    assert {clip.split for clip in corpus.clips} == {"train", "valid", "test"}
+
+
 def test_a_lone_channel_name_is_an_ordinary_file(clips, tmp_path):
     write(tmp_path / "a" / "ch01.wav", clips[0])
     write(tmp_path / "b" / "ch01.wav", clips[1])
@@ -559,16 +621,16 @@ def test_how_many_clips_a_folder_holds_is_said_once(clips, tmp_path, capsys):
     for _ in range(2):
         corpus = open_speech(tmp_path, fractions=(0.5, 0.2, 0.3))
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{tmp_path}: 20 clips of 2 voices; train ")
+    assert line.startswith(f"{tmp_path}: 20 clips of 2 voices, 0.5 min; train ")
     assert f"test {len(corpus.split('test'))} of " in line
 
 
 def test_a_folder_is_told_by_what_its_files_hold(clips, tmp_path, monkeypatch):
     """Another take of the same length, even with its times put back, is another corpus."""
     monkeypatch.setenv("DENOISE_DATA", str(tmp_path / "cache"))
-    monkeypatch.setattr(digests, "FRESH_NS", 0)  # the files are seconds old
+    monkeypatch.setattr(indexed, "FRESH_NS", 0)  # the files are seconds old
     folder, read = tmp_path / "own", []
-    monkeypatch.setattr(digests, "sha256", lambda path: read.append(path) or sha256(path))
+    monkeypatch.setattr(indexed, "sha256", lambda path: read.append(path) or sha256(path))
     for index in range(5):
         write(folder / f"{index}.wav", clips[index])
     first = open_speech(folder).digest
@@ -580,7 +642,7 @@ def test_a_folder_is_told_by_what_its_files_hold(clips, tmp_path, monkeypatch):
     os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert target.stat().st_size == times.st_size
     assert open_speech(folder).digest != first
-    (kept,) = (tmp_path / "cache" / "digests").iterdir()
+    (kept,) = (tmp_path / "cache" / "index").iterdir()
     second = open_speech(folder).digest
     for damage in ("", "[1", "[]", '{"a": 1}'):
         kept.write_text(damage)
@@ -600,7 +662,7 @@ def test_noisy_twins_count_for_a_corpus_too(voicebank_root, tmp_path):
 def decoded_corpus(tmp_path, monkeypatch):
     """A decoded corpus of two recordings: its index, and what it was made with."""
     monkeypatch.setenv("DENOISE_DATA", str(tmp_path / "cache"))
-    monkeypatch.setattr(digests, "FRESH_NS", 0)
+    monkeypatch.setattr(indexed, "FRESH_NS", 0)
     monkeypatch.setitem(decoded.READERS, "x", lambda path: np.fromfile(path, np.int16))
     package = SimpleNamespace(prefix="", recordings=".raw")
     for number in range(2):
@@ -647,6 +709,8 @@ def test_a_vctk_speaker_without_texts_says_what_the_others_say(tmp_path):
             if texts:
                 text.parent.mkdir(parents=True, exist_ok=True)
                 text.write_text(f"Sentence {number}.")
-    keys = {item.name.split("/")[1]: item.key for item in folders.vctk(tmp_path)}
+    passed = Counter()
+    keys = {item.name.split("/")[1]: item.key for item in folders.vctk(tmp_path, passed)}
     assert keys["p225_005"] == keys["p315_005"] == "sentence 005"
-    assert keys["p225_030"] == "sentence 030" and keys["p315_030"] == "030"
+    assert keys["p225_030"] == "sentence 030" and "p315_030" not in keys
+    assert passed == {"without a text": 1}

@@ -160,3 +160,10 @@ def test_a_hann_window_without_overlap_is_refused():
     Corruption(n_fft=640, hop=320, window="hann")
     with pytest.raises(ValueError, match="leave gaps"):
         Corruption(n_fft=640, hop=321, window="hann")
+
+
+@pytest.mark.parametrize("window", ["rect", "hann"])
+def test_the_window_lies_where_the_waveform_does(window):
+    like = torch.zeros(1, dtype=torch.float64, device="meta")
+    made = Corruption(window=window).window_like(like)
+    assert (made.device, made.dtype, made.shape) == (like.device, like.dtype, (640,))

@@ -11,6 +11,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from project_copy import ROOT, copy_project, denoise
 
+pytestmark = pytest.mark.slow
+
 TEXT = (ROOT / "docs" / "EXTENDING.md").read_text(encoding="utf-8")
 BLOCK = re.compile(
     r"<!-- (\w+)(?:: (\S+))?(?: after: (.*?))? -->\n(`{3,4})\w+\n(.*?)\n\4\n", re.DOTALL

@@ -160,11 +160,42 @@ def test_sweep_draws_means_and_intervals_over_the_setting():
 
 def test_table_sets_numbers_right_and_missing_ones_as_dashes():
     with captured() as pieces:
-        table([["a<b", -0.5, 12], ["c", None, 642112]], ["name", "wSDR", "n"], "Caption")
+        rows = [["a<b", -0.5, 12, "0.1 [0.0, 0.2]"], ["c", None, 642112, ""]]
+        table(rows, ["name", "wSDR", "n", "difference"], "Caption")
     (html,) = pieces
-    assert html.count('<td class="number">') == 4
+    assert html.count('<td class="number">') == 6 and html.count('<th scope="row">') == 2
     for text in ("a&lt;b", "−0.500", ">–<", "642\N{NARROW NO-BREAK SPACE}112", "<caption>Caption"):
         assert text in html
+
+
+def test_a_column_has_the_decimals_of_what_it_is_headed_by():
+    columns = ["wSDR", "SI-SDR", "SI-SDR noisy", "PESQ", "training, s", "share"]
+    with captured() as pieces:
+        table([[-0.94117, 7.4179, 7.4179, 2.3456, 179.89, 0.25123]], columns, decimals=4)
+    shown = re.findall(r"<td[^>]*>(.*?)</td>", pieces[0])
+    assert shown == ["−0.941", "7.4", "7.4", "2.35", "180", "0.2512"]
+    assert '<th scope="col" class="number">SI-SDR, dB</th>' in pieces[0]
+
+
+def test_a_figure_is_drawn_for_wide_and_for_narrow_screens():
+    conditions = {"zero": VALUES["both"], "raise": VALUES["both"]}
+    html, _ = shown(figures.scores_distribution(conditions))
+    sources = re.findall(r"data:image/svg\+xml;base64,([^\"]+)", html)
+    widths = [
+        float(re.search(r'<svg [^>]*width="([\d.]+)pt"', base64.b64decode(each).decode())[1])
+        * 4
+        / 3
+        for each in sources
+    ]
+    assert widths[0] < 358 < 700 < widths[1]
+    assert '<source media="(max-width: 34rem)"' in html
+
+
+def test_curves_of_one_colour_differ_in_their_line():
+    curves = {"street, dcunet": SWEPT["noisy"], "street, dcunet, retrained": SWEPT["unet"]}
+    one, other = figures.sweep([-5, 0], curves, "SNR (dB)", "wSDR").axes[0].lines
+    assert one.get_color() == other.get_color()
+    assert one.get_linestyle() != other.get_linestyle()
 
 
 def test_table_of_dicts():

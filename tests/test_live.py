@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+from sounds import as_bytes, voice
 
 from denoise_lib import RATE, Stream, audio, cli, load_pretrained
-from denoise_lib.commands.live import live, pipe
+from denoise_lib.commands.live import RAW, Kind, from_float, live, pipe, to_float
 from denoise_lib.errors import UserError
 from denoise_lib.models import CausalNet
 from denoise_lib.models.inference import process
@@ -32,11 +34,12 @@ def wav(samples, rate=RATE, width=2):
     return file.getvalue()
 
 
-def piped(data, level=0.05, raw="s16", model=None):
+def piped(data, level=0.05, raw="s16", model=None, rate=RATE, channels=1):
     """What `pipe` writes."""
     model = model or CausalNet.from_preset("tiny").eval()
     source, target = io.BufferedReader(io.BytesIO(data)), io.BytesIO()
-    pipe(source, target, lambda: Stream(model, level=level), raw)
+    kind = Kind(rate, channels, RAW[raw][1])
+    pipe(source, target, lambda rate: Stream(model, level=level, rate=rate), kind)
     return target.getvalue()
 
 
@@ -94,8 +97,7 @@ def test_half_a_sample_at_the_end_is_left_out(clip):
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (wav(np.zeros((100, 1), np.int16), rate=44_100), "16 bits at 44100 Hz; give"),
-        (wav(np.zeros((100, 1), np.int32), width=4), "32 bits at 16000 Hz; give"),
+        (as_bytes(np.zeros(1000, np.float32), 16000, "WAV", "ULAW"), "compressed samples"),
         (b"RIFFxx", "begins like a wav"),
     ],
 )
@@ -107,15 +109,42 @@ def test_another_wav_is_refused_in_a_line(data, told):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"raw": "u8"}, "--raw u8: use s16 or f32"),
+        ({"raw": "s8"}, "--raw s8: use u8, s16"),
         ({"source": "-"}, "a pipe goes to a pipe"),
         ({"model": "germain"}, "germain looks ahead and answers after 1.5 s"),
     ],
 )
 def test_what_cannot_be_is_one_line(options, told):
     everything = {"source": "default", "target": "default", "model": "speech", "level": None}
+    everything |= {"rate": None, "channels": 1}
     with pytest.raises(UserError, match=told):
         live(**(everything | {"raw": "s16"} | options))
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+@pytest.mark.parametrize("rate", [8000, 44_100])
+def test_a_wav_of_any_kind_keeps_it(subtype, rate):
+    samples = np.stack([voice(0.5, rate), voice(0.5, rate, seed=1)], 1)
+    given = bytes(as_bytes(samples, rate, "WAV", subtype))
+    out = piped(given)  # a fresh network changes nothing
+    (before, first), (after, second) = (soundfile.read(io.BytesIO(x)) for x in (given, out))
+    assert soundfile.info(io.BytesIO(out)).subtype == subtype and first == second == rate
+    assert after.shape == before.shape
+    np.testing.assert_allclose(after, before, atol=2**-6 if subtype == "PCM_U8" else 1e-4)
+
+
+@pytest.mark.parametrize("raw", RAW)
+def test_raw_samples_come_back(raw):
+    kind = Kind(RATE, 2, RAW[raw][1])
+    data = np.random.default_rng(0).integers(0, 250, 100 * kind.size, np.uint8).tobytes()
+    if raw.startswith("f"):
+        data = voice(0.1).astype("<f4" if raw == "f32" else "<f8").tobytes()
+    back = from_float(to_float(data, kind), kind)
+    if raw == "s32":  # float32 holds the upper 24 bits
+        a, b = (np.frombuffer(x, "<i4").astype(float) for x in (data, back))
+        assert abs(a - b).max() < 2**8
+    else:
+        assert back == data
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(clip):

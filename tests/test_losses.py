@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denoise_lib import wsdr
+from denoise_lib.training.disturbance import disturbances
 from denoise_lib.training.losses import (
     absolute_and_wsdr_loss,
     energy_conserving_loss,
@@ -106,7 +107,8 @@ def test_gradient_matches_finite_differences():
 
 
 def test_shapes_must_agree():
-    with pytest.raises(ValueError, match=r"\(10,\), \(1, 10\)"):
+    says = r"wsdr: estimate, clean and noisy must have one shape, got \(10,\), \(1, 10\), \(10,\)"
+    with pytest.raises(ValueError, match=says):
         wsdr(torch.zeros(10), torch.zeros(1, 10), torch.zeros(10))
 
 
@@ -187,7 +189,9 @@ def test_outside_loss_matches_its_description(seed, error):
     y, n = 0.05 * noise(2, 5120, seed=seed)
     e = y + error * n
     found = float(outside_loss(e[None], y[None], y[None]))
-    assert found == pytest.approx(numpy_outside(e, y), abs=5e-3)
+    first, second = (float(each.mean()) for each in disturbances(e[None], y[None]))
+    expected = numpy_outside(e, y) + 0.05 * first + 0.015 * second
+    assert found == pytest.approx(expected, abs=5e-3)
 
 
 def test_outside_loss_stops_rewarding_at_35_db_and_does_not_hear_the_level():
@@ -210,3 +214,11 @@ def test_outside_loss_is_finite_in_silence(silent):
     loss = outside_loss(estimate, clean, clean)
     loss.backward()
     assert loss.isfinite() and estimate.grad.isfinite().all()
+
+
+def test_outside_loss_takes_each_clip_at_its_own_level():
+    y, n = noise(2, 5120, seed=3)
+    clean = torch.stack([0.05 * y, 0.5 * n])
+    estimate = torch.stack([0.05 * (y + 0.3 * n), 0.5 * (n + 0.3 * y)])
+    apart = [outside_loss(e[None], c[None], c[None]) for e, c in zip(estimate, clean, strict=True)]
+    torch.testing.assert_close(outside_loss(estimate, clean, clean), torch.stack(apart).mean())

@@ -26,7 +26,7 @@ def complex_noise(*shape):
 class Times(torch.nn.Module):
     """Its input times a factor."""
 
-    stride, context = 1, 0
+    stride, context, rate = 1, 0, None
 
     def __init__(self, factor):
         super().__init__()

@@ -315,8 +315,8 @@ def test_the_condition_is_made_of_its_split_and_scored_without_clean_clips(monke
         return outside_noise(recordings, own, speech, voices, made=5, babbles=1, **settings)
 
     monkeypatch.setattr(conditions, "outside_noise", recording)
-    monkeypatch.setattr(conditions, "open_noise", lambda source: small_corpus())
-    monkeypatch.setattr(conditions, "open_speech", lambda source: small_corpus())
+    monkeypatch.setattr(conditions, "open_noise", lambda source, *rate: small_corpus())
+    monkeypatch.setattr(conditions, "open_speech", lambda source, *rate: small_corpus())
     trained = conditions.damage_for("outside", conditions.Noise("x", "train"))
     assert trained.parameters["snr_db"] == [-5.0, 25.0] and trained.clean > 0
     scored = conditions.damage_for("outside", conditions.Noise("x", "unseen_voice"))

@@ -33,6 +33,7 @@ HEADLINE = {
     "01_noise_design:volume": ["volume"],
     "02_autoencoder": ["fixed"],
     "04_dcunet": ["fixed"],
+    "08_outside": ["fixed"],
     "05_street_noise:before": ["before"],
     "05_street_noise:retrained": ["retrained"],
 }
@@ -82,6 +83,7 @@ def results(**changes):
         row("both", "dcunet", 1.9, 3.1, metric="pesq"),
         row("both", "dcunet", -0.80, -0.9449, ci95=[-0.95, -0.94]),
         row("both", "dcunet", 7.5, 12.2, metric="si_sdr"),
+        row("both", "repair", -0.80, -0.97, experiment="08_outside"),
         row("both", "twice the volume", -0.80, -0.82, experiment="01_noise_design:volume"),
         row("both", "half the volume", -0.80, -0.78, experiment="01_noise_design:volume"),
         row("both", "dcunet", -0.79, -0.93, split="unseen_voice"),
@@ -106,14 +108,13 @@ def test_table_holds_each_number_in_its_place():
         .splitlines()
     )
     assert (
-        "| zeroing and raising | -0.800, 7.5 dB | -0.820 | -0.926 | -0.810 | "
-        "-0.945 [-0.950, -0.940], 12.2 dB | -1 |" in lines
+        "| zeroing and raising | -0.800, 7.5 dB | -0.820 | -0.926 | "
+        "-0.945 [-0.950, -0.940], 12.2 dB (DCUnet) | -0.970 (repair) |" in lines
     )
-    assert "| zeroing and raising | -0.790 | none | none | -0.930 | -1 |" in lines
     street = [line for line in lines if line.startswith("| street noise")]
     assert [line.split(" | ")[1:] for line in street] == [
-        ["-0.390", "none", "-0.5", "none", "-0.450", "none |"],
-        ["-0.390", "none", "-0.94", "none", "-0.910", "none |"],
+        ["-0.390", "none", "-0.5", "-0.450 (DCUnet)", "none |"],
+        ["-0.390", "none", "-0.94", "-0.910 (DCUnet)", "none |"],
     ]
     assert street[0] != street[1]
     assert "20 minutes on 2 cores" in lines[-1] and "`abcdef0`" in lines[-1]
@@ -224,6 +225,23 @@ def test_the_notebooks_declare_what_is_published():
     assert set(PUBLISHED) <= declared
     # Reading what a report publishes would make the next one another.
     assert not re.findall(r'load_pretrained\(\\"(?:dcunet-stft|dcunet-street)', code)
+
+
+def test_readme_is_short_before_its_details():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    before = re.sub(
+        r"<[^>]*>", "", text.partition("\n# Details\n")[0].partition("\n## Details\n")[0]
+    )
+    assert len(before.split()) < 900
+
+
+def test_what_readme_shows_is_there():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    linked = re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(
+        r'(?:src|srcset|href)="([^":]+)"', text
+    )
+    missing = [path for path in linked if not (ROOT / path).exists()]
+    assert linked and not missing
 
 
 def test_readme_names_every_notebook():

@@ -12,6 +12,7 @@ from sounds import RATE, as_bytes, film, place, scratched, voice, with_data_size
 
 from denoise_lib import audio
 from denoise_lib.errors import UserError
+from denoise_lib.recordings import mp3
 from denoise_lib.recordings.read import blocks, survey
 from denoise_lib.recordings.slices import opened
 
@@ -284,3 +285,87 @@ def test_an_unfinished_header_is_one_line():
     ):
         with pytest.raises(UserError):
             read(content + struct.pack("<I", 7), "x.wav")
+
+
+# Counted frames, wrong totals, headers of careless writers
+
+
+@pytest.mark.parametrize("rate", [8000, 44100])
+def test_a_whole_mp3_lacks_nothing(rate):
+    found, samples = read(as_bytes(voice(rate=rate), rate, "MP3", "MPEG_LAYER_III"))
+    assert told(found) == "" and abs(len(samples) - 2 * rate) < 0.02 * rate
+
+
+@pytest.mark.parametrize("rate", [8000, 44100])
+@pytest.mark.parametrize("damage", ["zeros", "noise", "hole", "twice"])
+def test_what_follows_damage_in_an_mp3_keeps_its_place(rate, damage):
+    sound = voice(4.0, rate)
+    content = as_bytes(sound, rate, "MP3", "MPEG_LAYER_III")
+    size = len(content)
+    first, last = size // 3, size // 3 + size // 30
+    noise = np.random.default_rng(0).bytes(last - first)
+    content = {
+        "zeros": scratched(content, 1 / 3, 1 / 30),
+        "noise": content[:first] + noise + content[last:],
+        "hole": content[:first] + content[last:],
+        "twice": scratched(scratched(content, 1 / 3, 1 / 30), 0.5, 1 / 30),
+    }[damage]
+    found, samples = read(content)
+    late = sound[int(2.6 * rate) : int(3.1 * rate)]
+    assert abs(place(late, samples[:, 0]) / rate - 2.6) < 0.001
+    assert "missing in it and stand as silence" in told(found)
+
+
+def test_lost_frames_are_shared_out_by_the_announced_number():
+    whole = (417, b"\xff\xfb\x90\x00")  # 128 kbit/s at 44.1 kHz
+    broken = (1251, b"\0\0\0\0")
+    packets = [whole] * 5 + [broken] + [whole] * 5
+    assert mp3.lost_frames(packets, None) == {5: 2}
+    assert mp3.lost_frames(packets, 20) == {5: 9}
+    cut = [*packets, (100, whole[1])]
+    assert mp3.lost_frames(cut, 20) == {5: 2}, "the rest of the lost ones lie behind the end"
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_file_is_read_behind_a_scratch(subtype):
+    rate = 48000
+    sound = voice(5.0, rate)
+    found, samples = read(scratched(as_bytes(sound, rate, "OGG", subtype), 0.4, 0.03))
+    late = sound[int(3.4 * rate) : int(3.9 * rate)]
+    assert abs(place(late, samples[:, 0]) / rate - 3.4) < 0.001
+    assert "stand as silence" in told(found)
+
+
+def test_a_flac_is_read_beyond_a_total_that_is_too_small(tmp_path):
+    content = as_bytes(VOICE, container="FLAC")
+    content[22:26] = struct.pack(">I", len(VOICE) // 2)
+    found, samples = read(content)
+    assert len(samples) == len(VOICE) and "knows of 1.00 s, it holds 2.00 s" in told(found)
+
+
+def test_a_chunk_of_odd_length_without_padding():
+    content = as_bytes(VOICE)
+    content[12:12] = b"JUNK\x05\0\0\0abcde"
+    found, samples = read(content)
+    assert len(samples) == len(VOICE) and told(found) == ""
+
+
+def test_another_number_of_channels_in_a_later_piece_is_told():
+    stereo = np.stack([VOICE, VOICE], 1)
+    found, samples = read(as_bytes(VOICE) + as_bytes(stereo))
+    assert samples.shape == (2 * len(VOICE), 1) and "2 channels in it is brought to 1" in told(
+        found
+    )
+
+
+def test_what_is_not_finite_is_one_line_and_no_warning(recwarn):
+    samples = VOICE.copy()
+    samples[5000] = np.inf
+    with pytest.raises(UserError, match="not finite"):
+        read(as_bytes(samples, subtype="FLOAT"))
+    assert not recwarn.list
+
+
+def test_the_reason_holds_no_names_of_ours():
+    with pytest.raises(UserError, match=r"^x cannot be read as audio \(Format not recognised\)$"):
+        read(b"<!DOCTYPE html>" * 100)

@@ -13,12 +13,12 @@ LIBRARY = Path(denoise_lib.__file__).parent
 HALL = {
     "",
     "audio",
+    "environment",
     "errors",
     "files",
     "names",
     "paths",
     "progress",
-    "environment",
     "recordings",
 }  # everybody may use it
 ROOMS = {  # what each may import beside itself and the hall; a room stands above all that it names
@@ -32,7 +32,8 @@ ROOMS = {  # what each may import beside itself and the hall; a room stands abov
     "report": {"data", "display"},
     "listening_room": {"metrics", "models", "damage", "data", "display", "report.parameters"},
     "commands": {"training", "metrics", "models", "damage", "data"},
-    "cli": {"commands", "report", "data"},
+    "sweep": {"report", "study", "metrics", "display"},
+    "cli": {"commands", "sweep", "report", "data"},
     "checkpoints": {"models"},  # the other name of models.checkpoints
 }
 

@@ -16,6 +16,7 @@ from denoise_lib.data import corpora
 from denoise_lib.display.player import compare
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.intervals import interval, paired_difference
+from denoise_lib.metrics.measures import PERFECT
 from denoise_lib.models import ConvAutoencoder
 from denoise_lib.models.checkpoints import save_model
 from denoise_lib.report.provenance import collect, corpora_read
@@ -104,7 +105,7 @@ def test_missing_score_is_left_out_on_both_sides_and_counted(tmp_path):
         run,
         [
             clip("a", 2.0, 3.0),
-            clip("b", 4.0, None, "NoUtterancesError"),
+            clip("b", 4.0, None, PERFECT),
             clip("c", None, 5.0, "NoUtterancesError"),
         ],
     )
@@ -119,9 +120,9 @@ def test_metric_that_no_clip_has_gives_an_empty_row(tmp_path):
 
 def test_why_no_clip_has_a_score_is_in_the_row(tmp_path):
     run = Run("04_dcunet", tmp_path)
-    perfect = [clip("a", 8.0, None, "infinite", "snr"), clip("b", 9.0, None, "infinite", "snr")]
-    assert add(run, perfect)[0]["reason"] == "infinite"
-    for others in ([clip("c", 9.0, None, "too short", "snr")], [clip("c", 9.0, 12.0, None, "snr")]):
+    perfect = [clip(name, 8.0, None, PERFECT, "snr") for name in "ab"]
+    assert add(run, perfect)[0]["reason"] == PERFECT
+    for others in ([clip("c", None, None, "too short", "snr")], [clip("c", 9, 12, None, "snr")]):
         assert "reason" not in add(run, perfect + others)[0]  # not the same for all; not missing
 
 
@@ -148,7 +149,7 @@ def test_value_wants_exactly_one_row(tmp_path):
 
 def test_finish_writes_rows_and_every_clip(tmp_path, capsys):
     run = Run("04_dcunet", tmp_path, profile="smoke")
-    add(run, [clip("a", -0.8, -0.9), clip("b", -0.6, None, "silence")])
+    add(run, [clip("a", -0.8, -0.9), clip("b", None, -0.6, "silence")])
     seconds = run.measure("training time", "dcunet", 3.5, unit="s", ci95=[3.0, 4.0], n=2)
     run.compare("dcunet", "noisy", condition="both")
     assert not list(tmp_path.iterdir())
@@ -177,7 +178,7 @@ def test_finish_writes_rows_and_every_clip(tmp_path, capsys):
     rows = list(csv.DictReader((tmp_path / "clips.csv").open(newline="")))
     assert [(row["clip"], row["noisy"], row["denoised"], row["reason"]) for row in rows] == [
         ("a", "-0.8", "-0.9", ""),
-        ("b", "-0.6", "", "silence"),
+        ("b", "", "-0.6", "silence"),
     ]
 
 

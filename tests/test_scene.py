@@ -44,7 +44,9 @@ def counted(monkeypatch):
 
     def count(name):
         function = getattr(scene, name)
-        monkeypatch.setattr(scene, name, lambda *args: calls.append(name) or function(*args))
+        monkeypatch.setattr(
+            scene, name, lambda *args, **options: calls.append(name) or function(*args, **options)
+        )
 
     for name in ("process", "score", "clip_generator"):
         count(name)

@@ -108,7 +108,7 @@ def test_a_network_s_output_is_always_scored(monkeypatch):
     clips = corpus.split("test")[:2]
     taken = []
 
-    def score(estimate, clean, noisy, metrics):
+    def score(estimate, clean, noisy, metrics, rate):
         taken.append("noisy" if torch.equal(estimate, noisy) else "denoised")
         return {metric: float(estimate.sum()) for metric in metrics}, {}
 

@@ -102,12 +102,13 @@ def imported(folder):
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names.add(node.module.split(".")[0])
-    own = {path.stem for path in (ROOT / folder).glob("*.py")} | {"denoise_lib"}
+    own = {path.stem for path in (ROOT / folder).glob("*.py")} | {"denoise_lib", "tools"}
     return names - own - sys.stdlib_module_names
 
 
 @pytest.mark.parametrize(
-    ("folder", "extras"), [("denoise_lib", ("live", "export")), ("tests", ("test",))]
+    ("folder", "extras"),
+    [("denoise_lib", ("live", "export", "sweep", "lhotse")), ("tests", ("test", "lhotse"))],
 )
 def test_every_import_is_declared(folder, extras):
     distributions = importlib.metadata.packages_distributions()
@@ -185,6 +186,8 @@ TARGETS = [
     "fetch",
     "bench",
     "fuzz",
+    "verify",
+    "mutants",
     "clean",
     "publish",
     "notebook",

@@ -15,6 +15,8 @@ from denoise_lib.metrics.measures import ALL_METRICS
 from denoise_lib.models.baselines import BASELINES
 from denoise_lib.report.runner import Study
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOKS = [
     "01_noise_design",
     "02_autoencoder",

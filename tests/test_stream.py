@@ -13,7 +13,7 @@ from denoise_lib.models import CausalNet, DCUnet, DenoisingWaveNet, UNet
 from denoise_lib.models.baselines import Identity
 from denoise_lib.models.inference import process
 from denoise_lib.models.stream import NOMINAL, RunningLevel
-from denoise_lib.models.whole_band import near_sound
+from denoise_lib.models.whole_band import WholeBand, near_sound
 
 
 def noise(time, seed=0):
@@ -218,3 +218,41 @@ def test_long_blocks_go_through_in_stretches(monkeypatch):
     torch.testing.assert_close(
         streamed(Stream(model, level=NOMINAL), x, [5500]), process(model, x), atol=1e-5, rtol=0
     )
+
+
+# Other rates, and RNNoise
+
+
+@pytest.mark.parametrize("rate", [8000, 48_000])
+def test_a_stream_of_another_rate_gives_what_the_recording_gives(rate):
+    model = awake()
+    x = noise(3 * rate)
+    x[rate : rate + rate // 2] *= 0.05
+    stream = Stream(model, level=0.05, rate=rate)
+    out, late = [], 0
+    for start in range(0, len(x), rate // 100):
+        out.append(stream.process(x[start : start + rate // 100]))
+        late = max(late, min(start + rate // 100, len(x)) - sum(map(len, out)))
+    out = torch.cat([*out, stream.flush()])
+    whole = WholeBand(model, rate, np.array([0.05]), np.zeros(1))
+    wanted = np.concatenate(list(whole.blocks([x[:, None].numpy()])))[:, 0]
+    assert len(out) == len(x) and late <= stream.latency + rate // 100
+    np.testing.assert_allclose(out, wanted, atol=1e-5)
+    assert abs(wanted - x.numpy()).max() > 0.01, "the network does something"
+
+
+def test_rnnoise_streams():
+    from denoise_lib.models.baselines import RNNoise
+
+    x = noise(20_123)
+    x[8000:12_000] *= 0.02
+    out = streamed(Stream("rnnoise", level=NOMINAL), x, [256, 1000, 1])
+    wanted = RNNoise()(x[None])[0]
+    assert len(out) == len(x)
+    torch.testing.assert_close(out[:-50], wanted[:-50], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("rate", [0, -1, 44100.0])
+def test_a_rate_is_a_whole_number_above_zero(rate):
+    with pytest.raises(UserError, match="whole number of Hz"):
+        Stream(Identity(), rate=rate)

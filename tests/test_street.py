@@ -1,12 +1,14 @@
 """Street noise: the SNR is what it says, stretches are stretches of the recordings."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denoise_lib import StreetMix, wsdr
-from denoise_lib.damage.street import Stretches
+from denoise_lib.damage import street
+from denoise_lib.damage.street import Stretches, _uniform
 from denoise_lib.data.crops import clip_generator
 
 
@@ -63,9 +65,10 @@ def test_silent_recording_or_speech_stays_finite():
     assert torch.isfinite(StreetMix([noise(100)])(torch.zeros(2, 400))).all()
 
 
-@pytest.mark.parametrize("recordings", [[], [torch.zeros(0)]])
+@pytest.mark.parametrize("recordings", [[], [torch.zeros(0)], [torch.ones(3), torch.zeros(0)]])
 def test_nothing_to_mix_is_refused(recordings):
-    with pytest.raises(ValueError, match="recording"):
+    says = "^StreetMix: needs at least one recording, and none of them empty$"
+    with pytest.raises(ValueError, match=says):
         StreetMix(recordings)
 
 
@@ -77,3 +80,33 @@ def test_a_stretch_at_another_speed_is_interpolated_and_starts_over():
     # 95, 96.25, 97.5, 98.75, then 100 is 0 again; between 99 and 0 the line goes down.
     torch.testing.assert_close(fast[:6], torch.tensor([95, 96.25, 97.5, 98.75, 0.0, 1.25]))
     torch.testing.assert_close(mix.stretch(stretches, 8, 1.0), mix.stretch(stretches, 8))
+
+
+def test_hours_of_noise_lie_in_a_file_and_are_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("DENOISE_DATA", str(tmp_path))
+    recordings = [noise(700, seed=1), noise(9000, seed=2), noise(30, seed=3)]
+    held = StreetMix(recordings)
+    monkeypatch.setattr(street, "IN_MEMORY", 1000)
+    filed = StreetMix(each for each in recordings)
+    speech = 0.05 * noise(4, 2000, seed=4)
+    assert torch.equal(filed.noise, held.noise) and filed.digest == held.digest
+    given = (mix(speech, clip_generator("same")) for mix in (held, filed))
+    assert torch.equal(*given)
+    assert not list(tmp_path.iterdir())  # nothing that has a name
+
+
+def test_places_are_exact_in_a_long_clip():
+    """In float32, a place behind 40,000 samples would be off by a thousandth and more."""
+    mix = StreetMix([torch.arange(10.0) % 2])
+    stretches = Stretches(torch.tensor([0]), torch.tensor([0]))
+    place = np.arange(50_000) * 1.00001
+    expected = 1 - np.abs(place % 2 - 1)  # up and down between the samples 0 and 1
+    found = mix.stretch(stretches, len(place), 1.00001)[0].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_stretches_are_drawn_in_float64():
+    """A recording of an hour has more places than float32 has values between 0 and 1."""
+    drawn = _uniform(3, clip_generator("a"))
+    assert torch.equal(drawn, torch.rand(3, 2, dtype=torch.float64, generator=clip_generator("a")))
+    assert drawn.dtype == torch.float64

@@ -256,7 +256,7 @@ def header(path, **changes):
         ({"config": {"wings": 2}}, "another version"),
         ({"config": []}, "another version"),
         ({"config": ConvAutoencoder(2, 16, 4).config | {"channels": "2"}}, "another version"),
-        ({"rate": 48000}, "48000 Hz"),
+        ({"rate": "48 kHz"}, "samples per second"),
         ({}, "tensors differ, such as"),
     ],
 )
@@ -423,9 +423,9 @@ def test_the_best_weights_are_kept_where_later_ones_are_worse(tmp_path, monkeypa
 
     def scripted(model, noisy, clean):
         seen.append({name: each.clone() for name, each in model.state_dict().items()})
-        return next(scores)
+        return torch.tensor([next(scores)], dtype=torch.float64)
 
-    monkeypatch.setattr(loop, "validate", scripted)
+    monkeypatch.setattr(loop, "scores", scripted)
     model, history = run(tmp_path / "net.safetensors", steps=16)
     assert [each["valid"] for each in history] == [-0.5, -0.9, -0.1, -0.8]
     record = read_record(tmp_path / "net.safetensors")
@@ -477,7 +477,7 @@ def test_norms_after_a_skipped_step_are_those_before_it():
     made, optimizer = fabric.setup(model, torch.optim.AdamW(model.parameters()))
     before = {name: each.clone() for name, each in model.state_dict().items()}
     noisy, clean = torch.full((2, 4000), torch.nan), torch.randn(2, 4000)
-    step = (wsdr_loss, noisy, clean, 0, Schedule(1))
+    step = (wsdr_loss, noisy, clean, 0, Schedule(1), 1)
     assert loop._step(fabric, made, optimizer, *step) is None
     assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
 
@@ -555,11 +555,6 @@ def test_a_second_training_to_the_same_file_waits(tmp_path, monkeypatch):
 # Devices and processes ------------------------------------------------------------------------
 
 
-def test_apple_gpus_are_left_alone(monkeypatch):
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert loop._fabric("32-true").device.type == loop.device()
-
-
 @pytest.mark.parametrize("precision", ["16-mixed", "64-half", "64-true"])
 def test_other_precisions_are_refused(tmp_path, precision):
     with pytest.raises(UserError, match=precision):
@@ -631,23 +626,3 @@ def test_a_kernel_beside_several_devices_trains_on_one(script, tmp_path):
     assert done.returncode == 0, done.stderr
     record = read_record(tmp_path / "net.safetensors")
     assert record["finished"] and record["plan"]["processes"] == 1
-
-
-def test_two_processes_train_what_one_would(script, tmp_path):
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    for name, command in (("one", []), ("two", launch)):
-        done = started([*command, script, tmp_path / f"{name}.safetensors"])
-        assert done.returncode == 0, done.stderr
-    one, two = (tmp_path / f"{name}.safetensors" for name in ("one", "two"))
-    assert read_record(two)["plan"]["processes"] == 2
-    assert read_record(two)["valid"] == pytest.approx(read_record(one)["valid"], abs=1e-5)
-    for found, expected in zip(
-        load_model(two).parameters(), load_model(one).parameters(), strict=True
-    ):
-        assert torch.allclose(found, expected, atol=1e-5)
-    again = started([*launch, script, two])
-    assert again.returncode == 0 and again.stdout.count("read back") == 1
-    threes = started(
-        ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=3", script, two]
-    )
-    assert "cannot be dealt to 3 processes" in threes.stderr

@@ -23,7 +23,7 @@ def score():
         Identity(), corpus, clips, Corruption(), seed=0, metrics=("stoi",), reference=True
     )
 first = score()
-evaluate.known = lambda score, waveforms, metrics: score(*waveforms, metrics)
+evaluate.known = lambda score, waveforms, metrics, rate: score(*waveforms, metrics)
 {then}
 """
 DIES = """

@@ -33,65 +33,94 @@ def enhance(
         list[str],
         typer.Argument(
             metavar="INPUT OUTPUT",
-            help="a recording or film and where to write it, or inputs and folders with --out; "
-            "- is the standard input or output",
+            help="a recording or film, and the file to write; or, with --out, any number of "
+            "recordings and folders; - is standard input or standard output",
         ),
     ],
     out: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER", help="write the results there; folders keep their tree"),
+        typer.Option(
+            metavar="FOLDER",
+            help="folder for the results of several recordings or of folders, whose sub-folders "
+            "are kept; results that are there already are skipped",
+        ),
     ] = None,
     model: Annotated[str, typer.Option(help=DENOISER)] = "speech",
-    strength: Annotated[float, typer.Option(help="how much of the noise goes, 0 to 1")] = 1.0,
+    strength: Annotated[
+        float,
+        typer.Option(
+            help="how much of the noise is taken off: 0 nothing, 1 all that the network finds"
+        ),
+    ] = 1.0,
     attenuation_limit: Annotated[
         float | None,
         typer.Option(
-            metavar="DB", help="noise goes down by at most so many dB; no limit if left out"
+            metavar="DB",
+            help="turn noise down by at most so many dB, such as 12; no limit if left out",
         ),
     ] = None,
     cut: Annotated[
         bool,
         typer.Option(
             "--cut",
-            help="cut off what is above 8 kHz, which the network does not hear; without it, that "
-            "part is turned down as the network turns down the part below",
+            help="cut off all sound that the network does not hear, above 8 kHz for most; "
+            "without it, that sound is kept and turned down as much as the sound below",
         ),
     ] = False,
     mono: Annotated[
-        bool, typer.Option("--mono", help="mix the channels down to one; without it, all are kept")
+        bool, typer.Option("--mono", help="mix all channels into one; default: keep all")
     ] = False,
     track: Annotated[
-        int | None, typer.Option(help="which track of sound, from 1; else the default one")
+        int | None,
+        typer.Option(help="which track of sound of a film, from 1; if left out, its default track"),
     ] = None,
     format_: Annotated[
         str,
         typer.Option(
             "--format",
-            help="container and samples, such as flac, float or 'wav 24'; else the output's suffix "
-            "and the input's samples (16, 24, 32, float, double)",
+            help="file format, sample format or both, such as flac, 24 or 'wav float'; samples are "
+            "16, 24, 32 (bits), float or double; if left out, OUTPUT's suffix and the input's "
+            "samples",
         ),
     ] = "",
     force: Annotated[
-        bool, typer.Option("--force", help="replace results that are there already")
+        bool, typer.Option("--force", help="replace output files that are there already")
     ] = False,
-    jobs: Annotated[int, typer.Option(help="recordings at a time", min=1)] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
+    jobs: Annotated[
+        int, typer.Option(help="how many recordings are denoised at the same time", min=1)
+    ] = 1,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="what the network runs on: auto (a CUDA GPU if there is one), cpu, cuda, cuda:1"
+        ),
+    ] = "auto",
     threads: Annotated[
-        int, typer.Option(help="processor threads of each network; 0: all there are", min=0)
+        int, typer.Option(help="processor threads for each recording; 0: all that there are", min=0)
     ] = 0,
-    chunk: Annotated[float, typer.Option(help="seconds processed at a time")] = 10.0,
+    chunk: Annotated[
+        float,
+        typer.Option(help="seconds of sound in memory at a time; results hardly depend on it"),
+    ] = 10.0,
 ) -> None:
-    """Take the noise off recordings.
+    """Remove noise from recordings.
 
     denoise enhance noisy.wav clean.wav
 
-    Any sound or film is read. The result is as long as the input and has its rate, its channels and
-    its kind of samples; of a film, the pictures are copied. The suffix of OUTPUT decides the
-    format: wav, flac, mp3, ogg, opus, m4a, or a film's. Inputs are never overwritten.
-
     denoise enhance film.mp4 better.mp4
 
-    denoise enhance talks more.wav --out quiet --jobs 2
+    denoise enhance talks more.wav --out quiet
+
+    cat noisy.flac | denoise enhance - - > clean.wav
+
+    Any sound or film can be read. The result is as long as the recording and has its sample rate,
+    its channels, its sample format and its title; of a film, the pictures are copied and only the
+    sound is replaced. The suffix of OUTPUT decides the file format: .wav, .flac, .mp3, .ogg, .opus,
+    .m4a, .mp4, .mkv and others; a pipe gets a wav. What is missing or damaged in a recording is
+    said in one line. An input file is never overwritten. Nothing is sent anywhere.
+
+    With --out or a folder, what is done already is skipped, and what fails is listed at the end and
+    makes the exit status 1. `denoise models` lists the networks for --model.
 
     Raises:
         UserError: A recording cannot be read or written, an option makes no sense, or there is no
@@ -250,7 +279,7 @@ class Work:
             notes = [*found.notes]
             offset, level, channels = found.offset, found.level, found.channels
             if any(offset):
-                notes.append(f"a constant offset of {max(offset, key=abs):.3f} is taken off")
+                notes.append(f"a constant offset of {max(offset, key=abs):.3g} is taken off")
             weights = None
             if self.mono and channels > 1:
                 notes.append(f"{channels} channels mixed down to one")
@@ -298,9 +327,12 @@ class Work:
         suffix = suffix if writable(suffix) else "wav"  # of a pipe or a device
         if suffix in SOUNDFILE:
             own = (found.subtype, self.samples)
-            return SoundFileWriter(out, suffix, *own, found.rate, channels, found.frames)
+            about = (found.rate, channels, found.frames, found.tags)
+            return SoundFileWriter(out, suffix, *own, *about)
         film = found.file if found.film and suffix in FILMS else None
-        return FilmWriter(out, suffix, found.rate, channels, film, found.track)
+        own = found.codec if Path(found.name).suffix[1:].lower() == suffix else ""
+        about = (found.rate, channels, film, found.track, own, found.tags)
+        return FilmWriter(out, suffix, *about)
 
     def _pass(
         self,

@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denoise_lib.commands.options import AWAY, DENOISER, TRAINED, Noise, Snr, Speech
+from denoise_lib import RATE
+from denoise_lib.commands.options import (
+    AWAY,
+    DENOISER,
+    TRAINED,
+    Hop,
+    NFft,
+    Noise,
+    Rate,
+    Snr,
+    Speech,
+)
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic
 from denoise_lib.names import METRICS, counted, heading
 from denoise_lib.names import score as written
+from denoise_lib.progress import say
 
 OWN = "own"  # the condition of a corpus that comes in pairs
 
@@ -25,23 +37,28 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help=f"{DENOISER}; or gain, which moves the level alone")],
+    model: Annotated[
+        str, typer.Argument(help=f"{DENOISER}; or gain, which only changes the level")
+    ],
     condition: Annotated[
         str,
         typer.Option(
-            help=f"{TRAINED}; several with commas; {OWN}: the noisy recordings of a corpus in "
-            f"pairs. Out of domain: {AWAY}"
+            help=f"{TRAINED}; several are separated by commas; {OWN}: the noisy recordings of a "
+            f"corpus in pairs. Out of domain: {AWAY}"
         ),
     ] = "both",
     split: Annotated[str, typer.Option(help="test, unseen_voice or valid")] = "test",
     speech: Speech = "default",
     noise: Noise = "default",
     snr: Snr = 0.75,
+    rate: Rate = RATE,
+    n_fft: NFft = 0,
+    hop: Hop = 0,
     seed: Annotated[int, typer.Option(help="fixes each clip's damage")] = 0,
     max_seconds: Annotated[
         float,
         typer.Option(
-            "--max-seconds", "--longest", help="of each clip that are scored; 0: all", min=0
+            "--max-seconds", "--longest", help="seconds of each clip to score; 0: all", min=0
         ),
     ] = 10.0,
     max_clips: Annotated[
@@ -50,18 +67,18 @@ def evaluate(
             "--max-clips",
             "--clips",
             min=0,
-            help="at most this many clips, those that the report takes; 0: all",
+            help="score at most this many clips, the same as the report; 0: all",
         ),
     ] = 0,
     table: Annotated[Path | None, typer.Option(help="CSV file for the scores of each clip")] = None,
     metrics: Annotated[
-        str, typer.Option(help=f"of {', '.join(METRICS)}, with commas; or all")
+        str, typer.Option(help=f"separated by commas: {', '.join(METRICS)}; or all")
     ] = "wsdr,si_sdr,pesq,stoi",
 ) -> None:
     """Score a network on a split, beside the noisy clips and the clean ones.
 
     Printed are the means with their 95 % intervals, over voices and their clips, of the clean clips
-    against themselves too.
+    against themselves too. Under torchrun each of several processes scores its share of the clips.
 
     Raises:
         UserError: A name is unknown, or the split has no clips.
@@ -70,49 +87,78 @@ def evaluate(
     from denoise_lib.damage import conditions
     from denoise_lib.data.crops import spread
     from denoise_lib.metrics.evaluate import evaluate as scored
+    from denoise_lib.metrics.measures import brought_down
+    from denoise_lib.models import processes
     from denoise_lib.models.baselines import Gain
     from denoise_lib.models.checkpoints import denoiser
     from denoise_lib.models.inference import device
 
     network = Gain() if model == Gain.name else denoiser(model)
-    corpus, heard, damage = _setting(condition, speech, conditions.Noise(noise, split, snr, speech))
+    sounds = conditions.Noise(noise, split, snr, speech, rate, n_fft, hop)
+    corpus, heard, damage = _setting(condition, sounds)
+    if network.rate not in (None, rate):
+        say(f"{model} is for {network.rate} Hz: what it changes is brought to {rate}")
+    if down := brought_down(chosen, rate):
+        names = ", ".join(heading(each) for each in down)
+        say(f"{names}: taken at {RATE} Hz, of resampled clips")
     try:
         clips = spread(corpus.split(split), max_clips)
     except ValueError as error:
         raise UserError(error) from None
     if not clips:
         raise UserError(f"{corpus.name}: no clip in the split {split!r}: use more clips")
-    scores = scored(
-        network,
-        heard,
-        clips,
-        damage,
-        seed=seed,
-        max_seconds=max_seconds or None,
-        device=device(),
-        metrics=chosen,
-        reference=True,
-    )
+    with processes.group() as (rank, count):
+        own = scored(
+            network,
+            heard,
+            clips[rank::count],
+            damage,
+            seed=seed,
+            max_seconds=max_seconds or None,
+            device=device(),
+            metrics=chosen,
+            reference=True,
+        )
+        scores = processes.gathered(own, rank, count)
+    if scores is None:
+        return
     if table:
         _write_csv(table, scores)
     over = counted(len(clips), len({clip.voice for clip in clips}))
     print(f"{model}, {condition}, {split}, {over}")
     for metric in chosen:
-        # Noisy and denoised over the same clips, so that their means can be compared.
-        both = [
-            each for each in scores if None not in (each["noisy"][metric], each["denoised"][metric])
-        ]
-        sides = {"noisy": both, "denoised": both}
-        sides["clean"] = [each for each in scores if each["clean"][metric] is not None]
-        for side, found in sides.items():
+        for side, values in _sides(scores, metric).items():
             reasons = [each["clean_reason" if side == "clean" else "reason"] for each in scores]
             name = heading(metric) if side == "noisy" else ""
-            values = [(each[side][metric], each["voice"]) for each in found]
             print(f"{name:8} {side:8} {_summary(metric, values, reasons)}")
 
 
+def _sides(scores: list[dict], metric: str) -> dict[str, list[tuple[float, str]]]:
+    """Score and voice of each clip that counts, by "noisy", "denoised" and "clean".
+
+    Noisy and denoised count over the same clips, so that their means can be compared. Where the
+    network gave no score of a clip that has one when noisy, it has no mean at all: that over the
+    others would flatter it.
+    """
+    from denoise_lib.metrics.evaluate import failed
+
+    def having(*sides: str) -> list[dict]:
+        return [each for each in scores if None not in (each[side][metric] for side in sides)]
+
+    lost = any(failed(each, metric) for each in scores)
+    counted = {
+        "noisy": having("noisy") if lost else having("noisy", "denoised"),
+        "denoised": [] if lost else having("noisy", "denoised"),
+        "clean": having("clean"),
+    }
+    return {
+        side: [(each[side][metric], each["voice"]) for each in found]
+        for side, found in counted.items()
+    }
+
+
 def _setting(
-    condition: str, speech: str, noise: conditions.Noise
+    condition: str, noise: conditions.Noise
 ) -> tuple[Corpus, Corpus | ChangedCorpus, Damage | None]:
     """Where the clips are listed, where they are heard, and their damage; None for their own."""
     from denoise_lib.damage import conditions
@@ -120,17 +166,19 @@ def _setting(
     from denoise_lib.data import corpora
 
     if away := conditions.OUT_OF_DOMAIN.get(condition):
-        corpus = away.speech() if away.speech else corpora.open_speech(speech)
+        if noise.rate != RATE:
+            raise UserError(f"the condition {condition!r} is made for {RATE} Hz, not {noise.rate}")
+        corpus = away.speech() if away.speech else corpora.open_speech(noise.speech)
         heard = ChangedCorpus(corpus, away.change) if away.change else corpus
         return corpus, heard, away.make(noise)
     if condition == OWN:
-        corpus = corpora.open_speech(speech)
+        corpus = corpora.open_speech(noise.speech, noise.rate)
         return corpus, corpus, None
     try:
         damage = conditions.damage_for(condition, noise)
     except conditions.UnknownConditionError as error:
         raise UserError(f"{error}; {OWN}; or, out of domain: {AWAY}") from None
-    corpus = corpora.open_speech(speech)
+    corpus = corpora.open_speech(noise.speech, noise.rate)
     return corpus, corpus, damage
 
 
@@ -151,21 +199,21 @@ def chosen_metrics(named: str) -> tuple[str, ...]:
 
 
 def _summary(metric: str, values: list[tuple[float, str]], reasons: list[dict]) -> str:
-    """Mean, interval and number of clips; where clips are missing, how many of all and why.
+    """Mean, interval, clips and voices; where clips are missing, how many of all and why.
 
     Args:
-        values: Score and voice of each clip that has a score.
+        values: Score and voice of each clip that counts.
     """
     missing = Counter(each[metric] for each in reasons if metric in each)
     why = "; ".join(f"{reason} ({count} of {len(reasons)})" for reason, count in missing.items())
     if not values:
-        return why
+        return f"no mean: {why}"
     from denoise_lib.metrics.intervals import interval
 
     mean, low, high = interval(*zip(*values, strict=True))
     return (
         f"{written(metric, mean):>9}   [{written(metric, low)}, {written(metric, high)}]   "
-        f"n {len(values)}" + f" of {len(reasons)}, {why}" * bool(why)
+        f"n {len(values)}" + f" of {len(reasons)}, {why}" * (len(values) < len(reasons))
     )
 
 

@@ -25,9 +25,10 @@ def export(
 ) -> None:
     """Write a network as an ONNX file, for programs without Python or torch.
 
-    The short-time Fourier transform is inside: waveform in, waveform out, at 16 kHz, of any length.
-    Speech is to have an RMS of 0.05 re full scale. The file is run with onnxruntime on the clips in
-    audio/, or on noise where there are none, and compared with torch before it is written.
+    The short-time Fourier transform is inside: waveform in, waveform out, at the network's rate, of
+    any length. Speech is to have an RMS of 0.05 re full scale. The file is run with onnxruntime on
+    the clips in audio/, or on noise where there are none, and compared with torch before it is
+    written.
 
     Raises:
         UserError: There is no such network, it cannot be exported, the file's name has another

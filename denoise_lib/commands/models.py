@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,14 +13,23 @@ if TYPE_CHECKING:
     from denoise_lib.models.base import Denoiser
 
 SECONDS = 3.0  # of sound that the speed is measured with
+LICENCE = re.compile(
+    r"CC BY(?:-SA)? [\d.]+|CC0(?: [\d.]+)?|GPL-\d\+?|public domain|MIT|BSD|LGPL\S*"
+)
+LEGEND = """\
+weights: numbers that were trained, in millions. latency: how much later a live stream gives the
+sound, by the algorithm; "whole": not live. speed: seconds of one processor thread for a second of
+sound, measured now. scores: wSDR on the test clips of the published report (notebook 08), or in the
+network's own validation ("valid"); lower is better, -1 is perfect. licences: of the recordings that
+trained it; the cards in denoise_lib/pretrained name their authors."""
 
 
 def models(
     cards: Annotated[
-        bool, typer.Option("--cards", help="write the model cards beside the networks, no table")
+        bool, typer.Option("--cards", help="write the model cards beside the networks instead")
     ] = False,
 ) -> None:
-    """List the networks and baselines: for what, weights, latency, speed, scores, licences.
+    """List the networks and baselines: purpose, weights, latency, speed, scores, licences.
 
     The speed is measured now, on one thread: 0.1 means that ten seconds of sound take one second.
     """
@@ -31,19 +41,34 @@ def models(
         for path in model_cards.write_cards():
             print(path)
         return
+    rows = [("name", "weights", "latency", "speed", "scores", "licences", "for what")]
     for name in (*pretrained_names(), *BASELINES):
         model = denoiser(name)
         weights = sum(each.numel() for each in model.parameters())
-        print(f"{name}: {PURPOSES.get(name, 'see its card')}")
-        print(
-            f"    {weights / 1e6:.2f} million weights" if weights else "    no weights of ours",
-            f"latency {latency(model)}",
-            f"{speed(model):.2f} of real time",
-            sep=", ",
+        rows.append(
+            (
+                name,
+                f"{weights / 1e6:.2f} M" if weights else "-",
+                latency(model),
+                f"{speed(model):.3f}",
+                summary(name),
+                ", ".join(_licences(name)) if name in pretrained_names() else "others' work",
+                PURPOSES.get(name, "see its card"),
+            )
         )
-        print(f"    scores: {summary(name)}")
-        if name in pretrained_names():
-            print(f"    trained by: {'; '.join(_licences(name))}")
+    for line in in_columns(rows):
+        print(line)
+    print()
+    print(LEGEND)
+
+
+def in_columns(rows: list[tuple[str, ...]]) -> list[str]:
+    """Lines of a table; every column but the last is as wide as its longest entry."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(each.ljust(width) for each, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def latency(model: Denoiser) -> str:
@@ -55,7 +80,7 @@ def latency(model: Denoiser) -> str:
     try:
         return f"{1000 * Stream(model).latency / RATE:.0f} ms"
     except UserError:
-        return "the whole recording"
+        return "whole"
 
 
 def speed(model: Denoiser) -> float:
@@ -83,27 +108,27 @@ def summary(name: str) -> str:
     """WSDR of the published report, or the validation score of the checkpoint."""
     from denoise_lib.models.cards import results
     from denoise_lib.models.checkpoints import pretrained_names, read_record
-    from denoise_lib.names import condition, score
+    from denoise_lib.names import score
     from denoise_lib.paths import PRETRAINED
 
     found = [
-        f"{condition(row['condition'])} {score('wsdr', row['denoised'])}"
+        f"{row['condition']} {score('wsdr', row['denoised'])}"
         for row in results(name)
         if row["metric"] == "wsdr" and row["split"] == "test"
     ]
     if found:
-        return "wSDR, " + ", ".join(found)
+        return ", ".join(found)
     if name in pretrained_names():
         record = read_record(PRETRAINED / f"{name}.safetensors")
-        return f"wSDR in its validation {score('wsdr', record.get('valid'))}"
-    return "none published"
+        return f"valid {score('wsdr', record.get('valid'))}"
+    return "-"
 
 
 def _licences(name: str) -> list[str]:
-    """Credits without the names of packages, each once."""
+    """Licences of the recordings that trained a network, each once."""
     from denoise_lib.models.cards import licences
     from denoise_lib.models.checkpoints import read_record
     from denoise_lib.paths import PRETRAINED
 
-    found = licences(read_record(PRETRAINED / f"{name}.safetensors"))
-    return list(dict.fromkeys(each.partition(": ")[2] or each for each in found))
+    told = "; ".join(licences(read_record(PRETRAINED / f"{name}.safetensors")))
+    return sorted(set(LICENCE.findall(told))) or ["not known"]

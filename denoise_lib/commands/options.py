@@ -14,4 +14,22 @@ AWAY = "; ".join(name for name, each in CONDITIONS.items() if each.away)
 
 Speech = Annotated[str, typer.Option(help="corpus: default, wide, or a folder")]
 Noise = Annotated[str, typer.Option(help="noise recordings: default, wide, or a folder")]
-Snr = Annotated[float, typer.Option(help="speech to street noise, dB")]
+Rate = Annotated[
+    int,
+    typer.Option(
+        help="samples per second; other than 16000 for both, zero, raise and street",
+        min=8000,
+        max=192_000,
+    ),
+]
+NFft = Annotated[
+    int,
+    typer.Option(
+        help="frame of the fixed damage, samples; 0: 40 ms; the original's is 2048 at 48000 Hz",
+        min=0,
+    ),
+]
+Hop = Annotated[
+    int, typer.Option(help="from frame to frame, samples; 0: 10 ms; the original's is 512", min=0)
+]
+Snr = Annotated[float, typer.Option(help="SNR of speech to street noise, dB")]

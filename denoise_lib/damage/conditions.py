@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from denoise_lib import names
+from denoise_lib import RATE, names
 from denoise_lib.damage.augment import OneOf, VariedCorruption, VariedStreet
-from denoise_lib.damage.corruption import Corruption
+from denoise_lib.damage.corruption import FIXED, Corruption, frame_at
 from denoise_lib.damage.outside import OutsideNoise, outside_noise
 from denoise_lib.damage.shifted import MadeAtRate, room, telephone
 from denoise_lib.damage.street import STREET_SNR_DB, StreetMix
@@ -31,19 +32,35 @@ class UnknownConditionError(UserError):
 
 @dataclass(frozen=True)
 class Noise:
-    """Where the recordings come from in conditions that have any.
+    """What a condition is made of: where recordings come from, rate and frame.
 
     Args:
         source: "default", "wide" or a folder, see :func:`~denoise_lib.data.corpora.open_noise`.
         split: Whose recordings, so that no test clip is mixed with noise heard in training.
         snr_db: Speech to noise, dB; "outside" has a range of its own.
         speech: Corpus whose voices, of the same split, are made into babble.
+        rate: Samples per second of the speech that is damaged.
+        n_fft, hop: Frame of the fixed damage in samples; 40 ms every 10 ms where they are 0.
     """
 
     source: str = "default"
     split: str = "test"
     snr_db: float = STREET_SNR_DB
     speech: str = "default"
+    rate: int = RATE
+    n_fft: int = 0
+    hop: int = 0
+
+    def corruption(self, condition: str) -> Corruption:
+        """The fixed damage at this rate, in this frame: "both", "zero" or "raise".
+
+        Raises:
+            UserError: There is no such frame.
+        """
+        try:
+            return Corruption.for_condition(condition, **frame_at(self.rate, self.n_fft, self.hop))
+        except ValueError as error:
+            raise UserError(error) from None
 
     def mix(self, kind: type) -> Damage:
         """A mix such as ``StreetMix``, of these recordings.
@@ -52,7 +69,7 @@ class Noise:
             UserError: The split has no recording.
         """
         recordings, own = self._recordings()
-        return kind([recordings.waveform(each) for each in own], self.snr_db)
+        return kind((recordings.waveform(each) for each in own), self.snr_db)
 
     def outside(self, **sounds: int) -> OutsideNoise:
         """Noise of many kinds; beside training at -5 to 20 dB, and no clip without any.
@@ -71,7 +88,7 @@ class Noise:
         return outside_noise(recordings, own, speech, voices, **sounds, **settings)
 
     def _recordings(self) -> tuple[Corpus, list[Clip]]:
-        recordings = open_noise(self.source)
+        recordings = open_noise(self.source, self.rate)
         own = recordings.split("test" if self.split == "unseen_voice" else self.split)
         if not own:
             raise UserError(f"{self.source}: no noise recording for the split {self.split!r}")
@@ -99,7 +116,10 @@ def _is(damage: Damage, **options: Callable) -> Condition:
 
 # The same keys as in names.CONDITIONS.
 CONDITIONS = {
-    **{each: _is(Corruption.for_condition(each)) for each in ("both", "zero", "raise")},
+    **{
+        each: Condition(partial(Noise.corruption, condition=each))
+        for each in ("both", "zero", "raise")
+    },
     "street": Condition(lambda noise: noise.mix(StreetMix)),
     "varied": _is(VariedCorruption()),
     "varied_street": Condition(lambda noise: noise.mix(VariedStreet)),
@@ -120,6 +140,7 @@ CONDITIONS = {
 TRAINED = tuple(
     name for name, each in CONDITIONS.items() if each.change is None and each.speech is None
 )
+ANY_RATE = (*FIXED, "street")  # the others are made for 16 kHz
 OUT_OF_DOMAIN = {name: each for name, each in CONDITIONS.items() if names.CONDITIONS[name].away}
 
 
@@ -132,8 +153,13 @@ def damage_for(condition: str, noise: Noise) -> Damage:
 
     Raises:
         UnknownConditionError: There is no such condition.
-        UserError: There is no noise recording.
+        UserError: There is no noise recording, or the condition is made for another rate.
     """
+    if condition in TRAINED and noise.rate != RATE and condition not in ANY_RATE:
+        raise UserError(
+            f"the condition {condition!r} is made for {RATE} Hz; at {noise.rate} there are "
+            f"{', '.join(ANY_RATE)}"
+        )
     if condition in TRAINED:
         return CONDITIONS[condition].make(noise)
     if "," in condition:

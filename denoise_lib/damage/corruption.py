@@ -13,7 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from denoise_lib import RATE
+
 FIXED = ("zero", "raise", "both")  # conditions of the fixed procedure
+
+
+FRAME, HOP = 640, 160  # samples at 16 kHz: 40 ms every 10 ms
 
 
 # One for a batch, or one for each clip of it; None for the global one.
@@ -43,7 +48,7 @@ class Corruption:
         zero: Share of the large coefficients that becomes 0, in [0, 1].
         raised: Share of the small coefficients that becomes ``value``, in [0, 1].
         value: What a raised coefficient becomes (real part; the imaginary part is 0).
-        n_fft: Frame length in samples (40 ms at 16 kHz).
+        n_fft: Frame length in samples (40 ms at 16 kHz; see :func:`frame_at` for other rates).
         hop: Hop in samples (10 ms at 16 kHz), at most ``n_fft``; at most half of that with "hann".
         window: "rect" or "hann"; frames are centred and the signal zero-padded at both ends.
 
@@ -55,8 +60,8 @@ class Corruption:
     zero: float = 0.2
     raised: float = 0.5
     value: float = 1.0
-    n_fft: int = 640
-    hop: int = 160
+    n_fft: int = FRAME
+    hop: int = HOP
     window: str = "rect"
 
     def __post_init__(self) -> None:
@@ -150,10 +155,21 @@ class Corruption:
         return make(self.n_fft, dtype=like.dtype, device=like.device)
 
 
+def frame_at(rate: int, n_fft: int = 0, hop: int = 0) -> dict[str, int]:
+    """Frame and hop of the damage at a sample rate, as arguments of :class:`Corruption`.
+
+    Args:
+        rate: Samples per second.
+        n_fft, hop: In samples; 40 ms and 10 ms where they are 0. The original study's at 48 kHz
+            are 2048 and 512.
+    """
+    return {"n_fft": n_fft or FRAME * rate // RATE, "hop": hop or HOP * rate // RATE}
+
+
 def _largest(magnitude: Tensor, quantile: float) -> Tensor:
     """Mask of the ``1 - quantile`` largest of each clip, (batch, freq, frames); exact count."""
     flat = magnitude.flatten(1)
-    chosen = flat.topk(round((1 - quantile) * flat.shape[1]), dim=1).indices
+    chosen = flat.topk(round((1 - quantile) * flat.shape[1]), dim=1, sorted=False).indices
     mask = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, chosen, True)
     return mask.view_as(magnitude)
 
@@ -167,7 +183,7 @@ def _random_subset(candidates: Tensor, fraction: float, generator: Generators) -
     """
     count = round(fraction * int(candidates[0].sum()))
     keys = _random_keys(candidates, generator).masked_fill_(~candidates.flatten(1), torch.inf)
-    chosen = keys.topk(count, dim=1, largest=False).indices
+    chosen = keys.topk(count, dim=1, largest=False, sorted=False).indices
     mask = torch.zeros_like(candidates).flatten(1).scatter_(1, chosen, True)
     return mask.view_as(candidates)
 

@@ -65,7 +65,7 @@ class OutsideNoise:
     def __init__(
         self,
         groups: dict[str, list[Tensor]],
-        snr_db: tuple[float, float] = (-5.0, 25.0),
+        snr_db: tuple[float, float] = (-8.0, 22.0),
         clean: float = 0.06,
         almost_clean: float = 0.10,
         seed: int = 0,

@@ -79,3 +79,7 @@ class ChangedCorpus:
     def waveform(self, clip: Clip) -> Tensor:
         """Changed waveform of a clip, (time,)."""
         return self.change(self.corpus.waveform(clip))
+
+    def beginning(self, clip: Clip, samples: int | None) -> Tensor:
+        """So many samples of it, or all."""
+        return self.waveform(clip)[:samples]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
+from collections.abc import Iterable
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from denoise_lib.damage.corruption import Generators
+from denoise_lib.files import scratch_folder
+
+IN_MEMORY = 2**25  # samples of noise, 128 MiB; more lie in a file
 
 # An uncorrelated noise at this SNR gives a noisy wSDR of -0.40, the original study's street level:
 # wSDR = -a ** 1.5 with a = |y|^2 / (|y|^2 + |n|^2), so a = 0.543.
@@ -30,19 +36,18 @@ class StreetMix:
     A recording that ends before the clip does starts over.
 
     Args:
-        recordings: Noise waveforms, each (time,), float32.
+        recordings: Noise waveforms, each (time,), float32; they are gone through once.
         snr_db: Ratio of the mean powers of speech and noise over the clip, in dB.
 
     Raises:
         ValueError: There is no recording, or one is empty.
     """
 
-    def __init__(self, recordings: list[Tensor], snr_db: float = STREET_SNR_DB) -> None:
-        if not recordings or any(len(each) == 0 for each in recordings):
-            raise ValueError("StreetMix: needs at least one recording, and none of them empty")
+    def __init__(self, recordings: Iterable[Tensor], snr_db: float = STREET_SNR_DB) -> None:
         self.snr_db = snr_db
-        self.noise = torch.cat(recordings)
-        self.lengths = torch.tensor([len(each) for each in recordings])
+        self.noise, self.lengths = end_to_end(recordings)
+        if not len(self.lengths) or not self.lengths.all():
+            raise ValueError("StreetMix: needs at least one recording, and none of them empty")
         self.offsets = self.lengths.cumsum(0) - self.lengths
 
     @property
@@ -96,11 +101,33 @@ class StreetMix:
         return self.apply(batch, self.draw(len(batch), generator)).reshape(waveform.shape)
 
 
+def end_to_end(recordings: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Recordings one after the other, (time,), and the length of each.
+
+    Hours of them lie in a nameless file, of which the system keeps in memory what is being read.
+    """
+    lengths, held = [], []
+    with tempfile.TemporaryFile(dir=scratch_folder()) as file:
+        for each in recordings:
+            lengths.append(len(each))
+            held.append(each.float())
+            if sum(lengths) > IN_MEMORY:
+                for part in held:
+                    part.numpy().tofile(file)
+                held.clear()
+        if sum(lengths) > IN_MEMORY:
+            file.flush()
+            noise = torch.from_numpy(np.memmap(file, np.float32, mode="r+"))
+        else:
+            noise = torch.cat(held) if held else torch.zeros(0)
+    return noise, torch.tensor(lengths, dtype=torch.int64)
+
+
 def digest_of(*tensors: Tensor) -> str:
     """Hex SHA-256 of the values of tensors, in this order."""
     total = hashlib.sha256()
     for each in tensors:
-        total.update(each.detach().cpu().contiguous().numpy().tobytes())
+        total.update(each.detach().cpu().contiguous().numpy())
     return total.hexdigest()
 
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import cache, partial
+from math import ceil
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from denoise_lib import RATE
-from denoise_lib.audio import load, resample
-from denoise_lib.data import default_corpora, folders, wide_corpora
-from denoise_lib.data.digests import Digests
+from denoise_lib.audio import LEVEL, load, resample
+from denoise_lib.data import cuts, default_corpora, folders, wide_corpora
+from denoise_lib.data.clips import Clip, Reader
 from denoise_lib.data.fetch import fetch_corpus
+from denoise_lib.data.index import Index
 from denoise_lib.data.splits import FRACTIONS, SPLITS, split_of, split_of_unseen
+from denoise_lib.data.stretches import Stretches
 from denoise_lib.errors import UserError
-from denoise_lib.files import read_json
+from denoise_lib.files import read_json, sha256
 from denoise_lib.names import counted
 from denoise_lib.progress import say
 
@@ -31,26 +34,6 @@ STREET_FRACTIONS = (0.6, 0.1, 0.3)
 MIN_SECONDS = 1.0  # shorter clips are not offered, unless they are asked for
 
 _opened: dict[str, str] = {}  # digests of the fetched corpora that this process has opened
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One recording: its name, unique in the corpus, and its length at the corpus's rate."""
-
-    name: str
-    voice: str
-    split: str
-    samples: int
-
-
-class Reader(Protocol):
-    """Reads the recordings of a corpus by the names of its clips."""
-
-    def waveform(self, name: str) -> Tensor:
-        """The recording of a clip, float32 (time,)."""
-
-    def noisy(self, name: str) -> Tensor:
-        """Its noisy recording, float32 (time,)."""
 
 
 class Corpus:
@@ -87,6 +70,17 @@ class Corpus:
         """The recording of a clip as it is: float32 (time,), ``clip.samples`` long."""
         return self._reader.waveform(clip.name)
 
+    def beginning(self, clip: Clip, samples: int | None) -> Tensor:
+        """At most so many samples of its beginning, all when None; the rest need not be read."""
+        return self._reader.beginning(clip.name, samples)
+
+    def crop(self, clip: Clip, start: int, samples: int) -> Tensor:
+        """At most so many samples from ``start`` on, of the clip brought to the nominal level.
+
+        What is measured is the whole clip; what is read is, where the file allows it, the crop.
+        """
+        return self._reader.crop(clip.name, start, samples)
+
     def noisy(self, clip: Clip) -> Tensor:
         """The noisy recording of a clip, in corpora that come in pairs; as long as the clean one.
 
@@ -107,8 +101,9 @@ def open_speech(
     Args:
         source: "default" or "wide" (that and volunteers' speech; both fetched if need be), or a
             folder: VCTK 0.92, VoiceBank+DEMAND, or any folder of audio files with speakers as its
-            first sub-folders, if it has any; see :func:`denoise_lib.data.folders.plain`. How many
-            clips each split of a folder holds is said on stderr, once.
+            first sub-folders, if it has any; see :func:`denoise_lib.data.folders.plain`. What each
+            split of a folder holds, and what was passed over, is said on stderr, once. Or a Lhotse
+            manifest of cuts, see :mod:`denoise_lib.data.cuts`.
         rate: Samples per second of the waveforms.
         fractions: Shares of all clips that go to train, valid and test. What remains is "unused".
             Where the source brings its own test set, only the second one counts: the share of its
@@ -118,6 +113,8 @@ def open_speech(
     Raises:
         UserError: Nothing to fetch from, no such folder, or no audio in it.
     """
+    if cuts.is_manifest(source):
+        return _cuts(source, rate, fractions, min_seconds)
     if source not in ("default", "wide"):
         return _files(source, rate, fractions, folders.find(source), min_seconds)
     home = _stored("speech", rate, partial(_prompt_clip, fractions=fractions), min_seconds)
@@ -131,12 +128,15 @@ def open_noise(
 ) -> Corpus:
     """Open a corpus of noise: "default" (city recordings), "wide" (those and others) or a folder.
 
-    The arguments and errors are those of :func:`open_speech`. A recording is in one split, so what
-    a test clip is mixed with was never heard in training. The voice of a noise clip is its kind or
+    A folder may have the layout of DEMAND, MUSAN or UrbanSound8K, or any, or be a manifest. The
+    arguments and errors are those of :func:`open_speech`. A recording is in one split, so what a
+    test clip is mixed with was never heard in training. The voice of a noise clip is its kind or
     sub-folder.
     """
+    if cuts.is_manifest(source):
+        return _cuts(source, rate, fractions, MIN_SECONDS, by_voice=False)
     if source not in ("default", "wide"):
-        return _files(source, rate, fractions, folders.plain(source))
+        return _files(source, rate, fractions, folders.find_noise(source))
     home = _stored("street", rate, partial(_street_clip, fractions=fractions))
     if source == "default":
         return home
@@ -213,39 +213,69 @@ def _files(
     source: str | Path,
     rate: int,
     fractions: Sequence[float],
-    recordings: Iterable[folders.Recording],
+    found: folders.Found,
     min_seconds: float = MIN_SECONDS,
 ) -> Corpus:
     """Open a folder of recordings, which are read when they are asked for."""
-    clips, paths, digest = [], {}, hashlib.sha256()
-    digests = Digests(Path(source).expanduser())
-    for item in recordings:
-        split = item.place(fractions)
-        if split == "unused":
-            continue  # not even opened: VCTK has 44,000 files, of which a tenth is used
-        samples = item.samples(rate)
+    clips, paths, known, digest = [], {}, {}, hashlib.sha256()
+    passed, index = Counter(found.passed), Index(Path(source).expanduser())
+    placed = [(item, item.place(fractions)) for item in found.recordings]
+    # What is in no split is not even opened: the study takes a tenth of VCTK's 44,000 files.
+    used = [(item, split) for item, split in placed if split != "unused"]
+    passed["in no split"] += len(placed) - len(used)
+    sounds = index.sounds([item.path for item, _ in used], f"reading {source}")
+    for (item, split), (contents, frames, own_rate) in zip(used, sounds, strict=True):
+        samples = ceil(frames * rate / own_rate)
         if samples < min_seconds * rate:
+            passed[f"shorter than {min_seconds:g} s"] += 1
             continue
         clips.append(Clip(item.name, item.voice, split, samples))
         paths[item.name] = item.path, item.noisy
-        for path in filter(None, (item.path, item.noisy)):
-            contents = digests.of(path)
-            digest.update(f"{item.name}\0{contents}\0{split}\0".encode(errors="surrogateescape"))
-    digests.keep()
+        known[item.path] = contents, samples
+        for each in (contents, *([index.digest(item.noisy)] if item.noisy else [])):
+            digest.update(f"{item.name}\0{each}\0{split}\0".encode(errors="surrogateescape"))
+    index.keep()  # the digests of noisy twins
     if not clips:
         raise UserError(f"{source} holds no clip of {min_seconds} s or more in any split")
-    _tell(f"{source}: {_counts(clips)}")
-    return Corpus(Path(source).name, rate, clips, _Files(paths, rate), digest.hexdigest())
+    _tell(f"{source}: {_counts(clips, rate)}{_passed_over(passed)}")
+    reader = _Files(paths, rate, Stretches(rate, known))
+    return Corpus(Path(source).name, rate, clips, reader, digest.hexdigest())
 
 
-def _counts(clips: list[Clip]) -> str:
-    """How many clips and voices in all and in each split, in words."""
-    total = counted(len(clips), len({clip.voice for clip in clips}))
-    parts = []
+def _cuts(
+    source: str | Path,
+    rate: int,
+    fractions: Sequence[float],
+    min_seconds: float,
+    by_voice: bool = True,
+) -> Corpus:
+    """Open a Lhotse manifest."""
+    clips, reader, passed = cuts.read(Path(source), rate, fractions, min_seconds, by_voice)
+    if not clips:
+        raise UserError(f"{source} holds no clip of {min_seconds} s or more in any split")
+    _tell(f"{source}: {_counts(clips, rate)}{_passed_over(passed)}")
+    digest = hashlib.sha256(f"{sha256(source)}\0{list(fractions)}".encode()).hexdigest()
+    return Corpus(Path(source).name, rate, clips, reader, digest)
+
+
+def _counts(clips: list[Clip], rate: int) -> str:
+    """How many clips, voices and hours in all and in each split, in words."""
+
+    def told(own: list[Clip]) -> str:
+        seconds = sum(clip.samples for clip in own) / rate
+        return f"{seconds / 3600:.1f} h" if seconds >= 360 else f"{seconds / 60:.1f} min"
+
+    parts = [f"{counted(len(clips), len({clip.voice for clip in clips}))}, {told(clips)}"]
     for split in SPLITS:
         if own := [clip for clip in clips if clip.split == split]:
-            parts.append(f"{split} {len(own)} of {len({clip.voice for clip in own})}")
-    return f"{total}; {', '.join(parts)}"
+            parts.append(f"{split} {len(own)} of {len({clip.voice for clip in own})}, {told(own)}")
+    return "; ".join(parts)
+
+
+def _passed_over(passed: Counter[str]) -> str:
+    """What was left out and why, in words; empty where nothing was."""
+    parts = [f"{count} {reason}" for reason, count in sorted(passed.items()) if count]
+    return f"; passed over: {', '.join(parts)}" if parts else ""
 
 
 @cache
@@ -254,7 +284,7 @@ def _tell(line: str) -> None:
     say(line)
 
 
-class _Stored:
+class _Stored(Reader):
     """Reads stretches of one int16 array on disk.
 
     The array stays open, so that it can be read to the end where another clone replaces it; copies
@@ -281,7 +311,7 @@ class _Stored:
         )
 
 
-class _Joined:
+class _Joined(Reader):
     """Reads each clip where it lies."""
 
     def __init__(self, readers: dict[str, Reader]) -> None:
@@ -293,12 +323,20 @@ class _Joined:
     def noisy(self, name: str) -> Tensor:
         return self.readers[name].noisy(name)
 
+    def beginning(self, name: str, samples: int | None) -> Tensor:
+        return self.readers[name].beginning(name, samples)
 
-class _Files:
+    def crop(self, name: str, start: int, samples: int) -> Tensor:
+        return self.readers[name].crop(name, start, samples)
+
+
+class _Files(Reader):
     """Reads one file per clip, and its noisy twin if there is one."""
 
-    def __init__(self, paths: dict[str, tuple[Path, Path | None]], rate: int) -> None:
-        self.paths, self.rate = paths, rate
+    def __init__(
+        self, paths: dict[str, tuple[Path, Path | None]], rate: int, stretches: Stretches
+    ) -> None:
+        self.paths, self.rate, self.stretches = paths, rate, stretches
 
     def waveform(self, name: str) -> Tensor:
         return load(self.paths[name][0], self.rate, quiet=True)
@@ -310,3 +348,13 @@ class _Files:
                 f"{self.paths[name][0]} has no noisy twin: open folders `clean` and `noisy`"
             )
         return load(noisy, self.rate, quiet=True)
+
+    def beginning(self, name: str, samples: int | None) -> Tensor:
+        if samples is None:
+            return self.waveform(name)
+        return self.stretches.read(self.paths[name][0], 0, samples)
+
+    def crop(self, name: str, start: int, samples: int) -> Tensor:
+        path = self.paths[name][0]
+        stretch, level = self.stretches.read(path, start, samples), self.stretches.level(path)
+        return stretch * (LEVEL / level) if level > 0 else stretch

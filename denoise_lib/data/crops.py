@@ -7,7 +7,9 @@ uninterrupted one would have seen.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
+from copy import copy
 from typing import Any
 
 import torch
@@ -60,6 +62,7 @@ class CleanCrops(Dataset):
         self.corpus, self.clips, self.batch = corpus, clips, batch
         self.samples = round(seconds * corpus.rate)
         self.seed, self.steps, self.vary = seed, steps, vary
+        self.rows = range(batch)  # those that are read; the others are silent
         self.weights = torch.tensor([float(clip.samples) for clip in clips])
 
     def __len__(self) -> int:
@@ -70,18 +73,18 @@ class CleanCrops(Dataset):
         generator = clip_generator(f"crops/{step}", self.seed)
         chosen = torch.multinomial(self.weights, self.batch, True, generator=generator)
         places = torch.rand(self.batch, dtype=torch.float64, generator=generator)
+        silence = torch.zeros(self.samples)
         crops = torch.stack(
             [
-                self._crop(self.clips[i], place)
-                for i, place in zip(chosen.tolist(), places.tolist(), strict=True)
+                self._crop(self.clips[i], place) if row in self.rows else silence
+                for row, (i, place) in enumerate(zip(chosen.tolist(), places.tolist(), strict=True))
             ]
         )
         return self.vary(crops, generator) if self.vary else crops
 
     def _crop(self, clip: Clip, place: float) -> Tensor:
-        waveform = to_level(self.corpus.waveform(clip))
-        start = int(place * max(1, len(waveform) - self.samples + 1))
-        crop = waveform[start : start + self.samples]
+        start = int(place * max(1, clip.samples - self.samples + 1))
+        crop = self.corpus.crop(clip, start, self.samples)
         return F.pad(crop, (0, self.samples - len(crop)))
 
 
@@ -116,25 +119,27 @@ class JoinedCrops(CleanCrops):
         voices = torch.multinomial(self.weights, self.batch, True, generator=generator)
         speeds = torch.randint(len(self.speeds), (self.batch,), generator=generator)
         crops = [
-            self._talk(list(self.voices.values())[voice], self.speeds[speed], generator)
-            for voice, speed in zip(voices.tolist(), speeds.tolist(), strict=True)
+            self._talk(list(self.voices.values())[v], self.speeds[s], generator, row in self.rows)
+            for row, (v, s) in enumerate(zip(voices.tolist(), speeds.tolist(), strict=True))
         ]
         crops = torch.stack(crops)
         return self.vary(crops, generator) if self.vary else crops
 
-    def _talk(self, own: list[Clip], speed: float, generator: torch.Generator) -> Tensor:
-        """A crop of one voice, (time,)."""
+    def _talk(
+        self, own: list[Clip], speed: float, generator: torch.Generator, read: bool
+    ) -> Tensor:
+        """A crop of one voice, (time,); silence, after the same draws, where it is not read."""
         samples, rate = round(self.samples * speed), self.corpus.rate
         talk, place = torch.zeros(samples), 0
         weights = torch.tensor([float(clip.samples) for clip in own])
         while place < samples:
             clip = own[int(torch.multinomial(weights, 1, generator=generator))]
             begin, level, pause = torch.rand(3, generator=generator).tolist()
-            waveform = to_level(self.corpus.waveform(clip)) * 10 ** ((4 * level - 2) / 20)
-            if place == 0:
-                waveform = waveform[int(begin * max(0, len(waveform) - rate // 2)) :]
-            talk[place : place + len(waveform)] = waveform[: samples - place]
-            place += len(waveform) + int(rate * (0.05 + 0.6 * pause**2))
+            start = int(begin * max(0, clip.samples - rate // 2)) if place == 0 else 0
+            if read:
+                crop = self.corpus.crop(clip, start, samples - place)
+                talk[place : place + len(crop)] = crop * 10 ** ((4 * level - 2) / 20)
+            place += clip.samples - start + int(rate * (0.05 + 0.6 * pause**2))
         return talk if samples == self.samples else stretched(talk, self.samples)
 
 
@@ -155,28 +160,48 @@ def damaged_batches(
     first_step: int = 0,
     device: torch.device | str = "cpu",
     workers: int = 0,
+    rows: slice = slice(None),
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (noisy, clean), each (batch, time) on ``device``, from ``first_step`` on.
 
-    The damage is drawn anew for every batch and made on the device.
+    The damage is drawn anew for every batch and made on the device; but not on Apple's GPU, which
+    has no numbers of 64 bits to draw positions by.
 
     Args:
         workers: Processes that read clips ahead; 0 reads in this one.
+        rows: Of each batch these are read and given; they are the same whichever are asked for.
     """
+    crops = copy(crops)
+    crops.rows = range(crops.batch)[rows]
+    place = "cpu" if torch.device(device).type == "mps" else device
     loader = DataLoader(
         crops, batch_size=None, sampler=range(first_step, len(crops)), num_workers=workers
     )
     for step, clean in enumerate(loader, start=first_step):
-        clean = clean.to(device)
-        yield damage(clean, clip_generator(f"damage/{step}", crops.seed)), clean
+        clean = clean.to(place)
+        noisy = damage(clean, clip_generator(f"damage/{step}", crops.seed))
+        yield noisy[rows].to(device), clean[rows].to(device)
 
 
 def spread(clips: list[Clip], max_clips: int | None) -> list[Clip]:
-    """At most ``max_clips`` clips, chosen by a hash of their names: always the same.
+    """At most ``max_clips`` clips, evenly of all voices: always the same.
 
-    All of them when ``max_clips`` is 0 or None; a smaller choice is part of a larger one.
+    One clip of every voice, then the next of every voice, for as long as they have one; within a
+    voice, and among voices, a hash of the clip's name decides. All of them when ``max_clips`` is 0
+    or None; a smaller choice is the beginning of a larger one.
     """
-    return sorted(clips, key=lambda clip: share(clip.name))[: max_clips or None]
+    turns: Counter[str] = Counter()
+    order = []
+    for clip in _by_hash(clips):
+        order.append((turns[clip.voice], clip))
+        turns[clip.voice] += 1
+    order.sort(key=lambda pair: pair[0])
+    return [clip for _, clip in order][: max_clips or None]
+
+
+def _by_hash(clips: list[Clip]) -> list[Clip]:
+    """Clips in an order that is as good as random and depends on nothing but their names."""
+    return sorted(clips, key=lambda clip: share(clip.name))
 
 
 def fixed_clip(
@@ -195,11 +220,10 @@ def fixed_clip(
         UserError: The corpus has no noisy recordings, or this one is not as long as the clean one.
     """
     samples = None if max_seconds is None else round(max_seconds * corpus.rate)
-    waveform = corpus.waveform(clip)
     if damage is not None:
-        clean = to_level(waveform[:samples])
+        clean = to_level(corpus.beginning(clip, samples))
         return damage(clean, clip_generator(clip.name, seed)), clean
-    noisy = corpus.noisy(clip)
+    waveform, noisy = corpus.waveform(clip), corpus.noisy(clip)
     if len(noisy) != len(waveform):
         raise UserError(
             f"{corpus.name}: {clip.name} has {len(waveform)} samples and its noisy twin "
@@ -227,7 +251,8 @@ def fixed_batch(
         UserError: No clip is long enough.
     """
     samples = round(seconds * corpus.rate)
-    long_enough = spread([clip for clip in clips if clip.samples >= samples], max_clips)
+    # By the hash alone: the shipped networks were validated on clips so chosen.
+    long_enough = _by_hash([clip for clip in clips if clip.samples >= samples])[: max_clips or None]
     if not long_enough:
         raise UserError(
             f"{corpus.name}: no clip of {seconds} s or more to validate on; add longer ones"

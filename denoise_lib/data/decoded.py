@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from denoise_lib import RATE
 from denoise_lib.data import wide_corpora
 from denoise_lib.data.default_corpora import Package
-from denoise_lib.data.digests import Digests
+from denoise_lib.data.index import Index
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, read_json, write_json
 from denoise_lib.progress import bar
@@ -53,11 +53,11 @@ def valid(index: Path, made_with: dict) -> bool:
         samples = np.load(path, mmap_mode="r")
         if found["made_with"] != made_with or len(samples) != found["length"]:
             return False
-        digests = Digests(index.parent)
-        digest = digests.of(path, lambda path: _digest_of(samples, found["clips"]))
+        known = Index(index.parent)
+        digest = known.digest(path, lambda path: _digest_of(samples, found["clips"]))
     except (UserError, OSError, ValueError, KeyError, TypeError):
         return False
-    digests.keep()
+    known.keep()
     return digest == found["digest"]
 
 

@@ -1,4 +1,4 @@
-"""Folders of recordings: VCTK 0.92, VoiceBank+DEMAND, other pairs, or any audio files.
+"""Folders of recordings: VCTK, VoiceBank+DEMAND, other pairs, MUSAN, UrbanSound8K, or any.
 
 Each finder lists the recordings as :class:`Recording`, without decoding audio. The split depends on
 names, on sentences where the corpus includes its texts, or on the corpus's own test set. It never
@@ -7,15 +7,16 @@ depends on the order of the files.
 
 from __future__ import annotations
 
+import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from denoise_lib.audio import length
-from denoise_lib.data.digests import Digests
+from denoise_lib.data.index import Index
 from denoise_lib.data.splits import share, split_of, split_of_unseen
+from denoise_lib.data.wide_corpora import MUSIC
 from denoise_lib.errors import UserError
 
 SUFFIXES = {
@@ -41,6 +42,19 @@ NAMED_SPLITS = {
     **dict.fromkeys(("valid", "validation", "val", "dev"), "valid"),
     **dict.fromkeys(("test", "testing", "eval"), "test"),
 }
+
+URBAN_KINDS = (  # by their numbers in the names of UrbanSound8K
+    "air conditioner",
+    "car horn",
+    "children playing",
+    "dog bark",
+    "drilling",
+    "engine idling",
+    "gun shot",
+    "jackhammer",
+    "siren",
+    "street music",
+)
 
 COMMON_SENTENCES = 24  # of VCTK, read by everybody
 UNSEEN_SPEAKERS = 0.05  # share of VCTK's 110 speakers that training never hears
@@ -77,45 +91,105 @@ class Recording:
             return self.fixed
         return (split_of_unseen if self.unseen else split_of)(self.key, fractions)
 
-    def samples(self, rate: int) -> int:
-        """Its length in samples at ``rate`` samples per second."""
-        return length(self.path, rate)
+
+@dataclass(frozen=True)
+class Found:
+    """The recordings of a folder, sorted by name, and how many files were passed over, and why."""
+
+    recordings: list[Recording]
+    passed: Counter[str]
 
 
-def find(source: str | Path) -> list[Recording]:
+def find(source: str | Path) -> Found:
     """List the recordings of a speech corpus, whichever layout it has.
 
     Raises:
         UserError: No such folder, or no audio in it.
     """
     folder = _folder(source)
+    passed: Counter[str] = Counter()
     for root in (folder, folder / "VCTK-Corpus-0.92"):
         if (root / "wav48_silence_trimmed").is_dir():
-            return _some(vctk(root), folder)
+            return _some(vctk(root, passed), folder, passed)
     if _clean_folders(folder):
-        return _some(pairs(folder), folder)
+        return _some(pairs(folder), folder, passed)
     return plain(folder)
 
 
-def vctk(root: Path) -> Iterator[Recording]:
+def find_noise(source: str | Path) -> Found:
+    """List the recordings of a noise corpus, whichever layout it has.
+
+    Raises:
+        UserError: No such folder, or no audio in it.
+    """
+    folder = _folder(source)
+    passed: Counter[str] = Counter()
+    if all((folder / part).is_dir() for part in ("music", "noise", "speech")):
+        return _some(musan(folder, passed), folder, passed)
+    if (folder / "audio" / "fold1").is_dir():
+        return _some(urban_sound(folder, passed), folder, passed)
+    return plain(folder)
+
+
+def musan(root: Path, passed: Counter[str]) -> Iterator[Recording]:
+    """MUSAN: ``noise/free-sound/noise-free-sound-0000.wav``, ``music/jamendo/...``.
+
+    The kind is the source, marked where it is music. What people say in it is passed over: speech
+    is what is to be kept.
+    """
+    for path in _sounds(root, passed):
+        part, *inside, _ = path.relative_to(root).parts
+        if part == "speech":
+            passed["of speech"] += 1
+        else:
+            kind = (inside or [part])[0] + (MUSIC if part == "music" else "")
+            yield Recording(path.relative_to(root).as_posix(), kind, path, path.stem)
+
+
+def urban_sound(root: Path, passed: Counter[str]) -> Iterator[Recording]:
+    """UrbanSound8K: ``audio/fold1/7061-6-0-0.wav``, slices of recordings from freesound.org.
+
+    The first number of a name is the recording, by which the split is drawn: no slice of a test
+    recording is heard in training. The second is the kind.
+    """
+    for path in _sounds(root / "audio", passed):
+        recording, _, rest = path.stem.partition("-")
+        kind = rest.partition("-")[0]
+        if not (kind.isdigit() and int(kind) < len(URBAN_KINDS)):
+            passed["of another name"] += 1
+            continue
+        name = path.relative_to(root / "audio").as_posix()
+        yield Recording(name, URBAN_KINDS[int(kind)], path, recording)
+
+
+def vctk(root: Path, passed: Counter[str]) -> Iterator[Recording]:
     """VCTK 0.92: ``wav48_silence_trimmed/p225/p225_001_mic1.flac``, ``txt/p225/p225_001.txt``.
 
     Speakers read from one pool of sentences, so the split is drawn by the sentence: what a test
     clip says was never said in training. Some speakers are kept out of training altogether. One has
     no texts (p315): the first 24 sentences are the same for all, so they are taken from another.
+    Its others are passed over, since nobody knows whether another voice says them in a test.
     """
-    common: dict[str, str] = {}
-    for path in sorted((root / "txt").glob("*/*.txt")):
-        number = _speaker_and_number(path.stem)[1]
-        if number not in common and number.isdigit() and int(number) <= COMMON_SENTENCES:
-            common[number] = _sentence(path)
-    for path in sorted((root / "wav48_silence_trimmed").glob("*/*_mic1.flac")):
+    spoken, common = [], {}
+    for path in _sounds(root / "wav48_silence_trimmed", passed):
         name = path.stem.removesuffix("_mic1")
+        if name == path.stem:
+            passed["of another microphone"] += 1
+            continue
         speaker, number = _speaker_and_number(name)
-        text = _sentence(root / "txt" / speaker / f"{name}.txt")
-        key = text or common.get(number) or number
-        unseen = share(f"speaker {speaker}") < UNSEEN_SPEAKERS
-        yield Recording(f"{speaker}/{name}", speaker, path, key, unseen=unseen)
+        text = _sentence(f"{root}/txt/{speaker}/{name}.txt")
+        spoken.append((path, name, speaker, number, text))
+        if text and number.isdigit() and int(number) <= COMMON_SENTENCES:
+            common.setdefault(number, text)
+    texts = any(text for *_, text in spoken)
+    speakers = {speaker for _, _, speaker, *_ in spoken}
+    unseen = {each for each in speakers if share(f"speaker {each}") < UNSEEN_SPEAKERS}
+    for path, name, speaker, number, text in spoken:
+        key = text or common.get(number) or ("" if texts else number)
+        if not key:
+            passed["without a text"] += 1
+            continue
+        yield Recording(f"{speaker}/{name}", speaker, path, key, unseen=speaker in unseen)
 
 
 def pairs(folder: Path) -> Iterator[Recording]:
@@ -136,9 +210,7 @@ def pairs(folder: Path) -> Iterator[Recording]:
         fixed = "train, valid" if part == "train" else part
         noisy = clean.with_name(clean.name.replace("clean", "noisy", 1))
         texts = clean.with_name(clean.name.replace("clean_", "", 1).removesuffix("_wav") + "_txt")
-        for path in sorted(clean.rglob("*")):
-            if path.suffix.lower() not in SUFFIXES or not path.is_file():
-                continue
+        for path in _sounds(clean, Counter()):
             inside = path.relative_to(clean)
             if not (noisy / inside).is_file():
                 raise UserError(f"{path} has no noisy twin: add {noisy / inside}")
@@ -162,7 +234,7 @@ def _clean_folders(folder: Path) -> list[Path]:
     ]
 
 
-def plain(source: str | Path) -> list[Recording]:
+def plain(source: str | Path) -> Found:
     """Any folder of audio files, searched to the bottom; a copy of an earlier file is left out.
 
     The voice is the first sub-folder, or the folder's own name. The split is drawn by the rest of
@@ -177,18 +249,16 @@ def plain(source: str | Path) -> list[Recording]:
         UserError: No such folder, or no audio in it.
     """
     folder = _folder(source)
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    passed: Counter[str] = Counter()
+    files = _sounds(folder, passed)
     arrays = _microphone_arrays(files)
-    files = [path for path in files if path.parent not in arrays or path == arrays[path.parent]]
+    heard = [path for path in files if path.parent not in arrays or path == arrays[path.parent]]
+    passed["of another microphone"] += len(files) - len(heard)
+    files = _without_copies(heard, folder)
+    passed["copies of another"] += len(heard) - len(files)
     meant = _meant({path.relative_to(folder).parts[0] for path in files if path.parent != folder})
     found = []
-    for path in _without_copies(files, folder):
+    for path in files:
         parts = path.relative_to(folder).parts
         fixed = meant.get(parts[0], "") if len(parts) > 1 else ""
         rest = parts[1:] if fixed else parts
@@ -197,7 +267,7 @@ def plain(source: str | Path) -> list[Recording]:
         if path.parent in arrays and len(rest) > 1:
             key = Path(*rest[:-1]).as_posix()
         found.append(Recording("/".join(parts), voice, path, key, fixed))
-    return _some(found, folder)
+    return _some(found, folder, passed)
 
 
 def _microphone_arrays(files: list[Path]) -> dict[Path, Path]:
@@ -229,11 +299,42 @@ def _folder(source: str | Path) -> Path:
     return folder
 
 
-def _some(recordings: Iterable[Recording], folder: Path) -> list[Recording]:
+def _some(recordings: Iterable[Recording], folder: Path, passed: Counter[str]) -> Found:
     recordings = sorted(recordings, key=lambda item: item.name)
     if not recordings:
         raise UserError(f"{folder} holds no audio files: give a folder of .wav, .flac or .mp3")
-    return recordings
+    return Found(recordings, +passed)
+
+
+def _sounds(folder: Path, passed: Counter[str]) -> list[Path]:
+    """All files of sound in a folder, sorted; folders that are linked into it are searched, too.
+
+    Names that begin with "." are left out: macOS keeps such files beside others.
+    """
+    found = []
+    for path in _files(folder):
+        suffix = path.suffix.lower()
+        if suffix not in SUFFIXES:
+            passed[f"named {suffix}" if suffix else "without a suffix"] += 1
+        elif path.is_file():
+            found.append(path)
+    return sorted(found, key=lambda path: path.parts)  # as paths sort, and five times as fast
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files in a folder and below; what a link leads to once, and where it lies itself first."""
+    waiting, seen = [str(folder)], set()
+    while waiting:
+        for root, inside, names in os.walk(waiting.pop(0)):
+            state = os.stat(root)  # noqa: PTH116
+            if (state.st_dev, state.st_ino) in seen:
+                inside.clear()
+                continue
+            seen.add((state.st_dev, state.st_ino))
+            inside[:] = sorted(each for each in inside if not each.startswith("."))
+            # The walk itself follows no link.
+            waiting += [link for each in inside if Path(link := f"{root}/{each}").is_symlink()]
+            yield from (Path(root, each) for each in names if not each.startswith("."))
 
 
 def _speaker_and_number(stem: str) -> tuple[str, str]:
@@ -241,11 +342,14 @@ def _speaker_and_number(stem: str) -> tuple[str, str]:
     return speaker, number or stem
 
 
-def _sentence(path: Path) -> str:
+def _sentence(path: str | Path) -> str:
     """What is said, without case and punctuation; empty if there is no text."""
-    if not path.is_file():
+    try:
+        with open(path, "rb") as file:
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
         return ""
-    return " ".join(re.findall(r"\w+", path.read_text(encoding="utf-8", errors="replace").lower()))
+    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def _without_copies(paths: list[Path], folder: Path) -> list[Path]:
@@ -253,11 +357,11 @@ def _without_copies(paths: list[Path], folder: Path) -> list[Path]:
     sizes = defaultdict(list)
     for path in paths:
         sizes[path.stat().st_size].append(path)
-    copies, digests = set(), Digests(folder)
+    copies, index = set(), Index(folder)
     for same in sizes.values():
         seen = set()
         for path in same if len(same) > 1 else ():
-            digest = digests.of(path)
+            digest = index.digest(path)
             (copies if digest in seen else seen).add(path if digest in seen else digest)
-    digests.keep()
+    index.keep()
     return [path for path in paths if path not in copies]

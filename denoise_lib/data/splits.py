@@ -12,7 +12,10 @@ FRACTIONS = (0.8, 0.1, 0.1)  # train, valid, test
 
 def share(name: str) -> float:
     """A number in [0, 1) that is a pure function of the name and as good as random over names."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+    return (
+        int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8], "big")
+        / 2**64
+    )
 
 
 def split_of(name: str, fractions: Sequence[float] = FRACTIONS) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -14,6 +13,7 @@ from denoise_lib.display.style import INK, QUIET, styled, subplots
 from denoise_lib.names import colour, label, number
 
 WSDR_AXIS = "wSDR in [\N{MINUS SIGN}1, 1], lower is better, \N{MINUS SIGN}1 is perfect"
+LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))  # of curves that share a colour
 History = Sequence[Mapping[str, Any]]  # {"step": int, "loss": float, "valid": float} each
 
 
@@ -40,30 +40,16 @@ def training_curves(histories: Mapping[str, History]) -> Figure:
         above.plot(steps, loss, color=colour(name), linewidth=0.8, alpha=0.7)
         steps, valid = _column(history, "valid")
         style = {"color": colour(name), "marker": marker, "markersize": 3.5}
-        below.plot(steps, valid, label=label(name), **style)
-        if len(valid):
-            _note_best(below, steps, valid, colour(name))
+        best = f": best {number(min(valid))}" if len(valid) else ""
+        below.plot(steps, valid, label=label(name) + best, **style)
     below.set_xlabel("training step")
     below.set_ylabel("wSDR" if comparable else "validation wSDR")
     below.set_title(WSDR_AXIS, loc="left")
     if comparable:
         below.plot([], [], color=QUIET, linewidth=0.8, alpha=0.7, label="thin: training loss")
         below.plot([], [], color=QUIET, label="thick: validation")
-    figure.legend(ncols=5, loc="outside lower left")
+    figure.legend(ncols=4, loc="outside lower left")
     return figure
-
-
-def _note_best(axis: Axes, steps: NDArray, valid: NDArray, tone: str) -> None:
-    """Write the lowest value beside the end of a curve."""
-    axis.annotate(
-        f"best {number(min(valid))}",
-        (steps[-1], valid[-1]),
-        xytext=(6, -3),
-        textcoords="offset points",
-        color=tone,
-        fontsize=8.5,
-        annotation_clip=False,
-    )
 
 
 def _column(history: History, key: str) -> tuple[NDArray, NDArray]:
@@ -121,9 +107,16 @@ def sweep(
         ylabel: Quantity of the means, and its unit.
     """
     figure, axis = subplots(size=(7.6, 3.2))
+    drawn: list[str] = []
     for (name, points), marker in zip(curves.items(), "os^Dv" * 2, strict=False):
         means = [mean for mean, _ in points]
-        axis.plot(values, means, color=colour(name), marker=marker, markersize=4, label=label(name))
+        style = {
+            "marker": marker,
+            "markersize": 4,
+            "linestyle": LINES[drawn.count(colour(name)) % 5],
+        }
+        axis.plot(values, means, color=colour(name), label=label(name), **style)
+        drawn.append(colour(name))
         ends = [interval or [mean] * 2 for mean, interval in points]
         axis.fill_between(values, *zip(*ends, strict=True), color=colour(name), alpha=0.15, lw=0)
     axis.set_xticks(values)

@@ -18,10 +18,13 @@
     play: '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M3 1l11 7-11 7z"/></svg>',
     pause: '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M3 1h4v14H3zM9 1h4v14H9z"/></svg>',
   };
+  const LEVELS = [-100, -20];  // dB re a full-scale sine: the scale of the spectrograms
+  const MAGMA = [[0, 0, 4], [29, 17, 71], [81, 18, 124], [131, 38, 129], [183, 55, 121], [231, 82, 99], [252, 137, 97], [254, 196, 136], [252, 253, 191]];
   // From softer, blue, over equal, near black like the silence of a spectrogram, to louder, orange.
   const DIVERGING = [[158, 220, 255], [45, 120, 185], [12, 14, 20], [190, 85, 35], [255, 205, 150]];
 
-  // ---- Sounds: 16-bit FLAC in data URIs
+  // ---- Sounds: {key, source} with 16-bit FLAC in a data URI, or {key, made} with a function that gives
+  // {samples, rate}, or a promise of it.
 
   let shared = null;  // one context for all players, made on the first play: browsers want a click first
   const forPlaying = new Map(), forMeasuring = new Map(), spectra = new Map();
@@ -36,16 +39,36 @@
 
   const bytesOf = (source) => Uint8Array.from(atob(source.slice(source.indexOf(",") + 1)), (c) => c.charCodeAt(0));
 
-  const decode = ({ key, source }) => remember(forPlaying, key, () => shared.decodeAudioData(bytesOf(source).buffer));
+  const fileOf = async (sound) => (sound.made ? wav(await stored(sound)) : bytesOf(sound.source));
+
+  const decode = (sound) => remember(forPlaying, sound.key, async () => shared.decodeAudioData((await fileOf(sound)).buffer));
+
+  // Samples at a rate.
+  async function decodedAt(sound, rate) {
+    const buffer = await new OfflineAudioContext(1, 1, rate).decodeAudioData((await fileOf(sound)).buffer);
+    return buffer.getChannelData(0);
+  }
 
   // The samples as they are stored, at the rate that the FLAC header gives: the browser plays at another.
-  function stored({ key, source }) {
+  function stored({ key, source, made }) {
     return remember(forMeasuring, key, async () => {
+      if (made) return made();
       const bytes = bytesOf(source);
       const rate = (bytes[18] << 12) | (bytes[19] << 4) | (bytes[20] >> 4);
       const buffer = await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes.buffer);
       return { rate, samples: buffer.getChannelData(0) };
     });
+  }
+
+  // A WAVE file of one channel, 32-bit floats: what is computed in the page goes the way of what it holds.
+  function wav({ samples, rate }) {
+    const bytes = new Uint8Array(44 + 4 * samples.length), view = new DataView(bytes.buffer);
+    const text = (at, letters) => [...letters].forEach((letter, i) => view.setUint8(at + i, letter.charCodeAt(0)));
+    text(0, "RIFF"); text(8, "WAVEfmt "); text(36, "data");
+    for (const [at, value] of [[4, 36 + 4 * samples.length], [16, 16], [24, rate], [28, 4 * rate], [40, 4 * samples.length]]) view.setUint32(at, value, true);
+    for (const [at, value] of [[20, 3], [22, 1], [32, 4], [34, 32]]) view.setUint16(at, value, true);
+    new Float32Array(bytes.buffer, 44).set(samples);
+    return bytes;
   }
 
   // ---- Measures
@@ -120,18 +143,22 @@
     return one.levels.map((each, i) => Math.max(each, FLOOR_DB) - Math.max(other.levels[i], FLOOR_DB));
   }
 
-  function tone(share) {  // of -1 to 1
-    const place = Math.min(Math.max((share + 1) * 2, 0), 4), low = Math.min(Math.floor(place), 3);
-    return DIVERGING[low].map((value, i) => value + (place - low) * (DIVERGING[low + 1][i] - value));
+  // A colour between those of a scale; share: of 0 to 1.
+  function tone(colours, share) {
+    const place = Math.min(Math.max(share, 0), 1) * (colours.length - 1), low = Math.min(Math.floor(place), colours.length - 2);
+    return colours[low].map((value, i) => value + (place - low) * (colours[low + 1][i] - value));
   }
 
-  function draw(canvas, { columns, bins }, values) {
+  // Values, (columns, bins), between two ends as the colours of a scale, in 256 steps.
+  function draw(canvas, { columns, bins }, values, [least, most], colours) {
     [canvas.width, canvas.height] = [columns, bins];
     const brush = canvas.getContext("2d"), image = brush.createImageData(columns, bins);
-    values.forEach((value, i) => {
-      const x = Math.floor(i / bins), y = bins - 1 - (i % bins);
-      image.data.set([...tone(value / DIFFERENCE_DB), 255], 4 * (y * columns + x));
-    });
+    const pixels = new Uint32Array(image.data.buffer), steps = new Uint32Array(256);
+    for (let i = 0; i < 256; i++) new Uint8ClampedArray(steps.buffer, 4 * i, 4).set([...tone(colours, i / 255), 255]);
+    for (let i = 0; i < values.length; i++) {
+      const step = Math.round((255 * (values[i] - least)) / (most - least));
+      pixels[(bins - 1 - (i % bins)) * columns + Math.floor(i / bins)] = steps[Math.min(Math.max(step, 0), 255)];
+    }
     brush.putImageData(image, 0, 0);
   }
 
@@ -159,6 +186,7 @@
       Object.assign(this, { sounds, seconds, changed, context, selected: 0, loop: false, playing: false });
       this.region = null;  // [start, end] in seconds of the part to loop; null is all
       this.gains = [];     // of each version; 1 where none is given
+      this.mixed = null;   // (selected) => shares of the versions that sound together; null: one sounds
       this.offset = 0;     // position in the clip at context time `started`
       this.started = 0;
       this.turn = 0;       // counts starts and stops, so that a late answer is told from a current one
@@ -203,7 +231,10 @@
       return { source, gain, level };
     }
 
-    level(index) { return index === this.selected ? this.gains[index] ?? 1 : 0; }
+    level(index) {
+      if (this.mixed) return this.mixed(this.selected)[index] ?? 0;
+      return index === this.selected ? this.gains[index] ?? 1 : 0;
+    }
 
     // Straight lines that add up to one: the versions are nearly the same signal.
     fade(voice, level) {
@@ -242,6 +273,11 @@
       const playing = this.playing;
       this.halt(Math.min(Math.max(position, 0), this.seconds));
       if (playing) return this.play();
+    }
+
+    setMixed(mixed) {
+      this.mixed = mixed;
+      this.select(this.selected);
     }
 
     // region: [start, end] in seconds, or null for the whole clip.
@@ -284,6 +320,7 @@
       this.names = this.versions.map((version) => version.querySelector("figcaption").textContent);
       for (const picture of root.querySelectorAll("img[data-same]")) picture.src = pictureSource(picture.dataset.same);
       const sounds = this.versions.map((version) => {
+        if (version.sound) return version.sound;
         const { sound: key } = version.querySelector("[data-sound]").dataset;
         return { key, get source() { return soundSource(version, key); } };
       });
@@ -302,6 +339,7 @@
         const made = button("", "", index < 9 ? String(index + 1) : "", () => this.transport.select(index));
         made.style.setProperty("--version", version.style.getPropertyValue("--version"));
         made.append(this.names[index]);
+        made.dataset.name = this.names[index];
         if (index < 9) made.append(element("kbd", "", { "aria-hidden": "true" }, String(index + 1)));
         return made;
       });
@@ -316,7 +354,7 @@
       transport.append(this.playButton, this.slider, this.time, this.loopButton);
       this.tools = new Tools(this);
       const last = Math.min(9, this.versions.length);
-      const keys = element("p", "player-keys", {}, `keys: 1 to ${last} version, space play, arrows seek, L loop, A and B its ends, M match, D difference`);
+      const keys = element("p", "player-keys", {}, `keys: 1 to ${last} version, space play, arrows seek, L loop, A and B its ends, M match, D difference${this.tools.mixes.removed ? ", R removed, W wrong" : ""}`);
       this.versions[0].before(buttons);
       this.versions.at(-1).after(transport, this.tools.row, this.tools.notice, keys);
       for (const version of this.versions) this.pointer(version.querySelector(".player-screen"));
@@ -376,6 +414,8 @@
         b: () => tools.markEnd(),
         m: () => tools.toggleMatch(),
         d: () => tools.toggleDifference(),
+        r: tools.mixes.removed && (() => tools.toggleMix("removed")),
+        w: tools.mixes.wrong && (() => tools.toggleMix("wrong")),
         Escape: transport.region && (() => tools.unmark()),
         // Space works a button that is focused, save the version that already plays: there it pauses.
         " ": (!onButton || (this.buttons.includes(onButton) && onButton.getAttribute("aria-pressed") === "true")) && (() => this.toggle()),
@@ -394,6 +434,7 @@
         version.hidden = index !== transport.selected;
         this.buttons[index].setAttribute("aria-pressed", String(index === transport.selected));
       });
+      this.versions[transport.selected].draw?.();
       if (this.head.parentElement !== this.screen) this.screen.append(this.tools.canvas, this.tools.region, this.head);
       const state = transport.playing ? "pause" : "play";
       if (this.playButton.dataset.state !== state) {
@@ -430,6 +471,8 @@
       this.player = player;
       this.transport = player.transport;
       this.matched = null;    // {target, gains} in dB while loudness is matched
+      this.mixes = mixes(player.names);
+      this.mix = null;        // the name of one of these while it is heard
       this.comparing = false;
       this.build();
     }
@@ -441,6 +484,11 @@
       this.wholeButton = button("", "whole clip", "Escape", () => { this.unmark(); this.startButton.focus(); });
       this.matchButton = button("", "match loudness", "M", () => this.toggleMatch());
       this.differenceButton = button("", "difference", "D", () => this.toggleDifference());
+      this.mixButtons = Object.keys(this.mixes).map((name) => {
+        const made = button("", name === "removed" ? "hear what was removed" : "hear what is wrong", name[0].toUpperCase(), () => this.toggleMix(name));
+        made.dataset.mix = name;
+        return made;
+      });
       this.reference = element("select", "", { "aria-label": "difference to" });
       this.reference.append(...names.map((name, index) => new Option(`to ${name}`, index)));
       this.reference.addEventListener("change", () => this.show());
@@ -448,7 +496,7 @@
       this.row = element("div", "player-tools", { role: "group", "aria-label": "tools" });
       this.row.append(
         this.startButton, this.endButton, this.wholeButton, this.matchButton,
-        this.differenceButton, this.reference, this.downloadButton,
+        ...this.mixButtons, this.differenceButton, this.reference, this.downloadButton,
       );
       this.notice = element("p", "player-notice", { role: "status" });
       this.region = element("div", "player-region");
@@ -519,10 +567,43 @@
         : this.gainWords;
     }
 
+    // What was removed and what is wrong: versions run in step, so that one can be taken from another.
+
+    toggleMix(name) {
+      this.mix = this.mix === name ? null : name;
+      this.comparing = false;
+      if (this.mix) this.leave(...["clean", "noisy"].map((each) => this.player.names.indexOf(each)));
+      this.transport.setMixed(this.mix && this.mixes[this.mix].shares);
+    }
+
+    // Where one of these is selected, the last version is instead: it has more to tell.
+    leave(...indices) {
+      const last = this.player.versions.length - 1;
+      if (indices.includes(this.transport.selected) && !indices.includes(last)) this.transport.select(last);
+    }
+
+    async showMix() {
+      const { names } = this.player, { sounds, selected } = this.transport;
+      const shown = this.mix && this.mixes[this.mix].words(names[selected]);
+      if (!shown || shown === this.drawn) return;
+      this.drawn = shown;
+      const clips = await Promise.all(sounds.map(stored)).catch((error) => this.fail(error));
+      if (!clips || shown !== this.drawn) return;
+      const { rate, samples } = clips[0], shares = this.mixes[this.mix].shares(selected);
+      const mix = samples.map((_, i) => clips.reduce((sum, clip, k) => sum + (shares[k] ?? 0) * clip.samples[i], 0));
+      const picture = spectrogram({ samples: mix, rate });
+      draw(this.canvas, picture, picture.levels, LEVELS, MAGMA);
+      this.canvas.setAttribute("aria-label", `Spectrogram: ${shown}`);
+    }
+
     // Difference
 
     toggleDifference() {
       this.comparing = !this.comparing;
+      if (this.comparing) {
+        this.leave(Number(this.reference.value));
+        if (this.mix) { this.toggleMix(this.mix); this.comparing = true; }
+      }
       this.show();
     }
 
@@ -530,14 +611,16 @@
       const { names } = this.player, { sounds, selected } = this.transport;
       const [one, other] = [selected, Number(this.reference.value)];
       const shown = this.comparing && `${names[one]} minus ${names[other]}`;
-      this.canvas.hidden = this.reference.hidden = this.ownScale.hidden = !shown;
+      this.reference.hidden = this.ownScale.hidden = !shown;
+      this.canvas.hidden = !shown && !this.mix;
+      if (!shown && !this.mix) this.drawn = null;
       this.scale.hidden = Boolean(shown);
       if (!shown || shown === this.drawn) return;
       this.drawn = shown;
       this.ownWords.textContent = shown;
       const pair = await Promise.all([sounds[one], sounds[other]].map(spectrumOf)).catch((error) => this.fail(error));
       if (!pair || shown !== this.drawn) return;
-      draw(this.canvas, pair[0], difference(...pair));
+      draw(this.canvas, pair[0], difference(...pair), [-DIFFERENCE_DB, DIFFERENCE_DB], DIVERGING);
       this.canvas.setAttribute("aria-label", `Difference of spectrograms: ${shown}, −${DIFFERENCE_DB} to +${DIFFERENCE_DB} dB`);
     }
 
@@ -546,13 +629,13 @@
       this.notice.textContent = "This browser cannot decode the sounds.";
     }
 
-    // The file as it is stored in the page
+    // The file as it is stored in the page, or as it was computed
 
-    download() {
-      const { names, root } = this.player, { sounds, selected } = this.transport;
+    async download() {
+      const { names, root } = this.player, { sounds, selected } = this.transport, sound = sounds[selected];
       const title = `${root.querySelector(".player-title").textContent} ${names[selected]}`;
-      const link = element("a", "", { download: `${title.toLowerCase().replace(/[^\p{L}\p{N}.]+/gu, "-")}.flac` });
-      link.href = URL.createObjectURL(new Blob([bytesOf(sounds[selected].source)], { type: "audio/flac" }));
+      const link = element("a", "", { download: `${title.toLowerCase().replace(/[^\p{L}\p{N}.]+/gu, "-")}.${sound.made ? "wav" : "flac"}` });
+      link.href = URL.createObjectURL(new Blob([await fileOf(sound)], { type: sound.made ? "audio/wav" : "audio/flac" }));
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
     }
@@ -563,6 +646,8 @@
       this.wholeButton.hidden = !region;
       this.showMatch();
       this.showDifference();
+      this.showMix();
+      for (const made of this.mixButtons) made.setAttribute("aria-pressed", String(made.dataset.mix === this.mix));
       this.matchButton.setAttribute("aria-pressed", String(Boolean(this.matched)));
       this.differenceButton.setAttribute("aria-pressed", String(this.comparing));
       this.downloadButton.textContent = `download ${this.player.names[selected]}`;
@@ -574,15 +659,93 @@
           "What is louder is no longer louder.",
         );
       }
+      if (this.mix) notices.push(`<strong>You hear ${this.mixes[this.mix].words(this.player.names[selected])}</strong>, at the gain of the versions.`);
       if (region) notices.push(`${loop ? "Loops" : "Would loop"} ${clock(region[0])} to ${clock(region[1])}.`);
       const text = notices.join(" ");
       if (this.notice.dataset.text !== text) this.notice.innerHTML = this.notice.dataset.text = text;
     }
   }
 
+  // By which shares the versions of a clip give what a network removed, and what is wrong with it.
+  function mixes(names) {
+    const [clean, noisy] = ["clean", "noisy"].map((name) => names.indexOf(name));
+    if (clean < 0 || noisy < 0) return {};
+    const one = (more, less) => names.map((_, i) => Number(i === more) - Number(i === less));
+    return {
+      removed: { shares: (selected) => one(noisy, selected), words: (name) => `what was removed: noisy minus ${name}` },
+      wrong: { shares: (selected) => one(selected, clean), words: (name) => `what is wrong: ${name} minus clean` },
+    };
+  }
+
+  // Marks of time and frequency, as player.py sets them.
+  function axes(seconds, top = 8) {
+    const marks = element("span", "player-axes", { "aria-hidden": "true" });
+    const mark = (kind, side, share, text) => {
+      const made = element("span", kind, {}, text);
+      made.style[side] = `${100 * share}%`;
+      marks.append(made);
+    };
+    for (const share of [0, 0.25, 0.5, 0.75, 1]) mark("y", "bottom", share, `${top * share}${share === 1 ? " kHz" : ""}`);
+    const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 600].find((each) => seconds / each <= 9) ?? seconds;
+    for (let i = 0; i * step <= seconds; i++) mark("x", "left", (i * step) / seconds, `${Number((i * step).toFixed(1))}${i ? "" : " s"}`);
+    return marks;
+  }
+
+  // A player of sounds that the page has or makes. versions: [{name, colour, sound, scores}] with scores
+  // as {heading: text}; it works once it is in the document and `start` has been called.
+  function made({ title, hint = "", seconds, versions, foot = "gain 0.0 dB, the same for all versions" }) {
+    const root = element("div", "player", { role: "group", "aria-label": `Player: ${title}`, "data-seconds": seconds });
+    const text = (tag, className, words) => Object.assign(element(tag, className), { textContent: words });
+    root.append(text("p", "player-title", title));
+    if (hint) root.append(text("p", "player-hint", hint));
+    for (const { name, colour, sound, scores = {} } of versions) {
+      const version = element("figure", "player-version", { "data-name": name });
+      version.style.setProperty("--version", colour ?? "var(--quiet)");
+      version.sound = sound;
+      const screen = element("div", "player-screen"), list = element("dl", "player-scores");
+      const picture = element("canvas", "player-picture", { role: "img", "aria-label": `Spectrogram: ${name}, ${title}` });
+      version.draw = () => {  // when it is seen first
+        version.draw = null;
+        spectrumOf(sound).then((spectrum) => draw(picture, spectrum, spectrum.levels, LEVELS, MAGMA)).catch(console.error);
+      };
+      screen.append(picture, axes(seconds));
+      for (const [heading, value] of Object.entries(scores)) {
+        const item = element("div", "");
+        item.append(text("dt", "", heading), text("dd", "", value));
+        list.append(item);
+      }
+      version.append(text("figcaption", "", name), screen, list);
+      root.append(version);
+    }
+    const scale = element("span", "player-scale", {}, `−${-LEVELS[0]}<i></i>−${-LEVELS[1]} dB re full scale`);
+    const line = element("p", "player-foot");
+    line.append(text("span", "", foot), " ", scale);
+    root.append(line);
+    return root;
+  }
+
+  // Puts a player of `made` in the place of another. Version, loop and whether it plays are kept, and the
+  // position if it plays the same clip.
+  function swap(place, root, same = true) {
+    const before = place.querySelector(".player")?.player;
+    players.delete(before);
+    const { selected, position, playing, loop } = before?.transport ?? {}, name = before?.names[selected];
+    before?.transport.halt();
+    place.replaceChildren(root);
+    start();
+    place.dispatchEvent(new CustomEvent("swap", { bubbles: true, detail: { before: before?.root, after: root } }));
+    const { player } = root;
+    if (!before) return player;
+    player.transport.select(Math.max(0, player.names.indexOf(name)));
+    player.transport.loop = loop;
+    player.transport.seek(same ? position : 0);
+    if (playing) player.toggle();
+    return player;
+  }
+
   // A page holds each sound once: where another player has it, this one only names it.
   function soundSource(version, key) {
-    const own = version.querySelector("audio");
+    const own = version?.querySelector("audio");
     return (own ?? document.querySelector(`audio[data-sound="${key}"]`)).getAttribute("src");
   }
 
@@ -597,6 +760,8 @@
     }
   }
 
-  window.denoisePlayers = { FADE, Transport, start, players, haltOthers, soundSource, fft, spectrogram, difference, matching };
+  window.denoisePlayers = {
+    FADE, Transport, start, made, swap, players, haltOthers, soundSource, stored, decodedAt, fft, spectrogram, difference, matching,
+  };
   start();
 })();

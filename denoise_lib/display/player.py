@@ -53,11 +53,16 @@ class Sound:
 
         Decoded samples differ from it by at most one step of 2 ** -15.
         """
-        samples = np.clip(np.round(as_array(waveform) * 32768), -32768, 32767).astype("<i2")
-        key = hashlib.sha256(f"{rate} ".encode() + samples.tobytes()).hexdigest()[:16]
-        buffer = io.BytesIO()
-        soundfile.write(buffer, samples, rate, format="FLAC", subtype="PCM_16")
-        return cls(key, buffer.getvalue(), _picture(waveform, rate))
+        return cls(*encoded(waveform, rate), _picture(waveform, rate))
+
+
+def encoded(waveform: Any, rate: int = RATE) -> tuple[str, bytes]:
+    """A waveform (time,) within [-1, 1] as a player holds it: its key, and its FLAC file."""
+    samples = np.clip(np.round(as_array(waveform) * 32768), -32768, 32767).astype("<i2")
+    key = hashlib.sha256(f"{rate} ".encode() + samples.tobytes()).hexdigest()[:16]
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format="FLAC", subtype="PCM_16")
+    return key, buffer.getvalue()
 
 
 def compare(

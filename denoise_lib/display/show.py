@@ -10,32 +10,85 @@ import base64
 import html
 import io
 import re
+import textwrap
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from denoise_lib.display.mean import Mean, footnote
 from denoise_lib.display.style import DARK, styled
-from denoise_lib.names import number, prose
+from denoise_lib.names import column, number, prose
+
+NARROW = 3.6  # inches of a figure on a phone, where its text keeps its size
+PHONE = "(max-width: 34rem)"  # page.css has the same width
+# A number, or a text that is one: with an interval in brackets, a unit, or two ends.
+NUMERIC = re.compile(r"[\u2212-]?\d[\d.\u202f]*(\s?(dB|%|s|ms))?(\s*\[.*\]| to .*)?|\u2013|")
 
 
 def show(figure: Figure, caption: str) -> None:
     """Display a figure with its caption, and close it.
 
+    It is drawn twice, the second time for narrow screens, so that its text can be read on both.
+
     Args:
         figure: A matplotlib figure.
         caption: Its one message, plain text; also for those who do not see the figure.
     """
-    image = base64.b64encode(_svg(figure).encode()).decode()
+    wide = _data_uri(figure)
+    _make_narrow(figure)
+    narrow = _data_uri(figure)
     caption = html.escape(prose(caption))
     _display(
-        f'<figure class="figure"><img alt="{caption}" src="data:image/svg+xml;base64,{image}">'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f'<figure class="figure"><picture><source media="{PHONE}" srcset="{narrow}">'
+        f'<img alt="{caption}" src="{wide}"></picture><figcaption>{caption}</figcaption></figure>'
     )
     figure.clear()
+
+
+def _data_uri(figure: Figure) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(_svg(figure).encode()).decode()
+
+
+def _make_narrow(figure: Figure) -> None:
+    """Give a figure the width of a phone; what would be too wide is broken into lines."""
+    width, height = figure.get_size_inches()
+    if width <= NARROW:
+        return
+    columns = max(
+        (axis.get_subplotspec().get_gridspec().ncols for axis in _plots(figure)), default=1
+    )
+    figure.set_size_inches(NARROW, height if columns == 1 else height * 0.8)
+    for legend in figure.legends:
+        legend.set_ncols(2)
+    for axis in _plots(figure):
+        axis.set_title(_broken(axis.get_title("left"), 46 // columns), loc="left")
+        for each in (axis.xaxis, axis.yaxis):
+            each.set_label_text(_broken(each.get_label_text(), 40))
+        if any(": " in text.get_text() for text in axis.get_yticklabels()):
+            axis.set_yticks(
+                axis.get_yticks(),
+                [text.get_text().replace(": ", ":\n") for text in axis.get_yticklabels()],
+            )
+
+
+def _plots(figure: Figure) -> list[Axes]:
+    return [
+        axis for axis in figure.axes if axis.get_subplotspec() and axis.get_label() != "<colorbar>"
+    ]
+
+
+def _broken(text: str, width: int) -> str:
+    return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
+
+
+def note(text: str) -> None:
+    """Display a sentence that the reader should know, such as what this corpus does not have."""
+    _display(f'<p class="note">{html.escape(prose(text))}</p>')
 
 
 def verdict(text: str) -> None:
@@ -51,43 +104,63 @@ def table(
 ) -> None:
     """Display a table; columns of numbers are set in tabular figures, right-aligned.
 
+    Means are shown with their interval and with what is missing; the caption then ends in over how
+    many clips and voices they are.
+
     Args:
         rows: Dicts, or sequences in the order of ``columns``.
-        columns: The keys, which are the headings, or {key: heading}.
+        columns: The keys, which are the headings, or {key: heading}. A column that is headed by a
+            measure has its unit and its decimals, as :func:`denoise_lib.names.column` gives them.
         caption: Plain text above the table.
-        decimals: Places of floats. None and NaN become a dash.
+        decimals: Places of other floats. None and NaN become a dash.
     """
     headings = columns if isinstance(columns, dict) else {key: key for key in columns}
     values = [
         [row.get(key) for key in headings] if isinstance(row, dict) else list(row) for row in rows
     ]
-    numeric = [
-        any(_is_number(row[i]) for row in values)
-        and all(row[i] is None or _is_number(row[i]) for row in values)
-        for i in range(len(headings))
+    titles = [column(str(title), decimals) for title in headings.values()]
+    texts = [
+        [_cell(value, places) for value, (_, places) in zip(row, titles, strict=True)]
+        for row in values
     ]
-    kind = [' class="number"' if yes else "" for yes in numeric]
+    kind = [
+        ' class="number"' if all(NUMERIC.fullmatch(row[i]) for row in texts) else ""
+        for i in range(len(titles))
+    ]
+    means = [value for row in values for value in row if isinstance(value, Mean)]
+    caption = " ".join(filter(None, [caption, footnote(means)]))
     lines = ['<div class="table"><table>']
     if caption:
         lines.append(f"<caption>{html.escape(prose(caption))}</caption>")
     head = (
-        f'<th scope="col"{k}>{html.escape(str(h))}</th>'
-        for h, k in zip(headings.values(), kind, strict=True)
+        f'<th scope="col"{k}>{html.escape(title)}</th>'
+        for (title, _), k in zip(titles, kind, strict=True)
     )
     lines.append(f"<thead><tr>{''.join(head)}</tr></thead><tbody>")
-    for row in values:
-        cells = (
-            f"<td{k}>{html.escape(_cell(v, decimals))}</td>" for v, k in zip(row, kind, strict=True)
-        )
+    for row, shown in zip(values, texts, strict=True):
+        cells = [
+            f"<td{k}>{_marked(value, text)}</td>"
+            for value, text, k in zip(row, shown, kind, strict=True)
+        ]
+        if not kind[0]:
+            cells[0] = f'<th scope="row">{html.escape(shown[0])}</th>'
         lines.append(f"<tr>{''.join(cells)}</tr>")
     _display("\n".join([*lines, "</tbody></table></div>"]))
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+def _marked(value: Any, text: str) -> str:
+    """Content of a cell as HTML: the interval of a mean, and what it lacks, are set apart."""
+    if not isinstance(value, Mean):
+        return html.escape(text)
+    mean, _, interval = text.partition(" ")
+    parts = ((interval, "interval"), (value.lacking, "lacking"))
+    more = "".join(f' <span class="{kind}">{part}</span>' for part, kind in parts if part)
+    return html.escape(mean) + more
 
 
 def _cell(value: Any, decimals: int) -> str:
+    if isinstance(value, Mean):
+        return value.text(decimals)
     if value is None or isinstance(value, (float, np.floating)):
         return number(value, decimals)
     if isinstance(value, (int, np.integer)) and abs(value) >= 10_000:

@@ -91,7 +91,8 @@ def next_seed(scene: Scene, setting: Setting) -> int:
 def made_for(scene: Scene, setting: Setting, folder: Path = NOTEBOOKS) -> ParameterFile:
     """The notebook and the parameters that give what a setting plays.
 
-    A notebook takes those of the setting's values that are among its parameters.
+    A notebook takes those of the setting's values that are among its parameters. The frame is the
+    fixed damage's: where a street is played it is left as the notebook has it.
 
     Raises:
         UserError: Nothing is damaged, or the damage's parameters do not go together.
@@ -102,9 +103,9 @@ def made_for(scene: Scene, setting: Setting, folder: Path = NOTEBOOKS) -> Parame
     if setting.damage in FIXED:
         setting.corruption  # noqa: B018 - raises where the notebook would
     known = cell_parameters(read_notebook(folder, notebook), notebook)
-    values = {
-        field.name: getattr(setting, field.name) for field in fields(setting) if field.name in known
-    }
+    left = () if setting.damage in FIXED else ("n_fft", "hop")
+    own = [each.name for each in fields(setting) if each.name in known and each.name not in left]
+    values = {name: getattr(setting, name) for name in own}
     return ParameterFile(notebook, values, tuple(_remarks(scene, setting)))
 
 

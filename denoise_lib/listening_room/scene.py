@@ -203,7 +203,7 @@ class Scene:
         return self._keep(
             ("output", model),
             (self._damaged(setting), self._version(model)),
-            lambda: process(self._network(model), self.noisy(setting)),
+            lambda: process(self._network(model), self.noisy(setting), rate=self.speech.rate),
         )
 
     def known(self, setting: Setting, model: str) -> bool:

@@ -8,13 +8,13 @@ import threading
 import time
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 
 import torch
-from torch import Tensor
 
 from denoise_lib.data.corpora import Clip, Corpus
 from denoise_lib.data.crops import Damage, fixed_clip
-from denoise_lib.metrics.measures import METRICS, any_slow, score
+from denoise_lib.metrics.measures import METRICS, PERFECT, any_slow, score
 from denoise_lib.metrics.score_cache import known
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.inference import device as best_device
@@ -31,15 +31,21 @@ def evaluate(
     seed: int,
     max_seconds: float | None = None,
     metrics: tuple[str, ...] = METRICS,
+    slow_clips: int | None = None,
     device: str | torch.device = "auto",
     reference: bool = False,
 ) -> list[dict]:
     """Score a model on clips, each with the damage that is fixed by its name and the seed.
 
+    A model for another sample rate than the corpus's hears resampled clips, see
+    :func:`denoise_lib.models.inference.process`.
+
     Args:
         damage: None for the noisy recordings that the corpus has of its own.
         max_seconds: Seconds of each clip's beginning to use; all of it when None.
         metrics: Which measures to take.
+        slow_clips: Of how many clips, from the first on, the slow ones among them are taken; of all
+            when 0 or None. The others are of all clips, and a clip without any is left out.
         device: Where to run the network, see :func:`denoise_lib.models.inference.device`.
         reference: Also score each clean clip against itself.
 
@@ -48,12 +54,18 @@ def evaluate(
         (measure -> why a value is missing); with ``reference`` also clean and clean_reason.
     """
     device = best_device(device)
+    quick = tuple(each for each in metrics if not any_slow((each,)))
+    if slow_clips and not quick:
+        clips = clips[:slow_clips]
     jobs = []
     with evaluated(model, device):
-        for clip in clips:
+        for index, clip in enumerate(clips):
+            chosen = quick if slow_clips and index >= slow_clips else metrics
             noisy, clean = fixed_clip(corpus, clip, damage, seed, max_seconds)
-            versions = {"noisy": noisy, "denoised": process(model, noisy.to(device)).cpu()}
-            jobs.append((versions | ({"clean": clean} if reference else {}), clean, noisy, metrics))
+            denoised = process(model, noisy.to(device), rate=corpus.rate).cpu()
+            versions = {"noisy": noisy, "denoised": denoised}
+            versions |= {"clean": clean} if reference else {}
+            jobs.append((versions, clean, noisy, chosen, corpus.rate))
     # Networks first, scores after: both at once would fight for the cores.
     records = []
     for clip, scores in zip(clips, _score_all(jobs, metrics), strict=True):
@@ -70,13 +82,25 @@ def evaluate(
     return records
 
 
+def failed(clip: dict, metric: str) -> bool:
+    """Whether a system gave no score of a clip that has one as it was given to the system.
+
+    A perfect copy, of which some measures are infinite, is no failure.
+
+    Args:
+        clip: One of what :func:`evaluate` returned.
+    """
+    scored = clip["noisy"].get(metric) is not None and clip["denoised"].get(metric) is None
+    return scored and clip.get("reason", {}).get(metric) != PERFECT
+
+
 def _score_all(jobs: list[tuple], metrics: tuple[str, ...]) -> list[dict]:
     """(values, reasons) of each clip's versions, by name; slow measures in one process per core."""
     if not any_slow(metrics):
         return [_score_versions(job) for job in jobs]
     jobs = [
-        ({name: each.numpy() for name, each in versions.items()}, *map(Tensor.numpy, pair), chosen)
-        for versions, *pair, chosen in jobs
+        ({key: each.numpy() for key, each in versions.items()}, clean.numpy(), noisy.numpy(), *how)
+        for versions, clean, noisy, *how in jobs
     ]
     try:
         return list(_workers().map(_score_versions, jobs, chunksize=4))
@@ -87,17 +111,17 @@ def _score_all(jobs: list[tuple], metrics: tuple[str, ...]) -> list[dict]:
 
 def _score_versions(job: tuple) -> dict[str, tuple]:
     """(values, reasons) of one clip's versions, by name."""
-    versions, clean, noisy, metrics = job
+    versions, clean, noisy, metrics, rate = job
     clean, noisy = torch.as_tensor(clean), torch.as_tensor(noisy)
-    scores = {}
+    at_rate, scores = partial(score, rate=rate), {}
     for name, waveform in versions.items():
         waveform = torch.as_tensor(waveform)
         if name != "noisy" and torch.equal(waveform, noisy):
             scores[name] = scores["noisy"]  # nothing was changed: no measure is taken twice
         elif name != "denoised" and any_slow(metrics):
-            scores[name] = known(score, (waveform, clean, noisy), metrics)
+            scores[name] = known(at_rate, (waveform, clean, noisy), metrics, rate)
         else:
-            scores[name] = score(waveform, clean, noisy, metrics)
+            scores[name] = at_rate(waveform, clean, noisy, metrics)
     return scores
 
 

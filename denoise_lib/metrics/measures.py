@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -17,15 +17,16 @@ from torchmetrics.functional.audio import (
 )
 
 from denoise_lib import RATE
+from denoise_lib.audio import resample
 from denoise_lib.metrics.dnsmos import dnsmos
 from denoise_lib.metrics.wsdr import wsdr
 
 PERFECT = "infinite: a perfect copy"
-LSD_FRAME, LSD_HOP = 512, 128  # samples: 32 ms and 8 ms
+LSD_FRAME, LSD_HOP = 0.032, 0.008  # s
 LSD_RANGE = 60.0  # dB below the clean clip's largest magnitude; what is lower counts as that
 
 
-def log_spectral_distance(estimate: Tensor, clean: Tensor) -> Tensor:
+def log_spectral_distance(estimate: Tensor, clean: Tensor, rate: int = RATE) -> Tensor:
     """Mean distance of two log spectra, dB; 0 is perfect.
 
     The root of the mean square over frequency of ``20 log10(|E| / |Y|)``, averaged over frames, of
@@ -43,11 +44,12 @@ def log_spectral_distance(estimate: Tensor, clean: Tensor) -> Tensor:
         Gray, Markel, "Distance Measures for Speech Processing", IEEE Trans. ASSP 24 (5), 1976,
         sec. III, as a root mean square over frequency.
     """
-    window = torch.hann_window(LSD_FRAME, dtype=clean.dtype, device=clean.device)
+    frame, hop = round(LSD_FRAME * rate), round(LSD_HOP * rate)
+    window = torch.hann_window(frame, dtype=clean.dtype, device=clean.device)
     magnitude = torch.stft(
         torch.stack([estimate, clean]),
-        LSD_FRAME,
-        LSD_HOP,
+        frame,
+        hop,
         window=window,
         center=True,
         pad_mode="constant",
@@ -92,18 +94,23 @@ class Measure:
     """How one score of a clip is taken.
 
     Args:
-        take: (estimate, clean, noisy), each (time,) at 16 kHz, to a number.
+        take: (estimate, clean, noisy), each (time,), to a number.
         undefined: (estimate, clean) to the reason why there is no score, or None.
         fails: Whether ``take`` refuses some clips by an exception, which is then the reason.
         slow: Whether many clips are worth a process for each core.
         usual: Whether it is taken where nobody chooses.
+        only_rate: The sample rate at which it is defined, to which waveforms are brought; None
+            where it is taken at their own.
+        rated: Whether ``take`` wants their rate as its last argument.
     """
 
-    take: Callable[[Tensor, Tensor, Tensor], Tensor | float]
+    take: Callable[..., Tensor | float]
     undefined: Callable[[Tensor, Tensor], str | None] = lambda estimate, clean: None
     fails: bool = False
     slow: bool = False
     usual: bool = False
+    only_rate: int | None = None
+    rated: bool = False
 
 
 # How each is written, and which way is better, is said in names.METRICS under the same keys.
@@ -117,7 +124,9 @@ MEASURES = {
         usual=True,
     ),
     "lsd": Measure(
-        lambda estimate, clean, _: log_spectral_distance(estimate, clean), _silent_clean
+        lambda estimate, clean, _, rate: log_spectral_distance(estimate, clean, rate),
+        _silent_clean,
+        rated=True,
     ),
     # PESQ wide-band (ITU-T P.862.2), MOS-LQO, 1.04 .. 4.64.
     "pesq": Measure(
@@ -127,10 +136,12 @@ MEASURES = {
         fails=True,
         slow=True,
         usual=True,
+        only_rate=RATE,
     ),
     # 0 .. 1.
-    "stoi": Measure(_stoi, fails=True, slow=True, usual=True),
-    "dnsmos": Measure(lambda estimate, *_: dnsmos(estimate), slow=True),  # OVRL, about 1 .. 5
+    "stoi": Measure(_stoi, fails=True, slow=True, usual=True, only_rate=RATE),
+    # OVRL, about 1 .. 5.
+    "dnsmos": Measure(lambda estimate, *_: dnsmos(estimate), slow=True, only_rate=RATE),
 }
 ALL_METRICS = tuple(MEASURES)
 METRICS = tuple(name for name, measure in MEASURES.items() if measure.usual)
@@ -141,13 +152,29 @@ def any_slow(metrics: tuple[str, ...]) -> bool:
     return any(MEASURES[metric].slow for metric in metrics)
 
 
+def brought_down(metrics: Iterable[str], rate: int) -> list[str]:
+    """Those of some measures for which waveforms of a rate are resampled."""
+    only = {name: each.only_rate for name, each in MEASURES.items() if each.only_rate}
+    return [each for each in metrics if only.get(each, rate) != rate]
+
+
 def score(
-    estimate: Tensor, clean: Tensor, noisy: Tensor, metrics: tuple[str, ...] = METRICS
+    estimate: Tensor,
+    clean: Tensor,
+    noisy: Tensor,
+    metrics: tuple[str, ...] = METRICS,
+    rate: int = RATE,
 ) -> tuple[dict[str, float | None], dict[str, str]]:
     """Some scores of one clip.
 
+    PESQ, STOI and DNSMOS are taken at 16 kHz: of waveforms at another rate, resampled ones.
+
+    Args:
+        metrics: Names of the measures.
+        rate: Samples per second of the waveforms.
+
     Shape:
-        All waveforms (time,) at 16 kHz.
+        All waveforms (time,).
 
     Returns:
         Values by name, None where a measure is not defined for the clip or not a number, and the
@@ -165,7 +192,11 @@ def score(
         value, reason = None, _not_finite(estimate, clean) or measure.undefined(estimate, clean)
         if not reason:
             try:
-                value = float(measure.take(estimate, clean, noisy))
+                waveforms = [
+                    resample(each, rate, measure.only_rate or rate)
+                    for each in (estimate, clean, noisy)
+                ]
+                value = float(measure.take(*waveforms, *([rate] if measure.rated else [])))
             except Exception as error:  # PESQ's own exceptions derive from Exception directly
                 if not measure.fails:
                     raise

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from denoise_lib import RATE
 from denoise_lib.errors import UserError
 from denoise_lib.files import read_json, write_json
 from denoise_lib.paths import cache_folder
@@ -29,18 +30,21 @@ PACKAGES = ("numpy", "scipy", "torch", "torchmetrics", "pesq", "pystoi", "speech
 SOURCES = ("measures.py", "dnsmos.py", "wsdr.py")
 
 
-def known(score: Callable, waveforms: tuple[Tensor, ...], metrics: tuple[str, ...]) -> Scores:
+def known(
+    score: Callable, waveforms: tuple[Tensor, ...], metrics: tuple[str, ...], rate: int = RATE
+) -> Scores:
     """``score(*waveforms, metrics)``, looked up where the same samples were scored before.
 
     Args:
-        score: A function of these samples and measures alone.
+        score: A function of these samples, their rate and measures alone.
         waveforms: What it is taken of, (time,) each.
         metrics: Names of the measures.
+        rate: Samples per second.
 
     Returns:
         What ``score`` returned.
     """
-    path = cache_folder() / "scores" / f"{_key(waveforms, metrics)}.json"
+    path = cache_folder() / "scores" / f"{_key(waveforms, metrics, rate)}.json"
     if (kept := _kept(path, metrics)) is not None:
         return kept
     values, reasons = score(*waveforms, metrics)
@@ -50,9 +54,9 @@ def known(score: Callable, waveforms: tuple[Tensor, ...], metrics: tuple[str, ..
     return values, reasons
 
 
-def _key(waveforms: tuple[Tensor, ...], metrics: tuple[str, ...]) -> str:
-    """Digest of samples, measures, and what would make their scores others."""
-    total = hashlib.sha256(json.dumps([list(metrics), _made_with()]).encode())
+def _key(waveforms: tuple[Tensor, ...], metrics: tuple[str, ...], rate: int) -> str:
+    """Digest of samples, their rate, measures, and what would make their scores others."""
+    total = hashlib.sha256(json.dumps([list(metrics), rate, _made_with()]).encode())
     for each in waveforms:
         samples = each.numpy()
         total.update(f"{samples.dtype} {samples.shape}".encode())

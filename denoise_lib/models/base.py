@@ -11,13 +11,15 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
+from denoise_lib import RATE
+from denoise_lib.damage.corruption import FRAME, HOP
 from denoise_lib.errors import UserError
 
 ROOMS = ("denoise_lib.models", "denoise_lib.models.baselines")
 
 
 class Denoiser(nn.Module):
-    """Waveform (batch, time) in, waveform of the same shape out, at 16 kHz, for any length.
+    """Waveform (batch, time) in, waveform of the same shape out, for any length.
 
     A subclass lies in a module of this room or of ``baselines`` that is called like its ``name``,
     by which :func:`find` finds it. Its constructor's arguments are kept in ``config`` by
@@ -27,6 +29,7 @@ class Denoiser(nn.Module):
         name: In results, checkpoints and on the command line.
         PRESETS: Constructor arguments of named sizes.
         config: The arguments that this one was made with, defaults included.
+        rate: Samples per second of its waveforms, kept in checkpoints; None where any will do.
         stride: A shift of the input by that many samples shifts the output alike.
         context: Samples on either side that an output sample can depend on, or an upper bound.
         loss: What it is trained with, a name of ``training.losses.LOSSES``.
@@ -36,6 +39,7 @@ class Denoiser(nn.Module):
     name: ClassVar[str]
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
     config: dict[str, Any] = {}
+    rate: int | None = RATE
     stride: int = 1
     context: int = 0
     loss: str = "wsdr"
@@ -58,6 +62,25 @@ class Denoiser(nn.Module):
             known = ", ".join(cls.PRESETS) or "none"
             raise UserError(f"{cls.name} has no preset {name!r}: use one of {known}")
         return cls(**{**cls.PRESETS[name], **changes})
+
+    def at(self, rate: int, n_fft: int, hop: int) -> Self:
+        """This network, untrained, for another sample rate; itself where nothing changes.
+
+        Frames like those of the fixed damage follow the damage; other frames last as long as
+        before. What counts samples without frames, such as a kernel, stays as it is.
+
+        Args:
+            rate: Samples per second.
+            n_fft, hop: Frame and hop of the damage, in samples.
+        """
+        own = {key: self.config[key] for key in ("n_fft", "hop", "offset") if key in self.config}
+        frame = {key: value * rate // (self.rate or rate) for key, value in own.items()}
+        if (own.get("n_fft"), own.get("hop")) == (FRAME, HOP):
+            frame |= {"n_fft": n_fft, "hop": hop}
+            frame |= {"offset": own["offset"] * hop // HOP} if "offset" in own else {}
+        network = self if frame == own else type(self)(**self.config | frame)
+        network.rate = rate
+        return network
 
     def forward(self, noisy: Tensor) -> Tensor:
         """(batch, time) -> (batch, time), time >= 1."""

@@ -35,7 +35,7 @@ def save_model(path: Path, model: Denoiser, *, half: bool = False, **facts: Any)
     record = {
         "model": model.name,
         "config": model.config,
-        "rate": denoise_lib.RATE,
+        "rate": model.rate,
         "versions": {"denoise_lib": denoise_lib.__version__, "torch": torch.__version__},
         **facts,
     }
@@ -77,18 +77,18 @@ def load_model(path: Path) -> Denoiser:
     """Rebuild the model that a checkpoint holds, in evaluation mode, on the CPU.
 
     Raises:
-        UserError: The file is missing, is no checkpoint of this library, is for another sample
-            rate, or does not fit the network that it names.
+        UserError: The file is missing, is no checkpoint of this library, or does not fit the
+            network that it names.
     """
     record = read_record(path)
-    if (rate := record.get("rate", denoise_lib.RATE)) != denoise_lib.RATE:
-        raise UserError(
-            f"{path} is for sound at {rate} Hz, networks here run at {denoise_lib.RATE}"
-        )
+    rate = record.get("rate", denoise_lib.RATE)
+    if type(rate) is not int or rate < 1:
+        raise UserError(f"{path} says {rate!r} where its samples per second should stand")
     try:
         _check_shapes(path, record)
         model = find(record["model"])(**record["config"])
         model.load_state_dict(safetensors.torch.load_file(path))
+        model.rate = rate
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         told = " ".join(str(error).split())
         raise UserError(

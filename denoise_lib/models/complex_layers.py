@@ -120,13 +120,18 @@ class ComplexBatchNorm2d(nn.Module):
             dim=1,
         ).to(dtype)
 
-    @staticmethod
-    def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (2, channels) and covariance rr, ii, ri (3, channels) over batch and positions."""
-        mean = x.mean((0, 3, 4))
+        mean = self.mean_of_all(x.mean((0, 3, 4)))
         real, imaginary = (x - mean[:, :, None, None]).unbind(1)
         products = (real.square(), imaginary.square(), real * imaginary)
-        return mean, torch.stack([each.mean((0, 2, 3)) for each in products])
+        covariance = torch.stack([each.mean((0, 2, 3)) for each in products])
+        return mean, self.mean_of_all(covariance)
+
+    @staticmethod
+    def mean_of_all(mean: Tensor) -> Tensor:
+        """The mean over all processes; :func:`processes.synchronised` puts another in its place."""
+        return mean
 
     def _matrix(self, covariance: Tensor) -> Tensor:
         """Gamma times covariance ** -1/2, per channel: (2, 2, channels)."""

@@ -32,7 +32,7 @@ def export(model: Denoiser, path: Path, *, streaming: bool = False) -> None:
     same shape. With ``streaming`` it takes one hop of a causal network, ``noisy`` (1, hop), and a
     ``state`` (numbers,), zeros at first. It gives ``denoised`` (1, hop), which belongs to the hop
     before, and ``next_state``, the state for the next call. In both, speech is to have an RMS of
-    0.05 re full scale at 16 kHz. The file's metadata say all that, and the latency.
+    0.05 re full scale, at the network's rate. The file's metadata say all that, and the latency.
 
     Raises:
         UserError: A baseline, a network that cannot stream, or a package that is missing.
@@ -44,7 +44,7 @@ def export(model: Denoiser, path: Path, *, streaming: bool = False) -> None:
     facts = {
         "made by": f"denoise_lib {denoise_lib.__version__}",
         "network": model.name,
-        "rate": denoise_lib.RATE,
+        "rate": model.rate,
         "level": "speech at an RMS of 0.05 re full scale",
     }
     model = model.cpu().eval()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from numbers import Integral
 from typing import Any
 
@@ -17,12 +19,15 @@ from denoise_lib import RATE
 from denoise_lib.audio import channels_last
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.checkpoints import denoiser
-from denoise_lib.models.whole_band import Treatment, WholeBand
+from denoise_lib.models.processes import launched
+from denoise_lib.models.whole_band import Treatment, WholeBand, resampled
 from denoise_lib.recordings.level import Meter
 
 
 @torch.inference_mode()
-def process(model: Denoiser, noisy: Tensor, chunk_seconds: float = 10.0) -> Tensor:
+def process(
+    model: Denoiser, noisy: Tensor, chunk_seconds: float = 10.0, rate: int | None = None
+) -> Tensor:
     """Run a model over one waveform, (time,) -> (time,), chunk by chunk.
 
     Each chunk is read with ``model.context`` samples on either side and the context's output is
@@ -33,10 +38,17 @@ def process(model: Denoiser, noisy: Tensor, chunk_seconds: float = 10.0) -> Tens
         model: Any of the networks; it is run in evaluation mode and left in the mode it was in.
         noisy: Waveform at the level that the model was trained at.
         chunk_seconds: Length of a chunk without its context.
+        rate: Samples per second of the waveform, the model's own when None. At another rate the
+            model hears the waveform resampled, and what it changes is resampled and added: what
+            lies above its band stays.
     """
+    if rate and model.rate and rate != model.rate:
+        low = _at(noisy, rate, model.rate)
+        change = process(model, low, chunk_seconds) - low
+        return noisy + _at(change, model.rate, rate, len(noisy))
     grid = model.stride
     context = -(-model.context // grid) * grid
-    step = max(1, round(chunk_seconds * RATE) // grid) * grid
+    step = max(1, round(chunk_seconds * (model.rate or rate or RATE)) // grid) * grid
     pieces = []
     with evaluated(model):
         for start in range(0, max(len(noisy), 1), step):
@@ -44,6 +56,11 @@ def process(model: Denoiser, noisy: Tensor, chunk_seconds: float = 10.0) -> Tens
             piece = model(noisy[None, first : start + step + context])[0]
             pieces.append(piece[start - first : start - first + step])
     return torch.cat(pieces)
+
+
+def _at(x: Tensor, source: int, target: int, length: int | None = None) -> Tensor:
+    """A waveform (time,) at another rate, on its device."""
+    return torch.from_numpy(resampled(x.cpu().numpy(), source, target, length)).to(x)
 
 
 def enhance(
@@ -68,13 +85,14 @@ def enhance(
         waveform: float samples, full scale = 1, (time,), (time, channels) or (channels, time),
             tensor or array. Channels are processed apart.
         model: Name for :func:`~denoise_lib.models.checkpoints.denoiser`, or a network.
-        rate: Samples per second. The networks hear what lies below 8 kHz.
+        rate: Samples per second. A network hears what lies below half its own rate, which is
+            8 kHz for those that are shipped.
         chunk_seconds: Stretch that is processed at a time.
         device: Where to run the network, see :func:`device`.
         strength: How much of the noise goes, 0 to 1.
         attenuation_limit: Noise goes down by at most so many dB.
-        cut: Cut off what lies above 8 kHz. Otherwise it is turned down as the network turns down
-            the upper part of what it hears.
+        cut: Cut off what lies above the network's band. Otherwise it is turned down as the network
+            turns down the upper part of what it hears.
 
     Returns:
         The same kind as ``waveform``: array or tensor, of its type, shape and device.
@@ -131,10 +149,42 @@ def like(samples: NDArray[np.float32], waveform: Any) -> Any:
 
 
 def device(wanted: str | torch.device = "auto") -> str | torch.device:
-    """Where networks are trained and run: "auto" is a GPU that CUDA knows, else the processor."""
+    """Where networks are trained and run.
+
+    "auto" is a GPU that CUDA knows, else Apple's where it works, else the processor. Of the
+    processes that ``torchrun`` started on one host each has a GPU of its own.
+    """
     if wanted != "auto":
         return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        own = os.environ.get("LOCAL_RANK") if launched() else None
+        return f"cuda:{own}" if own else "cuda"
+    return "mps" if _apple_gpu_works() else "cpu"
+
+
+@cache
+def _apple_gpu_works() -> bool:
+    """Whether Apple's GPU is there, knows what networks are made of, and does it rightly."""
+    if not torch.backends.mps.is_available():
+        return False
+    try:
+        return torch.allclose(_little_network("mps"), _little_network("cpu"), atol=1e-4)
+    except (RuntimeError, TypeError, NotImplementedError):
+        return False
+
+
+def _little_network(place: str) -> Tensor:
+    """Gradient of what networks do to a waveform: STFT, convolutions there and back, inverse."""
+    window = torch.hann_window(64).to(place)
+    wave = torch.sin(torch.arange(512.0) ** 1.3).to(place).requires_grad_()
+    spectrum = torch.stft(wave[None], 64, 16, window=window, return_complex=True)
+    kernel = torch.linspace(-1, 1, 2 * 2 * 3 * 3).reshape(2, 2, 3, 3).to(place)
+    parts = torch.view_as_real(spectrum).movedim(-1, 1)  # (batch, 2, freq, frames)
+    low = torch.nn.functional.conv2d(parts, kernel, stride=2, padding=1)
+    parts = torch.nn.functional.conv_transpose2d(low, kernel, stride=2, padding=1)
+    spectrum = torch.view_as_complex(parts.movedim(1, -1).contiguous())
+    torch.istft(spectrum, 64, 16, window=window).square().mean().backward()
+    return wave.grad.cpu()
 
 
 _device = device  # for functions with an argument of this name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Protocol
 
 import numpy as np
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from denoise_lib import RATE
 from denoise_lib.errors import UserError
+from denoise_lib.models.any_rate import AnyRate
 from denoise_lib.models.base import Denoiser
-from denoise_lib.models.baselines import BASELINES
+from denoise_lib.models.baselines import BASELINES, RNNoise
+from denoise_lib.models.baselines.rnnoise import RNNoiseStream
 from denoise_lib.models.causal import CausalNet
 from denoise_lib.models.checkpoints import denoiser
 from denoise_lib.models.whole_band import NEAR, NOMINAL, near_sound
@@ -27,8 +30,8 @@ class Stream:
     went in once :meth:`flush` has been called, and does not depend on how it was cut into blocks.
 
     A causal network (``speech``) keeps what it needs of the past and answers after one frame, 32
-    ms. Any other network is run over a second at a time, with the sound on either side that its
-    output depends on, so that it answers seconds later.
+    ms; RNNoise does, too. Any other network is run over a second at a time, with the sound on
+    either side that its output depends on, so that it answers seconds later.
 
     A network wants speech at the level that it was trained at. :func:`~denoise_lib.enhance`
     measures the level over the whole recording, which a stream cannot: either ``level`` is given,
@@ -38,13 +41,15 @@ class Stream:
     Args:
         model: Name for :func:`~denoise_lib.load_pretrained`, a baseline's, or a network.
         level: RMS of the speech re full scale, such as 0.05 for -26 dB; None: it is followed.
+        rate: Samples per second of the blocks. Another rate than 16 kHz adds the time that
+            resampling takes, and what lies above 8 kHz is turned down with what lies below.
 
     Attributes:
         latency: Samples that go in, at most, before an input sample's output comes out.
 
     Raises:
-        UserError: There is no such model, it adapts to the whole recording and cannot stream, or
-            the level is not above 0.
+        UserError: There is no such model, it adapts to the whole recording and cannot stream, it
+            is not for 16 kHz, or the level or the rate is not above 0.
 
     Example:
         >>> stream = denoise_lib.Stream("speech")
@@ -53,12 +58,20 @@ class Stream:
         >>> play(stream.flush())
     """
 
-    def __init__(self, model: str | Denoiser = "speech", *, level: float | None = None) -> None:
+    def __init__(
+        self, model: str | Denoiser = "speech", *, level: float | None = None, rate: int = RATE
+    ) -> None:
+        if not (isinstance(rate, Integral) and rate > 0):
+            raise UserError(f"a rate is a whole number of Hz above 0, got {rate}")
         if level is not None and not 0 < level < float("inf"):
             raise UserError(f"a level is a number above 0, the RMS re full scale; got {level}")
         self._level = RunningLevel() if level is None else SteadyLevel(level)
         self._engine = _engine(denoiser(model) if isinstance(model, str) else model)
         self.latency = self._engine.latency
+        self._around = None
+        if rate != RATE:
+            self._around = AnyRate(_At16(self), rate)
+            self.latency = self._around.latency
         self._array = False
         self._ended = False
 
@@ -66,7 +79,7 @@ class Stream:
         """The next samples in, those that are ready out.
 
         Args:
-            block: float samples at 16 kHz, (time,), any number of them; tensor or array.
+            block: float samples at the stream's rate, (time,), any number of them; tensor or array.
 
         Returns:
             float32 samples, the same kind as ``block``; how many depends on what was ready.
@@ -87,11 +100,21 @@ class Stream:
         samples = samples.detach().to("cpu", torch.float32)
         if not samples.isfinite().all():
             raise UserError("the block has samples that are not finite")
+        if self._around:
+            return self._as_given(torch.from_numpy(self._around.process(samples.numpy())))
+        return self._as_given(self._denoised(samples))
+
+    def _denoised(self, samples: Tensor) -> Tensor:
+        """Samples at 16 kHz in, those that are ready out."""
         pieces = [
             self._level.undo(self._engine.push(self._level.apply(piece)))
             for piece in samples.split(LONGEST)
         ]
-        return self._as_given(torch.cat(pieces))
+        return torch.cat(pieces)
+
+    def _rest(self) -> Tensor:
+        """What still waited, at 16 kHz."""
+        return self._level.undo(self._engine.finish())
 
     def flush(self) -> Tensor | NDArray:
         """The end: what was still waiting for later samples, as if silence followed.
@@ -102,10 +125,25 @@ class Stream:
         if self._ended:
             raise RuntimeError("this stream has been flushed: make a new one")
         self._ended = True
-        return self._as_given(self._level.undo(self._engine.finish()))
+        if self._around:
+            return self._as_given(torch.from_numpy(self._around.flush()))
+        return self._as_given(self._rest())
 
     def _as_given(self, samples: Tensor) -> Tensor | NDArray:
         return samples.numpy() if self._array else samples
+
+
+class _At16:
+    """The part of a stream that runs at 16 kHz, in arrays."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream, self.latency = stream, stream.latency
+
+    def process(self, block: NDArray) -> NDArray:
+        return self.stream._denoised(torch.from_numpy(block)).numpy()
+
+    def flush(self) -> NDArray:
+        return self.stream._rest().numpy()
 
 
 # --- level --------------------------------------------------------------------------------------
@@ -202,8 +240,15 @@ class _Engine(Protocol):
 
 
 def _engine(model: Denoiser) -> _Engine:
+    if model.rate not in (None, RATE):
+        raise UserError(
+            f"this {model.name} is for {model.rate} Hz and streams run at {RATE} Hz: use "
+            "`denoise enhance`"
+        )
     if isinstance(model, CausalNet):
         return _FrameByFrame(model.eval())
+    if isinstance(model, RNNoise):
+        return RNNoiseStream()
     if model.name in BASELINES and model.name != "neighbourhood":
         raise UserError(
             f"{model.name} adapts to the whole recording and cannot stream: use speech or "

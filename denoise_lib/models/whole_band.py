@@ -1,9 +1,10 @@
-"""A network for 16 kHz on recordings of any rate, channel by channel, a stretch at a time.
+"""A network on recordings of any rate, channel by channel, a stretch at a time.
 
-A recording is brought to 16 kHz, and what the network changes there is brought back to the
-recording's own rate and added to it. So nothing else is touched: a network that changes nothing
-gives every sample back. What lies above the network's 8 kHz is turned down as much, and as fast, as
-the network turns down the upper part of what it hears; or it is cut off.
+A recording is brought to the network's rate, mostly 16 kHz, and what the network changes there is
+brought back to the recording's own rate and added to it. So nothing else is touched: a network that
+changes nothing gives every sample back. What lies above the network's band, mostly 8 kHz, is turned
+down as much, and as fast, as the network turns down the upper part of what it hears; or it is cut
+off.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from denoise_lib.models.base import Denoiser
 NOMINAL = 0.05  # RMS of speech re full scale, -26 dB, at which networks are trained
 NEAR = 0.04  # s; further than that from any sound digital silence stays what it is
 MARGIN = 0.1  # s on either side, for the filters of the two resamplings
-FRAME, HOP = 512, 160  # samples at 16 kHz, for the gain of the upper band
-BAND = (4000, 7500)  # Hz; the upper part of what a network hears
+# For the gain of what lies above the network's band:
+FRAME, HOP = 0.032, 0.01  # s
+BAND = (0.25, 0.46875)  # the upper part of what a network hears, re its rate; 4 to 7.5 kHz of 16
 
 
 @dataclass(frozen=True)
@@ -70,21 +72,22 @@ class WholeBand:
     device: str | torch.device = "cpu"
 
     def __post_init__(self) -> None:
-        common = math.gcd(self.rate, RATE)
+        self.own = self.model.rate or RATE
+        common = math.gcd(self.rate, self.own)
         # The stretches start where samples of both rates, the model's grid and the frames of the
         # upper band's gain meet: so it does not matter where they start.
-        grid = math.lcm(self.model.stride, RATE // common, HOP)
-        seconds = grid / RATE
+        grid = math.lcm(self.model.stride, self.own // common, round(HOP * self.own))
+        seconds = grid / self.own
         chunks = max(1, round(self.treatment.chunk_seconds / seconds))
-        ahead = getattr(self.model, "latency", self.model.context) / RATE + MARGIN
-        before = max(self.model.context / RATE, NEAR) + MARGIN
+        ahead = getattr(self.model, "latency", self.model.context) / self.own + MARGIN
+        before = max(self.model.context / self.own, NEAR) + MARGIN
         self.step = chunks * self._samples(grid)
         self.before = math.ceil(before / seconds) * self._samples(grid)
         self.ahead = math.ceil(max(ahead, NEAR) * self.rate)
 
     def _samples(self, grid: int) -> int:
-        """So many samples at 16 kHz as samples of the recording."""
-        return grid * self.rate // RATE
+        """So many samples at the network's rate as samples of the recording."""
+        return grid * self.rate // self.own
 
     def blocks(self, source: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Blocks of a recording, float32 (time, channels), to denoised blocks of the same length.
@@ -106,18 +109,16 @@ class WholeBand:
     def _channel(self, x: np.ndarray, level: float) -> np.ndarray:
         if not x.any() or not level > 0:
             return np.zeros_like(x)
-        length = math.ceil(len(x) * RATE / self.rate)
-        low = torch.from_numpy(resampled(x, self.rate, RATE, length))
+        length = math.ceil(len(x) * self.own / self.rate)
+        low = torch.from_numpy(resampled(x, self.rate, self.own, length))
         gain = NOMINAL / level
         estimate = self.model((low * gain).to(self.device)[None])[0].cpu() / gain
         change = (estimate - low) * self.treatment.share
-        same = self.rate == RATE
-        out = x + change.numpy() if same else x + resampled(change.numpy(), RATE, self.rate, len(x))
-        if self.rate > RATE:
-            high = x - resampled(low.numpy(), RATE, self.rate, len(x))
-            high_gain = (
-                0.0 if self.treatment.cut else _upper_gain(low, low + change, self.rate, len(x))
-            )
+        out = x + resampled(change.numpy(), self.own, self.rate, len(x))
+        if self.rate > self.own:
+            high = x - resampled(low.numpy(), self.own, self.rate, len(x))
+            rates = self.own, self.rate
+            high_gain = 0.0 if self.treatment.cut else _upper_gain(low, low + change, rates, len(x))
             out = out + (high_gain - 1) * high
         return np.where(near_sound(x, round(NEAR * self.rate)), out, np.float32(0))
 
@@ -165,26 +166,29 @@ def resampled(x: np.ndarray, source: int, target: int, length: int | None = None
     return np.pad(x[:length], (0, max(0, length - len(x))))
 
 
-def _upper_gain(low: Tensor, denoised: Tensor, rate: int, length: int) -> np.ndarray:
+def _upper_gain(low: Tensor, denoised: Tensor, rates: tuple[int, int], length: int) -> np.ndarray:
     """What the upper part of the network's band was multiplied by, smooth; 1 at most.
 
     Args:
-        low, denoised: What the network heard and what became of it, (time,) at 16 kHz.
-        rate, length: Of the gain that is returned, (length,).
+        low, denoised: What the network heard and what became of it, (time,).
+        rates: Samples per second of these, and of the gain that is returned.
+        length: Of that gain, (length,).
     """
+    own, rate = rates
+    frame, hop = round(FRAME * own), round(HOP * own)
+    first, last = (round(part * frame) for part in BAND)
     powers = []
     for each in (low, denoised):
-        window = torch.hann_window(FRAME)
+        window = torch.hann_window(frame)
         spectrum = torch.stft(
-            each, FRAME, HOP, window=window, pad_mode="constant", return_complex=True
+            each, frame, hop, window=window, pad_mode="constant", return_complex=True
         )
-        first, last = (round(hertz * FRAME / RATE) for hertz in BAND)
         power = spectrum[first:last].abs().square().sum(0)  # (frames,)
         powers.append(F.avg_pool1d(power[None], 3, 1, 1, count_include_pad=False))
     heard, left = powers
     gain = torch.where(heard > 1e-14, left / heard.clamp_min(1e-14), 1.0).clamp(0, 1).sqrt()
-    # The frame of number k lies around sample k * HOP.
-    at = np.arange(length) * (RATE / rate / HOP)
+    # The frame of number k lies around sample k * hop.
+    at = np.arange(length) * (own / rate / hop)
     return np.interp(at, np.arange(gain.shape[1]), gain[0].numpy()).astype(np.float32)
 
 

@@ -7,23 +7,25 @@ it keeps its place beside a film's pictures; packets that cannot be decoded leav
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denoise_lib.errors import UserError
-from denoise_lib.recordings.pieces import Piece
+from denoise_lib.recordings import mp3
+from denoise_lib.recordings.by_soundfile import TAGS
+from denoise_lib.recordings.pieces import Piece, after_tag
 from denoise_lib.recordings.slices import Slice, silence
 
 if TYPE_CHECKING:
     import av
 
 TIMED_FROM_ZERO = ("mov", "matroska")  # containers in which time 0 is the beginning
-# Of these nothing but a place in the file tells time: bytes of the largest frame, for
-# all channels of an MP3 and for each of the others.
-WITHOUT_STAMPS = {"mp3": 1441, "aac": 768, "ac3": 1920}
+# Of these nothing but a place in the file tells time: bytes of a channel's largest frame.
+WITHOUT_STAMPS = {"aac": 768, "ac3": 1920}
 RUN_IN = 0.2  # s at the beginning, in which encoders leave holes
 UNITS = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
 LEAST_GAP = 0.005  # s; stamps are rounded, and some recorders take them from a clock
@@ -52,8 +54,11 @@ class PyAVPiece:
     ) -> None:
         import av
 
-        part = io.BufferedReader(Slice(file, piece.start, piece.end), 2**16)
-        self.file = av.open(part, format=container, metadata_errors="replace")
+        def part() -> BinaryIO:
+            return io.BufferedReader(Slice(file, piece.start, piece.end), 2**16)
+
+        self._part = part
+        self.file = av.open(part(), format=container, metadata_errors="replace")
         self.stream = chosen(self.file, track)
         self.tracks = tuple(_told(each) for each in self.file.streams.audio)
         self.track = self.file.streams.audio.index(self.stream) + 1
@@ -64,7 +69,10 @@ class PyAVPiece:
             self.film = _seconds(pictures, pictures.duration) or (self.file.duration or 0) / 1e6
         codec = self.stream.codec_context
         self.rate, self.channels = codec.sample_rate, codec.channels
-        self.subtype = _subtype(codec)
+        self.subtype, self.codec = _subtype(codec), codec.name
+        told = {**self.stream.metadata, **self.file.metadata}
+        told = {name.lower(): text for name, text in told.items()}
+        self.tags = {name: told[other] for name, other in TAGS.items() if told.get(other)}
         self.silent, self.errors, self.notes = 0.0, 0, [piece.note] if piece.note else []
         self.frames, self.seconds = piece.frames, self._told_seconds(piece)
         self.reached = 0.0  # s, the end of the last packet of any stream
@@ -117,7 +125,8 @@ class PyAVPiece:
         """Decoded frames, each with the time in seconds at which it is due."""
         import av
 
-        lost, sizes = 0.0, _Sizes(self.kind, self.channels)
+        lost = 0.0
+        swallowed = self._swallowed()
         streams = [self.stream, *self.file.streams.video] if self.film else [self.stream]
         packets = self.file.demux(streams)
         while True:
@@ -139,7 +148,26 @@ class PyAVPiece:
                     yield frame, None if time is None else time + lost
             except (av.FFmpegError, ValueError):
                 self.errors += 1
-            lost += sizes.frames_lost(packet) * float((packet.duration or 0) * packet.time_base)
+            lost += swallowed(packet) * float((packet.duration or 0) * packet.time_base)
+
+    def _swallowed(self) -> Callable[[av.Packet], int]:
+        """What tells, packet by packet, how many frames are lost behind it."""
+        if self.kind != "mp3":
+            return _Sizes(self.kind, self.channels).frames_lost
+        import av
+
+        first = self._part()
+        announced = mp3.told(first, after_tag(first))
+        try:
+            with av.open(self._part(), format="mp3", metadata_errors="replace") as file:
+                packets = (
+                    (each.size, bytes(each)[:4]) for each in file.demux(audio=0) if each.size
+                )
+                lost = mp3.lost_frames(packets, announced and announced.frames)
+        except (av.FFmpegError, OSError):
+            return lambda packet: 0
+        at = itertools.count()
+        return lambda packet: lost.get(next(at), 0) if packet.size else 0
 
     def _own_beginning(self, due: float | None) -> bool:
         """Whether the sound begins when its first sample does: there is nothing beside it."""
@@ -182,7 +210,7 @@ class _Sizes:
     """
 
     def __init__(self, kind: str, channels: int) -> None:
-        self.most = WITHOUT_STAMPS.get(kind, 0) * (1 if kind == "mp3" else max(1, channels))
+        self.most = WITHOUT_STAMPS.get(kind, 0) * max(1, channels)
         self.count, self.total = 0, 0
 
     def frames_lost(self, packet: av.Packet) -> int:
@@ -237,6 +265,8 @@ def _subtype(codec: Any) -> str:
         return "DOUBLE"
     if codec.name.startswith("pcm_f"):
         return "FLOAT"
+    if codec.name in ("opus", "libopus"):
+        return "OPUS"
     form = codec.format.name.removesuffix("p") if codec.format else "s16"
     return "PCM_24" if form in ("s32", "s64") else "PCM_16"
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise_lib.errors import UserError
+from denoise_lib.recordings.by_soundfile import TAGS
 from denoise_lib.recordings.read import Conformer, failures
 from denoise_lib.recordings.slices import Slice, whole
 from denoise_lib.recordings.write import FFMPEG, FILMS, nearest
@@ -34,6 +35,8 @@ class FilmWriter:
         rate, channels: Of the recording.
         film: The film of which the pictures are copied; None for sound alone.
         track: Which track of its sound is replaced, from 1.
+        own: FFmpeg's name of the codec to use where the container has it; "" for the usual one.
+        tags: What the recording says of itself, by libsndfile's names.
 
     Raises:
         UserError: The container cannot hold this sound, or these pictures.
@@ -47,6 +50,8 @@ class FilmWriter:
         channels: int,
         film: BinaryIO | None = None,
         track: int = 1,
+        own: str = "",
+        tags: dict[str, str] | None = None,
     ) -> None:
         import av
 
@@ -54,9 +59,11 @@ class FilmWriter:
         container, codec = {**FFMPEG, **FILMS}[suffix]
         self.out = av.open(file, "w", format=container)
         self.film, self.copied, self.copies = None, iter(()), {}
+        self.out.metadata.update({TAGS[name]: told for name, told in (tags or {}).items()})
         try:
             if film is None:
-                self._add_sound(codec, rate, channels)
+                own = ENCODERS.get(own, own)
+                self._add_sound(own if own and self._can_hold(own) else codec, rate, channels)
             else:
                 self._open_film(film, track, codec, rate, channels)
             self.out.start_encoding()
@@ -83,9 +90,14 @@ class FilmWriter:
         self.rate = nearest(rate, tuple(av.Codec(codec, "w").audio_rates or ()))
         layouts = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
         layout = layouts.get(channels)
+        self.floats = codec.startswith("pcm_f")
         if layout is None:
             raise UserError(f"{codec} cannot hold {channels} channels: name a .wav, or use --mono")
-        self.sound = self.out.add_stream(codec, rate=self.rate, layout=layout)
+        # An AVI file cannot say that the encoder's run-in of one frame comes before the beginning:
+        # that frame is left out, and so that others do without it nothing is borrowed from it.
+        self.too_early = self.suffix == "avi" and codec == "libmp3lame"
+        options = {"reservoir": "0"} if self.too_early else {}
+        self.sound = self.out.add_stream(codec, rate=self.rate, options=options, layout=layout)
         if codec in ("aac", "libopus", "libmp3lame", "libvorbis", "wmav2", "mp2"):
             self.sound.bit_rate = BITS * channels
 
@@ -109,6 +121,8 @@ class FilmWriter:
                 copy.disposition = stream.disposition
                 self.copies[stream.index] = copy
         self.start = (self.film.start_time or 0) / 1e6
+        if self.film.chapters() and not self.start:
+            self.out.set_chapters(self.film.chapters())
         self.copied = self._packets()
 
     def _can_hold(self, codec: str) -> bool:
@@ -150,9 +164,11 @@ class FilmWriter:
 
         if not len(block):
             return
-        self.clipped += int((np.abs(block) > 1).sum())
+        if not self.floats:
+            self.clipped += int((np.abs(block) > 1).sum())
+            block = block.clip(-1, 1)
         frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(block.clip(-1, 1).T),
+            np.ascontiguousarray(block.T),
             format="fltp",
             layout=self.sound.codec_context.layout.name,
         )
@@ -160,7 +176,7 @@ class FilmWriter:
         frame.time_base = Fraction(1, self.rate)
         self.at += len(block)
         for part in self.to_codec.resample(frame):
-            self._mux(self.sound.encode(part))
+            self._encode(part)
         self._copy(self.at / self.rate)
 
     def _copy(self, until: float) -> None:
@@ -170,6 +186,12 @@ class FilmWriter:
             self._mux([packet])
             if due >= until:
                 return
+
+    def _encode(self, frame: av.AudioFrame | None) -> None:
+        packets = self.sound.encode(frame)
+        if self.too_early and packets:
+            packets, self.too_early = packets[1:], False
+        self._mux(packets)
 
     def _mux(self, packets: list[av.Packet]) -> None:
         try:
@@ -182,8 +204,8 @@ class FilmWriter:
         for part in self.feed.flush():
             self._write(part)
         for frame in self.to_codec.resample(None):
-            self._mux(self.sound.encode(frame))
-        self._mux(self.sound.encode(None))
+            self._encode(frame)
+        self._encode(None)
         self._copy(float("inf"))
         self.out.close()
         if self.film is not None:

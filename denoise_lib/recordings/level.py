@@ -43,7 +43,9 @@ class Meter:
         """Take in a block, (time, channels)."""
         if not len(block):
             return
-        self.finite = self.finite and bool(np.isfinite(block).all())
+        if not np.isfinite(block).all():
+            self.finite = False
+            block = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
         exact = block.astype(np.float64)
         self.frames += len(block)
         self.products += exact.T @ exact

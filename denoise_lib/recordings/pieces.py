@@ -12,13 +12,16 @@ import struct
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from denoise_lib.recordings import mp3
 from denoise_lib.recordings.slices import whole
 
 WAV_CODES = {1: {8: "PCM_U8", 16: "PCM_16", 24: "PCM_24", 32: "PCM_32"}}
 WAV_CODES |= {3: {32: "FLOAT", 64: "DOUBLE"}, 6: {8: "ALAW"}, 7: {8: "ULAW"}}
 EXTENSIBLE = 0xFFFE
+CHUNKS = (b"fmt ", b"data", b"LIST", b"fact", b"bext", b"JUNK", b"iXML", b"cue ", b"smpl", b"ds64")
 UNKNOWN = 0x7FFFF000  # sizes from here on are what streaming writers put in
 FLAC = b"fLaC\x00\x00\x00\x22"  # with the head of the block that must come first
+FLAC_TOTAL = 21  # bytes from its beginning to those of which the last 36 bits tell its samples
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class Piece:
 
     Args:
         start, end: Its bytes.
-        kind: "ogg", "flac", "wav", "mp3", "raw" (samples without a header), or "" where the
-            content does not say.
+        kind: "ogg", "opus" (in Ogg), "flac", "wav", "mp3", "raw" (samples without a header), or ""
+            where the content does not say.
         raw: For "raw": rate, channels, sample format and byte order, as soundfile takes them.
         frames: Samples of each channel that its header tells; None where it does not.
         note: What its header says wrongly.
@@ -50,11 +53,13 @@ def pieces(file: BinaryIO) -> list[Piece]:
     if head[:4] == b"OggS":
         return _ogg_chains(file, start, size)
     if head[:4] == b"fLaC":
-        return [Piece(*part, "flac") for part in _flac_files(file, start, size)]
+        parts = _flac_files(file, start, size)
+        return [Piece(*part, "flac", frames=_flac_frames(file, part[0])) for part in parts]
     if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE":
         return _wav_files(file, start, size)
     if len(head) > 3 and head[0] == 0xFF and head[1] >= 0xE2 and (head[1] >> 1) & 3:
-        return [Piece(0, size, "mp3", frames=_mp3_frames(file, start))]
+        announced = mp3.told(file, start)
+        return [Piece(0, size, "mp3", frames=announced and announced.samples)]
     return [Piece(0, size)]
 
 
@@ -87,11 +92,18 @@ def _ogg_chains(file: BinaryIO, start: int, size: int) -> list[Piece]:
             starts.append(at)
         heads = first
         at += 27 + page[26] + sum(file.read(page[26]))
-    found = [Piece(*part, "ogg") for part in zip(starts, [*starts[1:], size], strict=True)]
+    parts = zip(starts, [*starts[1:], size], strict=True)
+    found = [Piece(*part, _ogg_kind(file, part[0])) for part in parts]
     if at > size or not last:
         note = "it breaks off, how much is missing after its end is not told"
         found[-1] = replace(found[-1], note=note)
     return found
+
+
+def _ogg_kind(file: BinaryIO, start: int) -> str:
+    """What is in the chain that begins there."""
+    file.seek(start)
+    return "opus" if b"OpusHead" in file.read(64) else "ogg"
 
 
 def _flac_files(file: BinaryIO, start: int, size: int) -> list[tuple[int, int]]:
@@ -100,6 +112,12 @@ def _flac_files(file: BinaryIO, start: int, size: int) -> list[tuple[int, int]]:
     while (at := _find(file, FLAC, starts[-1] + 1)) >= 0:
         starts.append(at)
     return list(zip(starts, [*starts[1:], size], strict=True))
+
+
+def _flac_frames(file: BinaryIO, start: int) -> int | None:
+    """Samples that the head of a FLAC file tells; None where it tells none."""
+    file.seek(start + FLAC_TOTAL)
+    return (int.from_bytes(file.read(5), "big") & (1 << 36) - 1) or None
 
 
 def _find(file: BinaryIO, sought: bytes, start: int) -> int:
@@ -134,23 +152,31 @@ def _wav(file: BinaryIO, start: int, size: int) -> Piece | None:
     file.seek(start)
     riff = file.read(12)
     order = ">" if riff[:4] == b"RIFX" else "<"
-    at, form, wide = start + 12, None, None
+    at, form, wide, padded = start + 12, None, None, True
     while at + 8 <= size:
         file.seek(at)
         name, length = struct.unpack(f"{order}4sI", file.read(8))
         if name == b"ds64":
             wide = struct.unpack("<QQ", file.read(16))[1]
         if name == b"fmt ":
-            form = _wav_format(file.read(min(length, 40)), order)
+            form = wav_format(file.read(min(length, 40)), order)
         if name == b"data":
             if wide is not None and length == 0xFFFFFFFF:
                 length = wide
-            return _with_data(file, start, size, at + 8, length, form)
-        at += 8 + length + length % 2
+            piece = _with_data(file, start, size, at + 8, length, form)
+            known = form and form[0] and form[2]
+            if padded or piece.raw or not known:
+                return piece
+            return replace(piece, start=at + 8, kind="raw", raw=_as_raw(form, order))
+        at += 8 + length
+        if length % 2:  # some writers leave out the byte that makes lengths even
+            file.seek(at)
+            padded = file.read(4) not in CHUNKS
+            at += padded
     return None
 
 
-def _wav_format(chunk: bytes, order: str) -> tuple[int, int, str | None, int]:
+def wav_format(chunk: bytes, order: str) -> tuple[int, int, str | None, int]:
     """Rate, channels, sample format (None: a codec) and bytes of a sample of all channels."""
     if len(chunk) < 16:
         return 0, 0, None, 0
@@ -181,8 +207,7 @@ def _with_data(
         )
         return Piece(start, end, "wav")
     file.seek(start)
-    order = "BIG" if file.read(4) == b"RIFX" else "LITTLE"
-    raw = (rate, channels, subtype, order)
+    raw = _as_raw(form, ">" if file.read(4) == b"RIFX" else "<")
     if length > there:
         told = (
             None if length >= UNKNOWN and length - there > 2**20 and _streamed(length) else length
@@ -203,6 +228,11 @@ def _with_data(
     return Piece(data, end, "raw", raw, None, note)
 
 
+def _as_raw(form: tuple[int, int, str, int], order: str) -> tuple[int, int, str, str]:
+    rate, channels, subtype, _ = form
+    return rate, channels, subtype, "BIG" if order == ">" else "LITTLE"
+
+
 def _streamed(length: int) -> bool:
     """Whether a size means "not known": the largest numbers, as streaming writers put them."""
     return any(abs(length - most) <= 4096 for most in (2**31, 2**32))
@@ -219,16 +249,3 @@ def _chunks_follow(file: BinaryIO, at: int, size: int) -> bool:
             return False
         at += 8 + length + length % 2
     return True
-
-
-def _mp3_frames(file: BinaryIO, start: int) -> int | None:
-    """Samples that the first frame of an MP3 announces, if it does."""
-    file.seek(start)
-    head = file.read(4096)
-    low_rate = not head[1] & 8  # MPEG 2 and 2.5 have half the samples in a frame
-    for mark, place in ((b"Xing", 8), (b"Info", 8), (b"VBRI", 14)):
-        at = head.find(mark)
-        if 0 <= at < 200 and (mark == b"VBRI" or head[at + 7] & 1):
-            count = struct.unpack(">I", head[at + place : at + place + 4])[0]
-            return count * (576 if low_rate else 1152)
-    return None

@@ -7,6 +7,7 @@ one, :func:`blocks`, gives its samples.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ class Survey:
         parts: The pieces, each with the kind of its reader.
         track: Which track of sound, from 1.
         film: Whether there are pictures, too.
+        codec: FFmpeg's name of what its sound is coded with; "" where soundfile reads it.
+        tags: Title, artist and the like, by libsndfile's names.
         notes: What is to be said of it.
     """
 
@@ -55,6 +58,8 @@ class Survey:
     parts: list[tuple[Piece, Callable]] = field(default_factory=list)
     track: int = 1
     film: bool = False
+    codec: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -87,6 +92,7 @@ class _Tally:
     silent: float = 0.0
     ends_early: float = 0.0
     rates: set[int] = field(default_factory=set)
+    channels: set[int] = field(default_factory=set)
     broken: bool = False
     error: str = ""
 
@@ -94,6 +100,12 @@ class _Tally:
     def read(self) -> float:
         """Seconds of sound."""
         return self.seconds - self.silent
+
+    def better(self, other: _Tally) -> bool:
+        """Whether more is read; or as much, with silence where the other has closed a gap."""
+        if abs(self.read - other.read) > SHORT:
+            return self.read > other.read
+        return self.seconds > other.seconds + SHORT
 
 
 def survey(
@@ -131,6 +143,8 @@ def survey(
         raise UserError(f"{name} holds samples that are not finite (NaN or infinity)")
     for rate in sorted({rate for tally in tallies for rate in tally.rates} - {found.rate}):
         found.notes.append(f"what is at {rate} Hz in it is resampled to {found.rate} Hz")
+    for count in sorted({each for tally in tallies for each in tally.channels} - {found.channels}):
+        found.notes.append(f"what has {count} channels in it is brought to {found.channels}")
     _note_missing(found, tallies)
     _note_scale(found)
     if meter.opposite():
@@ -147,7 +161,7 @@ def told_length(file: BinaryIO) -> tuple[int, int] | None:
         piece = SoundFilePiece(file, parts[0])
     except failures():
         return None
-    frames = piece.file.frames
+    frames = parts[0].frames or piece.file.frames
     piece.close()
     return (frames, piece.rate) if 0 < frames < KNOWN else None
 
@@ -178,14 +192,15 @@ def _surveyed(
         return PyAVPiece(file, piece, track, container)
 
     readers = [SoundFilePiece, by_pyav]
-    if container or piece.kind == "mp3":  # libsndfile stops where an MP3's rate changes
+    # libsndfile stops where an MP3's rate changes, and closes holes in Opus.
+    if container or piece.kind in ("mp3", "opus"):
         readers = [by_pyav]
     elif piece.kind == "raw":
         readers = [SoundFilePiece]
     best = None
     for reader in readers:
         tally, opened = _read_once(found, piece, reader, watch)
-        if best is None or tally.read > best[0].read + SHORT:
+        if best is None or tally.better(best[0]):
             best = tally, opened, reader
         if not tally.broken:
             break
@@ -196,6 +211,7 @@ def _surveyed(
     if found.meter is None:
         found.rate, found.channels = tally.meter.rate, len(tally.meter.peak)
         found.subtype, found.film = opened.subtype, opened.film is not None
+        found.codec, found.tags = opened.codec, opened.tags
         found.track = getattr(opened, "track", 1)
         if len(opened.tracks) > 1:
             listed = "; ".join(f"{at}: {told}" for at, told in enumerate(opened.tracks, 1))
@@ -205,6 +221,10 @@ def _surveyed(
     found.meter = tally.meter if found.meter is None else _joined(found.meter, tally.meter)
     found.parts.append((piece, reader))
     found.notes += opened.notes
+    if piece.kind == "flac" and opened.seconds and tally.seconds > opened.seconds + SHORT:
+        found.notes.append(
+            f"its header knows of {opened.seconds:.2f} s, it holds {tally.seconds:.2f} s"
+        )
     return tally
 
 
@@ -225,13 +245,14 @@ def _read_once(
                 tally.meter.add(part)
             tally.seconds += len(block) / own_rate
             tally.rates.add(own_rate)
+            tally.channels.add(block.shape[1])
             if watch:
                 watch(len(block) / own_rate)
     except UserError as error:
         raise UserError(f"{found.name}: {error}") from None
     except failures() as error:
         tally.broken = True
-        tally.error = str(getattr(error, "strerror", None) or error or type(error).__name__)
+        tally.error = reason(error)
     if tally.meter is not None:
         for part in feed.flush():
             tally.meter.add(part)
@@ -246,6 +267,12 @@ def _read_once(
         tally.broken = tally.broken or tally.ends_early > 0
         opened.close()
     return tally, opened
+
+
+def reason(error: Exception) -> str:
+    """What a reader says of a content that it cannot read, without names of its own."""
+    told = str(getattr(error, "strerror", None) or error or type(error).__name__)
+    return re.sub(r"^Error opening <.*?>: ", "", told).rstrip(".")
 
 
 def _cut_mp4(file: BinaryIO) -> bool:

@@ -26,11 +26,19 @@ class Slice(io.RawIOBase):
     """Bytes ``start`` to ``end`` of a file that can be sought in.
 
     Several slices of one file may be read in turn: each knows where it is.
+
+    Args:
+        file: The file.
+        start, end: Which of its bytes.
+        instead: Bytes that are read in place of those that begin there: (place, bytes).
     """
 
-    def __init__(self, file: BinaryIO, start: int, end: int) -> None:
+    def __init__(
+        self, file: BinaryIO, start: int, end: int, instead: tuple[int, bytes] = (0, b"")
+    ) -> None:
         super().__init__()
         self.file, self.start, self.end, self.at = file, start, end, 0
+        self.instead = instead
 
     def readable(self) -> bool:
         """It can be read."""
@@ -56,6 +64,10 @@ class Slice(io.RawIOBase):
         wanted = max(0, min(len(buffer), self.end - self.start - self.at))
         content = self.file.read(wanted)
         buffer[: len(content)] = content
+        place, other = self.instead
+        first, last = max(self.at, place), min(self.at + len(content), place + len(other))
+        if first < last:
+            buffer[first - self.at : last - self.at] = other[first - place : last - place]
         self.at += len(content)
         return len(content)
 

@@ -5,6 +5,7 @@ Samples keep their format as far as the container has it: floats stay floats, an
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import BinaryIO, Protocol
 
 import numpy as np
@@ -133,6 +134,7 @@ class SoundFileWriter:
         own: Sample format of the input.
         wanted: Sample format that was asked for, if any.
         rate, channels, frames: Of the recording.
+        tags: What the recording says of itself, by libsndfile's names.
     """
 
     def __init__(
@@ -144,10 +146,12 @@ class SoundFileWriter:
         rate: int,
         channels: int,
         frames: int,
+        tags: dict[str, str] | None = None,
     ) -> None:
         import soundfile
 
         container, only = SOUNDFILE[suffix]
+        only = "OPUS" if container == "OGG" and own == "OPUS" else only
         self.subtype = only or sample_format(container, own, wanted)
         if channels > MOST_CHANNELS.get(container, 1024):
             raise UserError(
@@ -162,6 +166,9 @@ class SoundFileWriter:
         self.file = soundfile.SoundFile(
             file.fileno(), "w", self.rate, channels, self.subtype, format=container, closefd=False
         )
+        for name, told in (tags or {}).items():
+            with suppress(RuntimeError, AttributeError):  # no such tag in this format
+                setattr(self.file, name, told)
 
     def write(self, block: NDArray[np.float32]) -> None:
         """Write a block."""

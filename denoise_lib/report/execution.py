@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,27 +28,59 @@ class NotebookError(Exception):
     """A notebook raised, lost its kernel, or did not come to its proper end; one line says why."""
 
 
-def this_python(log: BinaryIO) -> type[AsyncKernelManager]:
-    """Kernel manager class that knows one kernel, the running interpreter.
-
-    A kernel "python3" installed elsewhere on the machine would otherwise win and run the notebooks
-    with other packages.
+class Kernels:
+    """Starts the kernels of notebooks, and ends those that run, from any thread.
 
     Args:
-        log: Open file for what the kernel process itself has to say (crashes, notes at its start
-            and end); what a notebook prints goes another way.
+        environment: Variables that they get beside those of this process.
     """
 
-    class ThisPython(AsyncKernelManager):
-        @default("kernel_spec_manager")
-        def _only_the_native_kernel(self) -> KernelSpecManager:
-            return KernelSpecManager(kernel_dirs=[])
+    def __init__(self, environment: dict[str, str] | None = None) -> None:
+        self.environment = environment or {}
+        self.stopped = threading.Event()
+        self.running: set[AsyncKernelManager] = set()
 
-        async def start_kernel(self, **options: Any) -> None:
-            own = _without_settings(options.pop("env", None) or os.environ, Path(log.name).parent)
-            return await super().start_kernel(stderr=log, env=own, **options)
+    def stop(self) -> None:
+        """Kill every kernel, and let none begin."""
+        self.stopped.set()
+        for manager in list(self.running):
+            self._kill(manager)
 
-    return ThisPython
+    def manager(self, log: BinaryIO, folder: Path) -> type[AsyncKernelManager]:
+        """Kernel manager class that knows one kernel, the running interpreter.
+
+        A kernel "python3" installed elsewhere on the machine would otherwise win and run the
+        notebooks with other packages.
+
+        Args:
+            log: Open file for what the kernel process itself has to say (crashes, notes at its
+                start and end); what a notebook prints goes another way.
+            folder: Where the kernel works. Papermill would change the folder of this process,
+                which all threads share.
+        """
+        kernels = self
+
+        class ThisPython(AsyncKernelManager):
+            @default("kernel_spec_manager")
+            def _only_the_native_kernel(self) -> KernelSpecManager:
+                return KernelSpecManager(kernel_dirs=[])
+
+            async def start_kernel(self, **options: Any) -> None:
+                if kernels.stopped.is_set():
+                    raise RuntimeError("stopped")
+                own = _without_settings(os.environ, Path(log.name).parent) | kernels.environment
+                options |= {"stderr": log, "cwd": str(folder), "env": own}
+                await super().start_kernel(**options)
+                kernels.running.add(self)
+                if kernels.stopped.is_set():  # meanwhile
+                    kernels._kill(self)
+
+        return ThisPython
+
+    def _kill(self, manager: AsyncKernelManager) -> None:
+        process = getattr(manager.provisioner, "process", None)
+        if process is not None and process.poll() is None:
+            process.kill()
 
 
 def _without_settings(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -67,7 +100,9 @@ def _without_settings(environment: Mapping[str, str], folder: Path) -> dict[str,
     }
 
 
-def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
+def execute(
+    source: Path, target: Path, parameters: dict[str, Any], kernels: Kernels | None = None
+) -> None:
     """Run a notebook from its own folder and check that it is a complete run.
 
     Args:
@@ -75,11 +110,12 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
         target: Path for the executed copy, in the folder of the run; written cell by cell and kept
             when the run fails.
         parameters: {name: value} to inject.
+        kernels: Starts its kernel; for others to end it.
 
     Raises:
         NotebookError: With the last line of what went wrong.
     """
-    source, target = Path(source).resolve(), Path(target).resolve()
+    source, target, kernels = Path(source).resolve(), Path(target).resolve(), kernels or Kernels()
     try:
         # The time limits are for a kernel on a busy machine, not for the work: cells have none.
         with open(target.with_name("kernel.log"), "wb") as log:
@@ -88,8 +124,7 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
                 target,
                 parameters,
                 kernel_name="python3",
-                kernel_manager_class=this_python(log),
-                cwd=source.parent,
+                kernel_manager_class=kernels.manager(log, source.parent),
                 progress_bar=False,
                 start_timeout=120,
                 iopub_timeout=60,

@@ -6,10 +6,12 @@ finding says follows the numbers: a network that does harm is said to.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+from denoise_lib import names
 from denoise_lib.names import condition as written
-from denoise_lib.names import label, number, score
+from denoise_lib.names import label, listed, number, score
 from denoise_lib.report import glance
 from denoise_lib.report.glance import Line, Row
 
@@ -20,10 +22,11 @@ CONTROLS = ("identity", "clean", "gain")
 
 
 class Finding(NamedTuple):
-    """One sentence or two, and the row that holds their main number."""
+    """One sentence or two, the row that holds their main number, and others that are quoted."""
 
     text: str
     row: Row
+    others: tuple[Row, ...] = ()
 
 
 def findings(results: dict[str, Any]) -> list[Finding]:
@@ -32,8 +35,10 @@ def findings(results: dict[str, Any]) -> list[Finding]:
     Args:
         results: Content of results.json.
     """
-    table = {(line.condition, line.stage): line for line in glance.lines(results)}
-    unseen = {(line.condition, line.stage): line for line in glance.lines(results, "unseen_voice")}
+    table, unseen = (
+        {(line.condition, line.stage): line for line in glance.lines(results, split) if line.scored}
+        for split in ("test", "unseen_voice")
+    )
     found = [
         _repaired(table.get(("both", "fixed"))),
         _volume(table.get(("zero", "fixed"))),
@@ -50,9 +55,9 @@ def _repaired(line: Line | None) -> Finding | None:
         return None
     model, row = line.best
     text = f"On {line.name}, {_the(model)} {_goes(line, model)}."
-    here = {name: each for name, each in line.rows.items() if name not in SHIPPED}
+    here = {name: each for name, each in line.scored.items() if name not in SHIPPED}
     if model in SHIPPED and here:
-        best = min(here, key=lambda name: here[name]["denoised"])
+        best = replace(line, rows=here).best[0]
         text += (
             f" It was trained beforehand, for hours; the best network that this report trains by "
             f"itself, {_the(best)}, reaches {_both(line, best)}."
@@ -84,12 +89,14 @@ def _failed(lines: list[Line]) -> Finding | None:
             if row["denoised"] < row["noisy"] - NOTHING_DB
         }
         if worse:
-            names = glance.listed([_the(name) for name in worse])
-            values = glance.listed([score("si_sdr", row["denoised"]) for row in worse.values()])
+            names = listed([_the(name) for name in worse])
+            values = listed([score("si_sdr", row["denoised"]) for row in worse.values()])
             noisy = score("si_sdr", next(iter(worse.values()))["noisy"])
             does = "does" if len(worse) == 1 else "do"
             text = f"For {line.name}, {names} {does} harm: SI-SDR falls from {noisy} to {values}"
-            if any(line.rows[name]["denoised"] < line.noisy for name in worse):
+            if any(
+                line.scored[name]["denoised"] < line.noisy for name in worse if name in line.scored
+            ):
                 text += ", although wSDR calls it an improvement"
             return Finding(f"{text}.", next(iter(worse.values())))
     return None
@@ -99,6 +106,8 @@ def _street(line: Line | None) -> Finding | None:
     if not line or not line.si_sdr:
         return None
     model = line.best[0]
+    if model not in line.si_sdr:
+        return None
     row = line.si_sdr[model]
     gained = row["denoised"] - row["noisy"]
     does = "does not help" if gained < NOTHING_DB else "helps"
@@ -120,15 +129,15 @@ def _retrained(line: Line | None, rows: list[Row]) -> Finding | None:
             f"{_the(name)} reaches {score('si_sdr', line.si_sdr[name]['denoised'])}"
             for name in others
         ]
-        text += f" {glance.capital(glance.listed(parts))}."
+        text += f" {glance.capital(listed(parts))}."
     best = _winner(rows, "street", "stoi")
     if best:
         text += (
             f" The most intelligible output by STOI is {_of(best['model'])}: "
             f"{score('stoi', best['denoised'])}, where noisy clips have "
-            f"{score('stoi', best['noisy'])} ({best['n']} clips)."
+            f"{score('stoi', best['noisy'])} ({names.over([best])})."
         )
-    return Finding(text, line.rows[model])
+    return Finding(text, line.rows[model], (best,) if best else ())
 
 
 def _winner(rows: list[Row], condition: str, metric: str) -> Row | None:
@@ -141,7 +150,8 @@ def _winner(rows: list[Row], condition: str, metric: str) -> Row | None:
         and row["denoised"] is not None
         and row["model"] not in CONTROLS
     ]
-    return max(found, key=lambda row: row["denoised"], default=None)
+    # A mean that leaves clips out, which others' means are over, is not the best by that.
+    return max(found, key=lambda row: (row["n"], row["denoised"]), default=None)
 
 
 def _unseen(line: Line | None) -> Finding | None:

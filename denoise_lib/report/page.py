@@ -13,19 +13,41 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from denoise_lib import names
 from denoise_lib.data import default_corpora
 from denoise_lib.display import style
-from denoise_lib.display.player import ASSETS, Player
+from denoise_lib.display.player import ASSETS, Player, data_uri
 from denoise_lib.errors import UserError
-from denoise_lib.files import atomic, resource, write_json
+from denoise_lib.files import atomic, read_json, resource, write_json
 from denoise_lib.paths import ROOT, TEMPLATE, runs_folder
-from denoise_lib.report import findings, glance, provenance, sections
+from denoise_lib.report import (
+    findings,
+    glance,
+    glossary,
+    provenance,
+    section_scores,
+    sections,
+    voice,
+)
 from denoise_lib.report.listen_first import listen_first
+from denoise_lib.report.matrix import Matrix, matrix
+from denoise_lib.report.numbering import numbered
 from denoise_lib.report.parameters import names as notebook_names
+from denoise_lib.report.sources import with_sources
 
-BUDGET = 8_000_000  # bytes of a page that can be published
+SCRIPTS = (
+    "page.js",
+    "table.js",
+    "glossary.js",
+    "matrix.js",
+    "pocket_player.js",
+    "blind.js",
+    "voice.js",
+    "keys.js",
+)
+BUDGET = 20_000_000  # bytes of a page that can be published
 
 
 def collect(profile: str, root: Path = ROOT) -> dict[str, Any]:
@@ -60,7 +82,13 @@ def build(profile: str = "quick", root: Path = ROOT) -> Path:
         for name in notebook_names(root / "notebooks")
     ]
     sections.flag_differences(made)
-    text = store_once(render(results, made, listen_first(runs, [section.name for section in made])))
+    speed = root / "report" / "bench.json"
+    bench = read_json(speed) if speed.exists() else None
+    shown = [section.name for section in made]
+    heard = matrix(runs, shown)
+    own = voice.voice(runs, shown, heard)
+    text = render(results, made, listen_first(runs, shown), heard, own, bench)
+    text = numbered(store_once(text))
     write_json(root / "report" / "results.json", results)
     path = root / "report" / "index.html"
     with atomic(path) as temporary:
@@ -78,48 +106,111 @@ def _profile_values(root: Path, profile: str, name: str) -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8")).get(name, {}) if path.exists() else {}
 
 
-def render(results: dict[str, Any], made: list[sections.Section], player: Player | None) -> str:
-    """The page as HTML text, before sounds are stored once."""
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """The page's templates, with what they need to write numbers and names."""
+    found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    found.filters.update(
         number=names.number, label=names.label, score=names.score, short=sections.short
     )
-    environment.filters.update(heading=names.heading, duration=duration)
+    found.filters.update(heading=names.heading, duration=duration)
     # The original gave some of its numbers to one or two places: no more are shown.
-    environment.filters.update(as_given=glance.as_given)
+    found.filters.update(as_given=glance.as_given)
+    found.filters.update(linked=lambda text: Markup(glossary.linked(str(text))))
+    return found
+
+
+def render(
+    results: dict[str, Any],
+    made: list[sections.Section],
+    player: Player | None,
+    heard: Matrix | None,
+    own: dict[str, Any],
+    bench: dict[str, Any] | None = None,
+) -> str:
+    """The page as HTML text, before sounds are stored once.
+
+    Args:
+        results: What results.json holds.
+        made: The notebooks.
+        player: One clip in many versions, for a page without a matrix.
+        heard: The listening matrix, if there is one.
+        own: What :func:`denoise_lib.report.voice.voice` returned.
+        bench: What `make bench` left, if it has run.
+    """
     by_name = {section.name: section for section in made}
+    tables = {split: glance.lines(results, split) for split in ("test", "unseen_voice")}
+    everything = [(line, split) for split, lines in tables.items() for line in lines]
+
+    def cell(row: dict[str, Any]) -> str:
+        return by_name[glance.section(row)].anchor(row)
+
+    def source(row: dict[str, Any]) -> str:
+        """The table's row that holds a row of results; else what its cell has shown."""
+        return section_scores.anchor(row) if section_scores.quoted(results, row) else cell(row)
+
+    def cite(finding: findings.Finding) -> Markup:
+        rows = [
+            row
+            for line, _ in everything
+            if glance.holds(line, finding.row)
+            for row in glance.rows(line)
+        ]
+        at = {
+            id(row): glance.anchor(line, split)
+            for line, split in everything
+            for row in glance.rows(line)
+        }
+        found = with_sources(
+            finding.text, [*rows, *finding.others], lambda row: at.get(id(row)) or cell(row)
+        )
+        return Markup(found)
+
+    found = findings.findings(results)
     text = json.dumps(results, indent=1, ensure_ascii=False)
-    return environment.get_template("page.html.j2").render(
-        results=results,
-        provenance=results["provenance"],
-        sections=made,
-        player=player,
-        table=glance.lines(results),
-        unseen=glance.lines(results, "unseen_voice"),
-        glance=glance,
-        findings=findings.findings(results),
-        anchor=lambda row: by_name[glance.section(row)].anchor(row),
-        chart=glance.chart,
-        credits=credits_of(made),
-        labels=names,
-        style=style,
-        css=resource("denoise_lib.display", "player.css")
-        + _template_files("page.css", "blind.css"),
-        script=resource("denoise_lib.display", "player.js")
-        + _template_files("page.js", "table.js", "blind.js"),
-        downloads={
-            name: (kind, base64.b64encode(data.encode()).decode())
-            for name, kind, data in (
-                ("results.json", "application/json", text),
-                ("results.csv", "text/csv", results_csv(results["results"])),
-            )
-        },
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            results=results,
+            provenance=results["provenance"],
+            sections=made,
+            player=player,
+            matrix=heard,
+            voice=own,
+            bench=bench,
+            table=tables["test"],
+            unseen=tables["unseen_voice"],
+            glance=glance,
+            findings=found,
+            cite=cite,
+            glossary=glossary.TERMS,
+            scores=section_scores,
+            pipeline=data_uri("image/svg+xml", (ROOT / "pics" / "noise_pipeline.svg").read_bytes()),
+            anchor=cell,
+            source=source,
+            chart=glance.chart,
+            credits=credits_of(made),
+            labels=names,
+            style=style,
+            css=resource("denoise_lib.display", "player.css")
+            + _template_files("page.css", "blind.css", "matrix.css", "voice.css"),
+            script=resource("denoise_lib.display", "player.js")
+            + voice.measures()
+            + _template_files(*SCRIPTS),
+            downloads={
+                name: (kind, base64.b64encode(data.encode()).decode())
+                for name, kind, data in (
+                    ("results.json", "application/json", text),
+                    ("results.csv", "text/csv", results_csv(results["results"])),
+                )
+            },
+        )
     )
 
 

@@ -11,20 +11,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TextIO
 
+from tqdm import tqdm
+
 EVERY = 0.5  # s between two looks at what a run has written
 
 
 class RunProgress:
     """Shows what a run writes about its trainings, for as long as a ``with`` block lasts.
 
-    On a terminal one line is rewritten; elsewhere, in a log, every line is printed.
+    On a terminal every run has one line, which is rewritten; elsewhere, in a log, every line is
+    printed. Each begins with the notebook's name, so that several runs at once can be told apart.
 
     Args:
         name: Notebook that runs.
         names: All notebooks of the report, for "[2/5]".
         file: What the run writes, a line of JSON each time: training, step, steps, loss, valid.
-        expected: Seconds that this notebook took last time, None when unknown.
-        later: Seconds that those after it took, None when unknown.
+        known: Function that gives the seconds left to the end of the report, None when unknown.
         stream: Where to show it, standard output by default.
         clock: Function of no argument, seconds.
     """
@@ -34,16 +36,16 @@ class RunProgress:
         name: str,
         names: list[str],
         file: Path,
-        expected: float | None = None,
-        later: float | None = None,
+        known: Callable[[], float | None] = lambda: None,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.label = f"[{names.index(name) + 1}/{len(names)}] {name}"
         self.file, self.read = file, 0
-        self.expected, self.later = expected, later
+        self.known = known
         self.stream, self.clock = stream or sys.stdout, clock
-        self.start, self.shown = clock(), 0
+        self.start = clock()
+        self.line: tqdm | None = None  # on a terminal
         self.first: tuple[str, int, float] | None = (
             None  # training, step and time of its first line
         )
@@ -52,7 +54,10 @@ class RunProgress:
 
     def __enter__(self) -> Self:
         """Show that the run begins, and begin to look."""
-        self._show(self.label + _left(self._known(0)))
+        if self.stream.isatty():
+            # tqdm keeps the lines of several runs apart, whichever of them ends first.
+            self.line = tqdm(bar_format="{desc}", file=self.stream, leave=False)
+        self._show(self.label + _left(self.known()))
         self.watcher.start()
         return self
 
@@ -62,9 +67,11 @@ class RunProgress:
         self.watcher.join()
         self.look()
         minutes, seconds = divmod(round(self.clock() - self.start), 60)
-        self._show(f"{self.label}  {'stopped' if kind else 'done'} after {minutes}:{seconds:02d}")
-        if self.stream.isatty():
-            self.stream.write("\n")
+        end = f"{self.label}  {'stopped' if kind else 'done'} after {minutes}:{seconds:02d}"
+        if self.line is not None:
+            self.line.close()
+        tqdm.write(end, file=self.stream)
+        self.stream.flush()
 
     def look(self) -> None:
         """Show what has been written since the last look."""
@@ -87,28 +94,20 @@ class RunProgress:
         # Speed counts from the first line of a training: when that began is not seen.
         if self.first is None or training != self.first[0] or step <= self.first[1]:
             self.first = (training, step, now)
-        left, of = self._known(now - self.start), ""
+        left, of = self.known(), ""
         if left is None and step > self.first[1]:
             left = (now - self.first[2]) / (step - self.first[1]) * (steps - step)
             of = " of this training"
         text = f"{training}: step {step}/{steps}  valid {entry['valid']:.4f}"
         self._show(f"{self.label}  {text}{_left(left, of)}")
 
-    def _known(self, elapsed: float) -> float | None:
-        """Seconds left to the end of the report, from earlier runs; None when there were none."""
-        if self.expected is None or self.later is None:
-            return None
-        return max(0, self.expected - elapsed) + self.later
-
     def _show(self, line: str) -> None:
-        if self.stream.isatty():
-            # A line that is wrapped cannot be rewritten.
-            line = line[: shutil.get_terminal_size().columns - 1]
-            self.stream.write("\r" + line.ljust(self.shown))
-            self.shown = len(line)
-        else:
+        if self.line is None:
             self.stream.write(line + "\n")
-        self.stream.flush()
+            self.stream.flush()
+        else:
+            # A line that is wrapped cannot be rewritten.
+            self.line.set_description_str(line[: shutil.get_terminal_size().columns - 1])
 
 
 def _left(seconds: float | None, of: str = "") -> str:

@@ -266,6 +266,7 @@ def collect(build: Path, folder: Path, names: list[str]) -> dict[str, Any]:
             "machine": last.get("machine", {}),
             "seconds": {name: run["seconds"] for name, run in runs.items()},
             "peak_memory_mib": {name: run["peak_memory_mib"] for name, run in runs.items()},
+            "threads": {name: run.get("threads") for name, run in runs.items()},
             "finished": last.get("finished"),
         },
         "headline": headline,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,6 @@ from denoise_lib.report.runner import Study
 PROFILE = "quick"
 START = "<!-- results: written by `make publish` from docs/results.json -->"
 END = "<!-- end of results -->"
-TITLES = {
-    "test": "Clips of the training voices, not used in training",
-    "unseen_voice": "A voice and a language never heard in training",
-}
 
 
 def publish(root: Path = ROOT) -> None:
@@ -162,53 +159,52 @@ def table(results: dict[str, Any]) -> str:
         results: Content of a results.json.
 
     Returns:
-        Two tables of wSDR, one per split, each value with its 95 % interval where it has one, and
-        a line on where the numbers come from.
+        A table with a line for each condition: wSDR and SI-SDR of the noisy clips, of the best
+        network that the report trains and of the best that was trained before, each with its 95 %
+        interval; then a line on where the numbers come from.
     """
-    text = []
-    networks = glance.models(glance.lines(results))
-    for split, title in TITLES.items():
-        lines = glance.lines(results, split)
-        # The original study had no voice of its own to keep out of training.
-        original = ["original study"] if split == "test" else []
-        columns = ["noisy", "volume alone", *original, *map(label, networks), "limit"]
-        if lines:
-            text += [f"**{title}**", "", f"| | {' | '.join(columns)} |"]
-            text += ["|---|" + "--:|" * len(columns)]
-            text += [_row(line, networks, bool(original)) for line in lines] + [""]
+    lines = glance.lines(results)
+    columns = ["noisy", "volume alone", "original study", "trained here", "trained beforehand"]
+    text = [f"| | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
+    text += [_row(line) for line in lines]
     past = results["provenance"]
-    tables = [lines for split in TITLES if (lines := glance.lines(results, split))]
-    text.append(
-        f"wSDR: lower is better, {number(glance.LIMIT, 0)} is perfect; means with 95 % intervals, "
-        "and SI-SDR, "
-        f"over {' and over '.join(dict.fromkeys(map(glance.over, tables)))}. "
-        f"{glance.ORIGINAL_NOTE} Profile `{results['profile']}`, commit "
-        f"`{past['commit'][:7]}`, {round(sum(past['seconds'].values()) / 60)} minutes on "
-        f"{past['machine']['cores']} cores."
-    )
+    text += [
+        "",
+        f"wSDR: lower is better, {number(glance.LIMIT, 0)} is perfect; then SI-SDR: higher is "
+        f"better. Means{' over ' + glance.over(lines) if lines else ''}, whose other clips are "
+        "in the training, with 95 % intervals. “Volume alone” is the best wSDR that playing the "
+        f"noisy clips louder or softer gives. {glance.ORIGINAL_NOTE} Profile "
+        f"`{results['profile']}`, commit `{past['commit'][:7]}`, "
+        f"{round(sum(past['seconds'].values()) / 60)} minutes on {past['machine']['cores']} cores.",
+    ]
     return "\n".join(text)
 
 
-def _row(line: glance.Line, networks: list[str], original: bool) -> str:
+def _row(line: glance.Line) -> str:
     ratios = [row["noisy"] for row in line.si_sdr.values()][:1]
     cells = [", ".join([number(line.noisy), *(score("si_sdr", each) for each in ratios)])]
     cells.append(number(line.volume_alone["denoised"] if line.volume else None))
-    if original:
-        cells.append(glance.as_given(line.original[1]))
-    cells += [_cell(line.rows.get(model), line.si_sdr.get(model)) for model in networks]
-    return f"| {line.name} | {' | '.join([*cells, number(line.limit, 0)])} |"
+    cells.append(glance.as_given(line.original[1]))
+    for beforehand in (False, True):
+        rows = {
+            model: row
+            for model, row in line.rows.items()
+            if (model in glance.BEFOREHAND) == beforehand
+        }
+        cells.append(_best(replace(line, rows=rows)))
+    return f"| {line.name} | {' | '.join(cells)} |"
 
 
-def _cell(row: glance.Row | None, ratio: glance.Row | None) -> str:
-    """WSDR with its interval, and SI-SDR where it was taken."""
-    if not row:
+def _best(line: glance.Line) -> str:
+    """WSDR of a line's best network with its interval, SI-SDR where it was taken, and its name."""
+    if not line.rows:
         return number(None)
+    model, row = line.best
     words = [number(row["denoised"]), glance.interval(row), glance.lacking(row)]
-    parts = [
-        " ".join(filter(None, words)),
-        *([score("si_sdr", ratio["denoised"])] if ratio else []),
-    ]
-    return ", ".join(parts)
+    parts = [" ".join(filter(None, words))]
+    if model in line.si_sdr:
+        parts.append(score("si_sdr", line.si_sdr[model]["denoised"]))
+    return f"{', '.join(parts)} ({label(model)})"
 
 
 def rewritten(text: str, results: dict[str, Any]) -> str:

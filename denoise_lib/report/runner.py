@@ -13,14 +13,14 @@ import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from denoise_lib.errors import UserError
 from denoise_lib.files import locked, read_json, to_disk, write_json
 from denoise_lib.paths import ROOT, runs_folder
 from denoise_lib.progress import say
 from denoise_lib.report import provenance
-from denoise_lib.report.execution import NotebookError, execute, refresh_prose
+from denoise_lib.report.execution import Kernels, NotebookError, execute, refresh_prose
 from denoise_lib.report.parameters import (
     cell_parameters,
     declared,
@@ -30,30 +30,39 @@ from denoise_lib.report.parameters import (
     read_notebook,
 )
 from denoise_lib.report.progress import RunProgress
+from denoise_lib.report.together import Plan, run_all, shared_cores, threads_each
 
 # What a run writes by itself; a resumed one begins without them.
 OWN_FILES = ("results.json", "progress.jsonl")
 
 
-def report(profile: str = "quick", root: Path = ROOT) -> Path:
+def report(profile: str = "quick", root: Path = ROOT, jobs: int = 1) -> Path:
     """Run every numbered notebook whose results are missing or out of date, then build the page.
+
+    Args:
+        jobs: How many notebooks run at once, where they do not need each other.
 
     Returns:
         Path of the page.
 
     Raises:
         UserError: There is no such profile, a parameter is wrong, or a notebook failed; notebooks
-            before it keep their finished runs.
+            that came to their end before or beside it keep their finished runs.
     """
-    study = Study(profile, root)
+    study = Study(profile, root, jobs)
     with study.alone():
-        stale, ran = study.stale(), 0
-        for index, name in enumerate(stale):
+        ran = []
+
+        def run(name: str) -> None:
             # What stands before it has been run by now, and may have come out as it was.
             if study.out_of_date(name):
-                study.run(name, waiting=stale[index + 1 :])
-                ran += 1
-        print(f"{len(study.names) - ran} of {len(study.names)} notebooks were up to date already")
+                ran.append(name)
+                study.run(name, plan)
+
+        plan = study.plan(study.stale())
+        run_all(plan, run, study.kernels.stop)
+        count = len(study.names)
+        print(f"{count - len(ran)} of {count} notebooks were up to date already")
         return study.build_page()
 
 
@@ -98,8 +107,8 @@ def _notebook(study: Study, name: str) -> Path:
             again += f" PROFILE={study.profile}" if study.profile != "quick" else ""
             raise UserError(f"{other} was run by an earlier version: run `{again}` first")
     todo = [other for other in study.upstream(name) if not study.record(other)] + [name]
-    for index, each in enumerate(todo):
-        study.run(each, waiting=todo[index + 1 :])
+    plan = study.plan(todo)
+    run_all(plan, lambda each: study.run(each, plan), study.kernels.stop)
     return study.build_page()
 
 
@@ -109,15 +118,28 @@ class Study:
     Args:
         profile: Name of a file in notebooks/profiles.
         root: Folder of the clone.
+        jobs: How many notebooks run at once; they share the cores.
+        build: Folder of the runs; that of the profile in the clone when left out.
+        stream: Where progress is shown, standard output when left out.
 
     Raises:
         UserError: There is no such profile, or something is wrong with a notebook or the profile.
     """
 
-    def __init__(self, profile: str, root: Path = ROOT) -> None:
-        self.root, self.profile = Path(root), profile
+    def __init__(
+        self,
+        profile: str,
+        root: Path = ROOT,
+        jobs: int = 1,
+        build: Path | None = None,
+        stream: TextIO | None = None,
+    ) -> None:
+        if jobs < 1:
+            raise UserError(f"--jobs must be 1 or more, got {jobs}")
+        self.root, self.profile, self.jobs = Path(root), profile, jobs
+        self.kernels = Kernels(shared_cores(jobs))
         self.folder = self.root / "notebooks"
-        self.build = runs_folder(profile, self.root)
+        self.build, self.stream = build or runs_folder(profile, self.root), stream
         self.names = names(self.folder)
         self.notebooks = {name: read_notebook(self.folder, name) for name in self.names}
         self.known = {name: cell_parameters(node, name) for name, node in self.notebooks.items()}
@@ -173,19 +195,24 @@ class Study:
         return record
 
     def fingerprint(
-        self, name: str, upstream: dict[str, str | None], reached: Iterable[str]
+        self,
+        name: str,
+        upstream: dict[str, str | None],
+        reached: Iterable[str],
+        sources: dict[str, str] | None = None,
     ) -> str:
         """The fingerprint of a run of `name` now.
 
         Args:
             upstream: Fingerprints of the runs that it needs, and perhaps of others.
             reached: The sources that count.
+            sources: Their digests; those of when this study was made when left out.
         """
         values = self.parameters(name)
         needs = {other: upstream[other] for other in self.needs(name)}
         corpora = provenance.corpora_digests(values)
         return provenance.fingerprint(
-            self.notebooks[name], values, self.sources, reached, corpora, needs
+            self.notebooks[name], values, sources or self.sources, reached, corpora, needs
         )
 
     def out_of_date(self, name: str, upstream: dict[str, str | None] | None = None) -> bool:
@@ -212,18 +239,24 @@ class Study:
             now[name] = self.fingerprint(name, now, reached) if reached else None
         return found
 
-    def run(self, name: str, waiting: Iterable[str] = ()) -> None:
+    def plan(self, todo: list[str]) -> Plan:
+        """The order of these notebooks, which are to be run."""
+        needs = {name: [each for each in self.upstream(name) if each in todo] for name in todo}
+        return Plan(needs, {name: self.seconds(name) for name in todo}, self.jobs)
+
+    def run(self, name: str, plan: Plan) -> None:
         """Run one notebook, whose needs have been run, and put the run in its place.
 
         Args:
-            waiting: Notebooks to come after it, for the time left.
+            plan: Knows what else is to be run, for the time left.
 
         Raises:
             UserError: The notebook failed; its executed part is kept as <name>.failed.ipynb.
+            KeyboardInterrupt: The kernels have been stopped.
         """
         values = self.parameters(name)
         # Everything is recorded as it is before the run: edits meanwhile belong to the next one.
-        self.sources = provenance.sources(self.root)
+        sources = self.sources = provenance.sources(self.root)
         upstream = {other: self.record(other)["fingerprint"] for other in self.needs(name)}
         record = {
             "notebook": name,
@@ -235,27 +268,27 @@ class Study:
         record["commit"], record["dirty"] = provenance.commit(self.root)
         partial, final = self.build / f"{name}.partial", self.build / name
         # What it will reach is not known yet: only with everything alike it is the same run again.
-        _prepare(partial, self.fingerprint(name, upstream, self.sources))
+        threads = threads_each(self.jobs)
+        _prepare(partial, f"{self.fingerprint(name, upstream, sources, sources)} {threads}")
         target = partial / "executed.ipynb"
         # Relative, since the executed notebook is published and need not tell of this machine.
         out = Path(os.path.relpath(partial, self.folder)).as_posix()
         attempts = _Attempts(partial)
-        progress = RunProgress(
-            name, self.names, partial / "progress.jsonl", self.seconds(name), self.seconds(*waiting)
-        )
+        progress = RunProgress(name, self.names, partial / "progress.jsonl", plan.left, self.stream)
         try:
             with progress:
-                execute(self.folder / f"{name}.ipynb", target, {**values, "out": out})
+                execute(self.folder / f"{name}.ipynb", target, {**values, "out": out}, self.kernels)
             written = read_json(partial / "results.json")
             reached = provenance.reached(written)
             record |= {
-                "fingerprint": self.fingerprint(name, upstream, reached),
+                "fingerprint": self.fingerprint(name, upstream, reached, sources),
                 "reached": reached,
                 "corpora": provenance.corpora_read(record["corpora"], written),
                 "precisions": written.get("precisions", []),
                 "seconds": round(attempts.seconds(), 1),
                 "finished": datetime.datetime.now().astimezone().isoformat("T", "seconds"),
                 "peak_memory_mib": written["peak_memory_mib"],
+                "threads": written["threads"],
                 "machine": provenance.machine(),
                 "versions": provenance.versions(),
             }
@@ -267,29 +300,25 @@ class Study:
             partial.rename(final)
             to_disk(self.build)
         except NotebookError as error:
+            if self.kernels.stopped.is_set():
+                raise KeyboardInterrupt from error
             failed = final / f"{name}.failed.ipynb"
             failed.parent.mkdir(exist_ok=True)
             target.replace(failed)
             raise UserError(f"{name} failed: {error}; see {os.path.relpath(failed)}") from error
 
-    def seconds(self, *names: str) -> float | None:
-        """Seconds these notebooks took with the same parameters, here or where docs/ was made.
+    def seconds(self, name: str) -> float | None:
+        """Seconds a notebook took with the same parameters, here or where docs/ was made.
 
-        Returns:
-            Their sum, or None when one of them is unknown.
+        None when that is unknown.
         """
         published = self.root / "docs" / "results.json"
         past = read_json(published)["provenance"] if published.exists() else {}
-        total = 0
-        for name in names:
-            record, values = self.record(name), self.parameters(name)
-            if record.get("parameters") == values:
-                total += record["seconds"]
-            elif past.get("parameters", {}).get(name) == values:
-                total += past["seconds"][name]
-            else:
-                return None
-        return total
+        record, values = self.record(name), self.parameters(name)
+        if record.get("parameters") == values:
+            return record["seconds"]
+        same = past.get("parameters", {}).get(name) == values
+        return past["seconds"][name] if same else None
 
     def build_page(self) -> Path:
         """Bring the prose of finished runs up to date and build the page; returns its path."""
@@ -337,7 +366,8 @@ class _Attempts:
 def _prepare(partial: Path, fingerprint: str) -> None:
     """Make the folder of a run; what an interrupted run left is kept if this is the same run again.
 
-    Trainings then go on from their checkpoints, which gives what an uninterrupted one gives.
+    Trainings then go on from their checkpoints, which gives what an uninterrupted one gives: with
+    another number of threads it would not, to the last bit, so it counts too.
     """
     mark = partial / "fingerprint"
     if not (mark.exists() and mark.read_text(encoding="utf-8") == fingerprint):

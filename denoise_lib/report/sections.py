@@ -124,18 +124,27 @@ def flag_differences(sections: Iterable[Section]) -> None:
         commit = section.run["commit"]
         if commit != usual:
             section.flags.append(
-                f"made from commit {short(commit)}, most of this page from {short(usual)}"
+                f"it was made from commit {short(commit)}, most of this page from {short(usual)}"
             )
         for name, version in sorted(set(_installed(section)) - set(installed[0][0])):
             section.flags.append(f"made with {name} {version}, which most of this page was not")
         for parameter, value, expected in section.parameters:
             if value != expected:
                 section.flags.append(
-                    f"{parameter.name} = {value!r}, where the profile has {expected!r}"
+                    f"{parameter.name} is {_plain(value)}, while the profile has {_plain(expected)}"
                 )
         for other, fingerprint in section.run.get("needs", {}).items():
             if now.get(other, fingerprint) != fingerprint:
-                section.flags.append(f"made from an earlier run of {other} than the one shown here")
+                section.flags.append(
+                    f"it was made from an earlier run of {other} than the one shown here"
+                )
+
+
+def _plain(value: Any) -> str:
+    """A parameter's value as a reader expects it: a list without its brackets."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "empty"
+    return str(value)
 
 
 def _installed(section: Section) -> tuple[tuple[str, str], ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from denoise_lib.damage.corruption import Corruption
+from denoise_lib.display.mean import Mean
 from denoise_lib.models import DCUnet, DilatedContextNet, UNet
 from denoise_lib.models.base import find
 from denoise_lib.study.experiment import Experiment
@@ -99,7 +99,7 @@ def ablation(
         Lines of a table: name, parameters, seconds of training, the means of the experiment's
         measures, and the difference from the first in wSDR; the noisy clips come first.
     """
-    damage, lines, first = Corruption(), [], next(iter(variants))
+    damage, lines, first = lab.damage("both"), [], next(iter(variants))
     experiment = f"{lab.run.name}:ablation"
     for name, variant in variants.items():
         learner = replace(
@@ -115,7 +115,7 @@ def ablation(
             for metric in lab.metrics
         ]
         if not lines:
-            lines.append(["noisy", None, None, *(row["noisy"] for row in rows), None])
+            lines.append(["noisy", None, None, *(Mean(row, "noisy") for row in rows), None])
         seconds = lab.histories[key][-1]["seconds"]
         lab.run.measure("training time", name, seconds, unit="s", experiment=experiment)
         count = sum(each.numel() for each in model.parameters())
@@ -124,5 +124,5 @@ def ablation(
             pair = ((experiment, name), (experiment, first))
             row = lab.run.compare(*pair, condition="both", split="valid", experiment=experiment)
             far = with_interval(row, 4)
-        lines.append([name, count, f"{seconds:.0f}", *(row["denoised"] for row in rows), far])
+        lines.append([name, count, f"{seconds:.0f}", *map(Mean, rows), far])
     return lines

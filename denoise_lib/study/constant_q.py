@@ -17,6 +17,7 @@ from denoise_lib import RATE
 from denoise_lib.damage.corruption import Corruption
 from denoise_lib.data.corpora import Clip
 from denoise_lib.data.crops import clip_generator
+from denoise_lib.display.mean import Mean
 from denoise_lib.metrics.wsdr import wsdr
 from denoise_lib.study.experiment import Experiment
 
@@ -156,8 +157,7 @@ def score_resynthesis(
         made = resynthesis(clean, **options)
         computing += time.perf_counter() - started
         audio += len(clean) / RATE
-        before, after = (lab.scores(each, clean, noisy) for each in (noisy, made))
-        records.append({"clip": clip.name, "voice": clip.voice, "noisy": before, "denoised": after})
+        records.append(lab.record(clip, made[None], clean[None], noisy[None]))
     rows = lab.run.add(
         records, condition="resynthesis", model=model, split="test", experiment=experiment
     )
@@ -170,4 +170,4 @@ def score_resynthesis(
         n=len(clips),
         experiment=experiment,
     )
-    return {row["metric"]: row["denoised"] for row in rows} | {"seconds": seconds}
+    return {row["metric"]: Mean(row) for row in rows} | {"seconds": seconds}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from denoise_lib.metrics.evaluate import failed
 from denoise_lib.metrics.intervals import paired_difference
 
 Record = dict[str, Any]  # of one clip in one metric, with the keys of run.CLIP_COLUMNS
@@ -25,8 +26,9 @@ def difference_row(
 
     Returns:
         {condition, split, metric, a, b, a_experiment, b_experiment, mean, ci95, n, total, voices}:
-        `mean` and `ci95` of the difference over `n` clips out of `total`, None where there are
-        none, from a number of `voices`.
+        `mean` and `ci95` of the difference over `n` clips out of `total`, from a number of
+        `voices`. Both are None where there are none, and where one of the two gave no score of a
+        clip that has one when noisy: the clips that are left would flatter it.
 
     Raises:
         KeyError: There are no such scores, or of several experiments.
@@ -45,7 +47,10 @@ def difference_row(
         for name, each in one.items()
         if None not in (each["denoised"], other[name]["denoised"])
     ]
-    mean, low, high = paired_difference(*zip(*pairs, strict=True)) if pairs else [math.nan] * 3
+    lost = any(_failed(each) for each in (*one.values(), *other.values()))
+    mean, low, high = [math.nan] * 3
+    if pairs and not lost:
+        mean, low, high = paired_difference(*zip(*pairs, strict=True))
     return {
         **where,
         "a": a,
@@ -58,6 +63,12 @@ def difference_row(
         "total": len(one),
         "voices": len({voice for _, _, voice in pairs}),
     }
+
+
+def _failed(record: Record) -> bool:
+    """Whether a system gave no score of a clip that has one when noisy."""
+    sides = {side: {record["metric"]: record[side]} for side in ("noisy", "denoised")}
+    return failed({**sides, "reason": {record["metric"]: record.get("reason")}}, record["metric"])
 
 
 def _scores(

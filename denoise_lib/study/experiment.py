@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from denoise_lib.damage.conditions import no_damage
-from denoise_lib.damage.corruption import FIXED, Corruption, Positions
+from denoise_lib.damage.corruption import FIXED, Corruption, Positions, frame_at
 from denoise_lib.damage.shifted import ChangedCorpus
 from denoise_lib.data.corpora import Clip, Corpus
 from denoise_lib.data.crops import (
@@ -27,17 +27,24 @@ from denoise_lib.data.crops import (
     spread,
 )
 from denoise_lib.display.player import LONGEST_HEARD, Player, compare
+from denoise_lib.display.show import note
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.evaluate import evaluate
-from denoise_lib.metrics.measures import METRICS, score
+from denoise_lib.metrics.intervals import interval
+from denoise_lib.metrics.measures import METRICS, PERFECT, score
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.baselines import Identity
 from denoise_lib.models.inference import device, process
+from denoise_lib.names import CONDITIONS, label
 from denoise_lib.study.run import Row, Run
+from denoise_lib.study.sentences import sentences
 from denoise_lib.training.loop import Schedule, train
 from denoise_lib.training.losses import LOSSES, Loss
 
 SPLITS = ("test", "unseen_voice")
+CHOICE_CLIPS = 24  # most validation clips on which the best network is chosen
+LONGEST_SENTENCE = 5.0  # s of a sentence of the listening matrix
+VALIDATION_SECONDS = 2.0  # of each validation clip
 COPY_DB = 100.0  # SI-SDR above which a copy is called perfect: about that of 16-bit samples
 Scores = dict[str, list[dict]]  # by split, one dict per clip, see metrics.evaluate
 
@@ -55,9 +62,12 @@ class Experiment:
         precision: See :func:`denoise_lib.training.loop.train`.
         workers: See :func:`denoise_lib.training.loop.train`.
         validation_clips: Clips that choose the best weights.
-        max_clips: Most clips to score in a split; all when 0.
+        max_clips: Most clips to score in a split, evenly of its voices; all when 0.
+        slow_clips: Of how many of these, evenly of the voices, the slow measures are taken; of all
+            when 0.
         max_seconds: Seconds of each scored clip's beginning to use; all of it when 0.
         metrics: Measures to take.
+        n_fft, hop: Frame of the fixed damage in samples; 40 ms every 10 ms where they are 0.
     """
 
     run: Run
@@ -69,9 +79,33 @@ class Experiment:
     workers: int = 0
     validation_clips: int = 24
     max_clips: int = 0
+    slow_clips: int = 0
     max_seconds: float = 10.0
     metrics: Sequence[str] = METRICS
+    n_fft: int = 0
+    hop: int = 0
     histories: dict[str, list[dict]] = field(default_factory=dict)
+
+    @property
+    def frame(self) -> dict[str, int]:
+        """Frame and hop of the fixed damage, as arguments of ``Corruption``."""
+        return frame_at(self.corpus.rate, self.n_fft, self.hop)
+
+    def damage(self, condition: str) -> Corruption:
+        """The fixed damage at the corpus's rate: "zero" alone, "raise" alone, or "both"."""
+        return Corruption.for_condition(condition, **self.frame)
+
+    def tell_rates(self, networks: dict[str, Denoiser]) -> None:
+        """Say on the page which networks are for another sample rate than these clips have."""
+        rates: dict[int, list[str]] = {}
+        for name, network in networks.items():
+            if network.rate not in (None, self.corpus.rate):
+                rates.setdefault(network.rate, []).append(label(name))
+        for rate, names in rates.items():
+            note(
+                f"Made for {rate} samples per second: {', '.join(names)}. Clips have "
+                f"{self.corpus.rate} here: they are heard resampled, and what is changed is added."
+            )
 
     def needed(self, notebook: str) -> Path:
         """Folder of an earlier notebook's run under the same profile.
@@ -120,7 +154,7 @@ class Experiment:
             clips or self.corpus.split("valid"),
             validation_damage or damage,
             seed=self.seed,
-            seconds=2.0,
+            seconds=VALIDATION_SECONDS,
             max_clips=self.validation_clips,
         )
         model, self.histories[label] = train(
@@ -177,6 +211,23 @@ class Experiment:
                 )
         return scores
 
+    def validate(
+        self,
+        model: Denoiser,
+        condition: str,
+        damage: Damage,
+        experiment: str | None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
+        """Add a network's wSDR on validation clips, on which the page chooses the best network.
+
+        The clips that judge the best network have then no part in choosing it.
+        """
+        most = min(CHOICE_CLIPS, self.max_clips or CHOICE_CLIPS)
+        judge = replace(self, metrics=("wsdr",), max_clips=most)
+        judge.score(model, condition, damage, experiment, name=name, splits=("valid",))
+
     def reference(
         self,
         condition: str,
@@ -230,7 +281,8 @@ class Experiment:
             damage,
             seed=self.seed,
             max_seconds=self.max_seconds or None,
-            metrics=self.metrics,
+            metrics=tuple(self.metrics),
+            slow_clips=self.slow_clips,
             device=device(),
             reference=reference,
         )
@@ -243,8 +295,12 @@ class Experiment:
 
     def record(self, clip: Clip, estimate: Tensor, clean: Tensor, noisy: Tensor) -> dict:
         """Scores of a clip, a batch of one, as results keep them."""
-        before, after = (self.scores(each[0], clean[0], noisy[0]) for each in (noisy, estimate))
-        return {"clip": clip.name, "voice": clip.voice, "noisy": before, "denoised": after}
+        (before, why), (after, reason) = (
+            score(each[0], clean[0], noisy[0], tuple(self.metrics), self.corpus.rate)
+            for each in (noisy, estimate)
+        )
+        who = {"clip": clip.name, "voice": clip.voice}
+        return {**who, "noisy": before, "denoised": after, "reason": why | reason}
 
     def denoise(
         self,
@@ -276,7 +332,7 @@ class Experiment:
         def trained(condition: str, start: Denoiser, schedule: Schedule) -> Denoiser:
             return self.train(
                 start,
-                Corruption.for_condition(condition),
+                self.damage(condition),
                 schedule,
                 f"{name}_{condition}".lstrip("_"),
                 **options,
@@ -288,10 +344,10 @@ class Experiment:
             each: both if each == "both" else trained(each, copy.deepcopy(both), shorter)
             for each in FIXED
         }
-        scores = {
-            each: self.score(model, each, Corruption.for_condition(each), where)
-            for each, model in models.items()
-        }
+        scores = {}
+        for each, model in models.items():
+            scores[each] = self.score(model, each, self.damage(each), where)
+            self.validate(model, each, self.damage(each), where)
         return models, scores
 
     def identity(
@@ -344,29 +400,38 @@ class Experiment:
         """How close to its input a network leaves clean speech: SI-SDR, dB, higher is better.
 
         A mean over the scored test clips; a perfect copy, whose SI-SDR is infinite, counts as
-        ``COPY_DB``.
+        ``COPY_DB``. There is none where the network gives a clip no score.
 
         Returns:
             The measurement.
         """
         judge = replace(self, metrics=("si_sdr",))
         scores = judge._evaluate(model, self.corpus, self.clips("test"), no_damage)
-        found = [each["denoised"]["si_sdr"] for each in scores]
-        found = [COPY_DB if each is None else min(each, COPY_DB) for each in found]
+        found = [_copied_db(each) for each in scores]
+        voices = [each["voice"] for each in scores]
+        mean = low = high = math.nan
+        if None not in found:
+            mean, low, high = interval(found, voices)
         return self.run.measure(
             "SI-SDR of clean speech",
             name,
-            sum(found) / len(found),
+            None if math.isnan(mean) else mean,
             unit="dB",
+            ci95=None if math.isnan(low) else [low, high],
             n=len(found),
+            voices=len(set(voices)),
             experiment=experiment,
         )
 
     def seeded(self, network: Callable[[], Denoiser]) -> Denoiser:
-        """A new network whose initial weights depend on the seed and on nothing before."""
+        """A new network whose initial weights depend on the seed and on nothing before.
+
+        It is for the corpus's sample rate, whatever the function makes, and has the damage's frame
+        where it is to have that.
+        """
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            return network()
+            return network().at(self.corpus.rate, **self.frame)
 
     def drawn(self, split: str, count: int) -> list[Clip]:
         """Clips of a length to listen to, drawn by the seed, not by ear.
@@ -395,7 +460,7 @@ class Experiment:
 
     def scores(self, estimate: Tensor, clean: Tensor, noisy: Tensor) -> dict[str, float | None]:
         """This experiment's measures of one clip."""
-        return score(estimate, clean, noisy, tuple(self.metrics))[0]
+        return score(estimate, clean, noisy, tuple(self.metrics), self.corpus.rate)[0]
 
     def player(
         self,
@@ -418,11 +483,12 @@ class Experiment:
             publish_as: See :meth:`denoise_lib.study.run.Run.example`.
         """
         if damage is None:
-            damage = no_damage if condition == "identity" else Corruption.for_condition(condition)
+            damage = no_damage if condition == "identity" else self.damage(condition)
         noisy, clean = fixed_clip(self.corpus, clip, damage, self.seed, self.max_seconds or None)
         versions = {"clean": clean, "noisy": noisy}
         for name, model in models.items():
-            versions[name] = process(model, noisy.to(device())).cpu()
+            heard = noisy.to(device())
+            versions[name] = process(model, heard, rate=self.corpus.rate).cpu()
         player = compare(
             versions,
             self.corpus.rate,
@@ -434,6 +500,45 @@ class Experiment:
         if condition != "identity":  # nothing to compare with other networks' outputs
             self.keep(
                 key or f"{condition}-{clip.name}", player, clip, condition, publish_as, versions
+            )
+        return player
+
+    def hear(
+        self,
+        condition: str,
+        models: dict[str, Denoiser],
+        *,
+        listen_for: str = "",
+        damage: Damage | None = None,
+    ) -> Player | None:
+        """Keep what models make of the sentences of the page's listening matrix.
+
+        Args:
+            condition: "zero", "raise", "both", or another with its ``damage``.
+            models: By the name in the matrix.
+            listen_for: What to listen for; what the condition says when left out.
+
+        Returns:
+            A player of the first sentence, if the corpus has any. On the page its sounds are those
+            of the matrix.
+        """
+        damage = damage or self.damage(condition)
+        judge = replace(self, metrics=("wsdr", "si_sdr", "stoi"))
+        player = None
+        for order, (clip, sentence) in enumerate(sentences(self.corpus)):
+            noisy, clean = fixed_clip(self.corpus, clip, damage, self.seed, LONGEST_SENTENCE)
+            versions = {"clean": clean, "noisy": noisy}
+            for name, model in models.items():
+                heard = noisy.to(device())
+                versions[name] = process(model, heard, rate=self.corpus.rate).cpu()
+            scores = {name: judge.scores(each, clean, noisy) for name, each in versions.items()}
+            self.run.sentence(sentence, order, condition, versions, scores, self.corpus.rate)
+            player = player or compare(
+                versions,
+                self.corpus.rate,
+                title=f"{CONDITIONS[condition].written.capitalize()}: {sentence.who}",
+                listen_for=listen_for or CONDITIONS[condition].listen_for,
+                scores=scores,
             )
         return player
 
@@ -472,6 +577,14 @@ class Experiment:
             }
             for condition, by_split in scores.items()
         }
+
+
+def _copied_db(clip: dict) -> float | None:
+    """SI-SDR of a copy, dB; that of a perfect one is ``COPY_DB``. None where there is none."""
+    value = clip["denoised"]["si_sdr"]
+    if value is None:
+        return COPY_DB if clip["reason"].get("si_sdr") == PERFECT else None
+    return min(value, COPY_DB)
 
 
 def worst(scores: list[dict], metric: str = "wsdr") -> dict:

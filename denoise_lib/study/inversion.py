@@ -254,7 +254,10 @@ def score_found(
     plain, explained, kinds = [], [], {"zeroed": [], "raised": []}
     for clip in lab.clips("test"):
         clean, noisy, positions = lab.damaged(clip, procedure)
-        estimate = process(model, noisy[0].to(device())).cpu()[None] if model else clean
+        estimate = clean
+        if model:
+            heard = noisy[0].to(device())
+            estimate = process(model, heard, rate=lab.corpus.rate).cpu()[None]
         found = find(noisy, estimate, procedure)
         plain.append(lab.record(clip, estimate, clean, noisy))
         explained.append(lab.record(clip, found.waveform, clean, noisy))

@@ -105,7 +105,7 @@ def single_hole(
     middle.
 
     Args:
-        clips: Clean waveforms, (time,).
+        clips: Clean waveforms at 16 kHz, (time,).
         holes: Number of holes in each clip, drawn among the largest coefficients.
         reach: Half the side of the patch, bins and frames.
         seed: Fixes the choice.
@@ -125,7 +125,7 @@ def single_hole(
             spectrum[0, row, middle] = 0
             holed = procedure.istft(spectrum, whole.shape[-1])
             both = torch.cat([holed, whole])
-            answers = model(both) - both
+            answers = torch.stack([process(model, each, rate=RATE) for each in both]) - both
             pair = whole - holed, answers[:1] - answers[1:]
             near = slice(row - reach, row + reach + 1), slice(middle - reach, middle + reach + 1)
             for wave, into in zip(pair, (lost, added), strict=True):
@@ -219,7 +219,9 @@ def measure(
         centres = {kind: each[0] for kind, each in kinds(spectrum, positions, procedure).items()}
         numbers = harmonic_numbers(clean, procedure)
         waves = {"noisy": noisy, "clean": clean}
-        waves |= {name: process(model, noisy) for name, model in models.items()}
+        waves |= {
+            name: process(model, noisy, rate=lab.corpus.rate) for name, model in models.items()
+        }
         spectra = {name: procedure.stft(wave[None])[0] for name, wave in waves.items()}
         for name, wave in waves.items():
             error = error_by_harmonic(clean, wave, centres["zeroed"], numbers, procedure, highest)

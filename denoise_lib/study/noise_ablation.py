@@ -11,6 +11,7 @@ from denoise_lib.damage.outside import VariedRecording
 from denoise_lib.damage.street import StreetMix
 from denoise_lib.data.corpora import Corpus, open_speech
 from denoise_lib.data.crops import Damage, JoinedCrops, fixed_batch
+from denoise_lib.display.mean import Mean
 from denoise_lib.models import CausalNet
 from denoise_lib.models.base import Denoiser
 from denoise_lib.study.experiment import Experiment
@@ -109,9 +110,10 @@ def _lines(lab: Experiment, name: str, condition: str, split: str, *, first: boo
     """The line of a variant; before the first one, that of the noisy clips."""
     experiment = f"{lab.run.name}:noise"
     rows = [lab.run.value(condition, name, metric, split, experiment) for metric in lab.metrics]
-    denoised = [row["denoised"] for row in rows]
+    denoised = list(map(Mean, rows))
     if first:
-        return [["noisy", *(row["noisy"] for row in rows), None], [name, *denoised, None]]
+        noisy = [Mean(row, "noisy") for row in rows]
+        return [["noisy", *noisy, None], [name, *denoised, None]]
     far = lab.run.compare(
         (experiment, name),
         (experiment, ALL),

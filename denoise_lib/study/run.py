@@ -1,12 +1,16 @@
 """What a notebook leaves behind: scores, measurements, clips to listen to, and its progress.
 
 A row of results has the keys {experiment, condition, model, split, n, total, voices, metric, noisy,
-denoised, ci95, cell}. `noisy` and `denoised` are means over the `n` clips, out of `total`, that
-have a score; `voices` is the number of their voices. `ci95` is the 95 % interval of `denoised`,
-over voices and their clips. If no clip has a score, and the reason is the same for all, `reason`
-gives it. Any other value is a measurement, {experiment, name, of, value, unit, ci95, n, cell}.
-Differences between two systems are a separate list, see `differences.difference_row`. `cell` is the
-number of the notebook cell that wrote the entry, or None outside a notebook.
+noisy_ci95, denoised, ci95, cell}. `noisy` and `denoised` are means over the `n` clips, out of
+`total`, that have a score; `voices` is the number of their voices. `ci95` is the 95 % interval of
+`denoised`, `noisy_ci95` that of `noisy`, over voices and their clips. If no clip has a score, and
+the reason is the same for all, `reason` gives it. Where a system gives no score of a clip that has
+one when noisy, the mean over the others would flatter it: `denoised` and `ci95` are then None,
+`noisy` is the mean over all clips that have one, as beside any other system, and `reason` says of
+how many clips there is no score. Any other value is a measurement, {experiment, name, of, value,
+unit, ci95, n, cell}, with `voices` where it is a mean over clips. Differences between two systems
+are a separate list, see `differences.difference_row`. `cell` is the number of the notebook cell
+that wrote the entry, or None outside a notebook.
 """
 
 from __future__ import annotations
@@ -20,17 +24,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from denoise_lib.audio import save
 from denoise_lib.data import corpora
-from denoise_lib.display.player import Player
+from denoise_lib.display.player import Player, encoded
 from denoise_lib.errors import UserError
-from denoise_lib.files import atomic, write_json
+from denoise_lib.files import atomic, read_json, write_json
+from denoise_lib.metrics.evaluate import failed
 from denoise_lib.metrics.intervals import interval
 from denoise_lib.models import checkpoints
 from denoise_lib.study.differences import System, difference_row
+from denoise_lib.study.sentences import Sentence
 
 CLIP_COLUMNS = (
     "experiment",
@@ -79,7 +85,8 @@ class Run:
             scores: One dict per clip, {"clip", "voice", "noisy": {metric: value}, "denoised":
                 {metric: value}, "reason": {metric: why a value is missing}}. A missing value is
                 None: the clip then counts in `total` but not in `n`, for noisy and denoised alike,
-                so that both means are over the same clips.
+                so that both means are over the same clips. A measure that a clip does not name was
+                not taken of it: it does not count at all.
             condition: Such as "both" or "street".
             split: "test", "unseen_voice", "valid" or "train".
             experiment: Where the rows belong when one notebook holds several experiments.
@@ -100,16 +107,13 @@ class Run:
         }
         new = []
         for metric in dict.fromkeys(metric for clip in scores for metric in clip["denoised"]):
-            records = [_record(clip, metric) for clip in scores]
+            taken = [clip for clip in scores if metric in clip["denoised"]]
+            records = [_record(clip, metric) for clip in taken]
             self.clips += [key | record for record in records]
-            scored = [each for each in records if None not in (each["noisy"], each["denoised"])]
-            counts = {"n": len(scored), "total": len(scores)}
-            counts["voices"] = len({each["voice"] for each in scored})
-            row = {**counts, "metric": metric, **_summary(scored)}
-            reasons = {record["reason"] for record in records}
-            if not scored and len(reasons) == 1 and any(reasons):
-                row["reason"] = reasons.pop()
-            new.append({**key, **row, "cell": _cell()})
+            lost = [
+                record for clip, record in zip(taken, records, strict=True) if failed(clip, metric)
+            ]
+            new.append({**key, **_row(metric, records, lost), "cell": _cell()})
         self.rows += new
         return new
 
@@ -117,11 +121,12 @@ class Run:
         self,
         name: str,
         of: str,
-        value: float,
+        value: float | None,
         *,
         unit: str = "",
         ci95: list[float] | None = None,
         n: int = 1,
+        voices: int | None = None,
         experiment: str | None = None,
     ) -> Row:
         """Add a number that is no score of noisy and denoised clips: seconds, a correlation.
@@ -129,10 +134,11 @@ class Run:
         Args:
             name: What was measured.
             of: Of what.
-            value: How much of the unit.
+            value: How much of the unit; None where a system gave none.
             unit: Such as "s" or "dB"; empty for a pure number.
             ci95: 95 % interval, low and high.
             n: Number of clips, seeds or places that the value is a mean over.
+            voices: Number of voices of these clips, where the value is a mean over clips.
             experiment: As in :meth:`add`.
 
         Returns:
@@ -147,6 +153,7 @@ class Run:
                 "unit": unit,
                 "ci95": ci95,
                 "n": n,
+                **({} if voices is None else {"voices": voices}),
                 "cell": _cell(),
             }
         )
@@ -253,6 +260,39 @@ class Run:
         how = {"rate": player.rate, "gain_db": player.gain_db, "seconds": player.seconds}
         write_json(folder / f"{key}.json", {**what, **how, "cut": player.cut, "versions": entries})
 
+    def sentence(
+        self,
+        sentence: Sentence,
+        order: int,
+        condition: str,
+        versions: dict[str, Tensor],
+        scores: dict[str, dict[str, float | None]],
+        rate: int,
+    ) -> None:
+        """Keep the versions of a sentence for the page's listening matrix.
+
+        sentences/<condition>-<order>.json names the sound of each version, as it is played: at the
+        nominal level of speech, without a gain. Versions of another call are kept.
+
+        Args:
+            sentence: What is heard.
+            order: Its place among the sentences.
+            versions: {version: waveform (time,)}, "clean" and "noisy" among them.
+            scores: {version: {metric: value}}.
+        """
+        folder, name = self.out / "sentences", f"{condition}-{order}"
+        record = {**sentence._asdict(), "order": order, "condition": condition, "rate": rate}
+        path = folder / f"{name}.json"
+        before = read_json(path)["versions"] if path.exists() else []
+        entries = {each["name"]: each for each in before}
+        for version, waveform in versions.items():
+            key, flac = encoded(waveform, rate)
+            with atomic(folder / f"{key}.flac") as temporary:
+                temporary.write_bytes(flac)
+            entries[version] = {"name": version, "key": key, "scores": scores.get(version, {})}
+        seconds = len(versions["clean"]) / rate
+        write_json(path, {**record, "seconds": seconds, "versions": list(entries.values())})
+
     def progress(self, entry: dict[str, Any]) -> None:
         """Note how far a training has come, for whoever runs the notebook: a line of JSON."""
         with open(self.out / "progress.jsonl", "a", encoding="utf-8") as file:
@@ -274,6 +314,7 @@ class Run:
                 "measurements": self.measurements,
                 "differences": self.differences,
                 "peak_memory_mib": peak_memory(),
+                "threads": torch.get_num_threads(),
                 # What the numbers depend on, for the runner: this library's modules that were
                 # loaded, and the shipped files that were read.
                 "modules": sorted(name for name in sys.modules if _ours(name)),
@@ -347,14 +388,37 @@ def _finite(value: float | None, clip: str, metric: str) -> float | None:
     return value
 
 
+def _row(metric: str, records: list[Row], lost: list[Row]) -> Row:
+    """Counts, means and interval of one measure, over records of clips.
+
+    Args:
+        lost: Those of which the system gave no score.
+    """
+    scored = [each for each in records if None not in (each["noisy"], each["denoised"])]
+    row = {"n": len(scored), "total": len(records), "voices": len({e["voice"] for e in scored})}
+    row |= {"metric": metric, **_summary(scored)}
+    reasons = {record["reason"] for record in records}
+    if not scored and len(reasons) == 1 and any(reasons):
+        row["reason"] = reasons.pop()
+    elif lost:
+        why = sorted({each["reason"] for each in lost} - {""})
+        row["reason"] = f"no score of {len(lost)} clips" + f": {'; '.join(why)}" * bool(why)
+    if lost:
+        noisy = [each for each in records if each["noisy"] is not None]
+        row |= {**_mean(noisy, "noisy"), "denoised": None, "ci95": None}
+    return row
+
+
 def _summary(scored: list[Row]) -> Row:
-    """Means of both sides, and the interval of the denoised one, over records of clips."""
+    """Means of both sides and their intervals, over records of clips."""
     if not scored:
-        return {"noisy": None, "denoised": None, "ci95": None}
-    values = [each["denoised"] for each in scored]
+        return {"noisy": None, "noisy_ci95": None, "denoised": None, "ci95": None}
+    return _mean(scored, "noisy") | _mean(scored, "denoised")
+
+
+def _mean(scored: list[Row], side: str) -> Row:
+    """Mean and interval of one side, under the keys of a row of results."""
+    values = [each[side] for each in scored]
     mean, low, high = interval(values, [each["voice"] for each in scored])
-    return {
-        "noisy": float(np.mean([each["noisy"] for each in scored])),
-        "denoised": mean,
-        "ci95": None if math.isnan(low) else [low, high],
-    }
+    key = "ci95" if side == "denoised" else "noisy_ci95"
+    return {side: mean, key: None if math.isnan(low) else [low, high]}

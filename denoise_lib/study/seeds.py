@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from torch import nn
 
-from denoise_lib.damage.corruption import Corruption
 from denoise_lib.metrics.intervals import over_seeds
 from denoise_lib.names import METRICS, heading
 from denoise_lib.study.experiment import Experiment
@@ -29,7 +28,7 @@ def train_seeds(
         variants: What to train, by the name in results.
         condition: "zero", "raise" or "both".
     """
-    damage = Corruption.for_condition(condition)
+    damage = lab.damage(condition)
     for seed in seeds:
         learner = replace(lab, seed=seed)
         for name, (network, loss) in variants.items():
@@ -59,7 +58,8 @@ def compare_seeds(
         )["mean"]
         for seed in seeds
     ]
-    mean, ci95 = over_seeds(means)
+    # Over the seeds that worked, the mean would flatter a variant that at times does not.
+    mean, ci95 = (None, None) if None in means else over_seeds(means)
     return run.measure(
         f"difference of {heading(metric)} over seeds, {condition}",
         f"{a} minus {b}",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
-from denoise_lib.names import METRICS, SPLITS, heading, label, number, shown_decimals
+from denoise_lib.display.mean import Mean
+from denoise_lib.metrics.intervals import interval
+from denoise_lib.names import METRICS, SPLITS, heading, label, number, over, shown_decimals
 from denoise_lib.names import condition as written
 from denoise_lib.names import score as scored
 from denoise_lib.study.run import Row, Run
@@ -19,9 +22,9 @@ DIFFERENCE = [
     "95 % interval",
     "clips",
     "voices",
-    "",
+    "what it shows",
 ]
-OVER_SEEDS = ["systems", "measure", "difference", "95 % interval", "seeds", ""]
+OVER_SEEDS = ["systems", "measure", "difference", "95 % interval", "seeds", "what it shows"]
 
 
 def by_measure(
@@ -41,7 +44,7 @@ def by_measure(
     """
     return [
         [label(model)]
-        + [run.value(condition, model, each, split, experiment)["denoised"] for each in metrics]
+        + [Mean(run.value(condition, model, each, split, experiment)) for each in metrics]
         for model in models
     ]
 
@@ -64,8 +67,13 @@ def by_condition(
     lines = []
     for condition in conditions:
         rows = [run.value(condition, model, metric, split, experiment) for model in models]
-        lines.append([condition, rows[0]["noisy"], *(row["denoised"] for row in rows)])
+        lines.append([condition, Mean(noisy_row(rows), "noisy"), *map(Mean, rows)])
     return lines
+
+
+def noisy_row(rows: list[Row]) -> Row:
+    """The row with the most clips: what the noisy clips score does not depend on the system."""
+    return max(rows, key=lambda row: row["n"])
 
 
 def winners(
@@ -76,7 +84,7 @@ def winners(
     *,
     experiment: str,
 ) -> list[list[str]]:
-    """Lines of a table: a condition and whose clips, then the best system of every measure.
+    """Lines of a table: a condition, whose clips, how many, then the best system by each measure.
 
     Args:
         run: Holds the rows.
@@ -84,29 +92,34 @@ def winners(
         places: (condition, split) of each line.
 
     Returns:
-        One line for each place, such as ["street noise", "test clips, training voices", "RNNoise
-        (8.5 dB)"]; an en dash where no system has a value.
+        One line for each place, such as ["street noise", "test clips, training voices", "32 clips
+        of 3 voices", "RNNoise (8.5 dB)"]; an en dash where no system has a value. A system whose
+        mean leaves clips out that others' means are over does not win.
     """
     models, metrics, lines = list(models), list(metrics), []
     for condition, split in places:
-        line = [written(condition), SPLITS.get(split, split)]
+        line, found = [], []
         for metric in metrics:
             sign = 1 if METRICS[metric].better == "higher" else -1
             rows = [run.value(condition, model, metric, split, experiment) for model in models]
             rows = [row for row in rows if row["denoised"] is not None]
+            rows = [row for row in rows if row["n"] == max(row["n"] for row in rows)]
             best = max(rows, key=lambda row: sign * row["denoised"], default=None)
+            found += [best] if best else []
             line.append(
                 f"{label(best['model'])} ({scored(metric, best['denoised'])})"
                 if best
                 else number(None)
             )
-        lines.append(line)
+        where = [written(condition), SPLITS.get(split, split)]
+        lines.append([*where, over(found) if found else number(None), *line])
     return lines
 
 
 def differences(rows: Iterable[Row]) -> list[list[Any]]:
     """Lines of a table with the columns ``DIFFERENCE``, from what ``Run.compare`` returned.
 
+    Where clips are missing, the number of clips says of how many.
     A difference that is shown has as many decimals as it needs not to read as zero.
     """
     lines = []
@@ -124,7 +137,9 @@ def differences(rows: Iterable[Row]) -> list[list[Any]]:
                 " (".join(filter(None, [heading(row["metric"]), unit and f"{unit})"])),
                 number(row["mean"], decimals),
                 interval if low is not None else number(None),
-                row["n"],
+                row["n"]
+                if row["n"] == row.get("total", row["n"])
+                else f"{row['n']} of {row['total']}",
                 row["voices"],
                 shown,
             ]
@@ -154,6 +169,28 @@ def differences_over_seeds(measured: Iterable[tuple[Row, str]]) -> list[list[Any
             ]
         )
     return lines
+
+
+def measured(found: dict[str, Row], metric: str) -> list[list[Any]]:
+    """Lines of a table: a system each and its mean, the best first, those without one last.
+
+    Args:
+        found: By system, measurements over clips.
+        metric: In which measure.
+    """
+    sign = 1 if METRICS[metric].better == "higher" else -1
+    means = {
+        name: Mean(row | {"metric": metric, "denoised": row["value"], "total": row["n"]})
+        for name, row in found.items()
+    }
+    order = sorted(means, key=lambda name: (math.isnan(means[name]), -sign * means[name]))
+    return [[label(name), means[name]] for name in order]
+
+
+def point(values: list[float], voices: list[str]) -> tuple[float, list[float] | None]:
+    """A mean over clips and its interval, over voices and their clips: what ``sweep`` draws."""
+    mean, low, high = interval(values, voices)
+    return mean, None if math.isnan(low) else [low, high]
 
 
 def points(lines: Iterable[Row]) -> list[tuple[float, list[float] | None]]:

@@ -15,6 +15,8 @@ def describe_network(
 ) -> str:
     """A verdict's sentence: what a network does to SI-SDR, where it was taken, and to wSDR."""
     row = run.value(condition, model, experiment=experiment)
+    if row["denoised"] is None:
+        return f"For {written(condition)}, {what} has no result: {row.get('reason', 'no scores')}."
     interval = f" [{number(row['ci95'][0])}, {number(row['ci95'][1])}]" if row["ci95"] else ""
     wsdr = f"wSDR from {number(row['noisy'])} to {number(row['denoised'])}{interval}"
     over = "on " + counted(row["n"], row["voices"], "test clip")
@@ -70,10 +72,33 @@ def outcome(low: float, high: float, better: str) -> str:
     return "better" if (low > 0) == (better == "higher") else "worse"
 
 
-def copy_db(wsdr: float) -> float:
+def copy_db(wsdr: float | None) -> float | None:
     """SI-SDR of a copy, dB, from its wSDR, which without noise is minus the cosine similarity."""
+    if wsdr is None:
+        return None
     cosine = min(-wsdr, 1 - 1e-12)
     return 10 * math.log10(cosine**2 / (1 - cosine**2))
+
+
+PASSED_DB = 15.0  # SI-SDR of a copy with which the identity check is passed
+
+
+def describe_identity(what: str, row: Row, steps: int) -> str:
+    """A verdict's sentences: whether a network that was trained to copy its input can.
+
+    Args:
+        what: The network, as the subject of a sentence.
+        row: Of results, of the copies; undamaged clips have no noise, so wSDR tells SI-SDR.
+        steps: Optimiser steps of the training.
+    """
+    reached = copy_db(row["denoised"])
+    passed = reached is not None and reached >= PASSED_DB
+    outcome = "passed" if passed else "not passed"
+    return (
+        f"Identity check {outcome}. After {steps} steps on {row['n']} clips {what} copies them "
+        f"with an SI-SDR of {score('si_sdr', reached)} (wSDR {number(row['denoised'])}; a perfect "
+        f"copy scores {number(-1, 0)})."
+    )
 
 
 def describe_unseen(run: Run, condition: str, model: str, *, experiment: str | None = None) -> str:
@@ -84,7 +109,7 @@ def describe_unseen(run: Run, condition: str, model: str, *, experiment: str | N
         return "this corpus keeps no voice out of training"
     return (
         f"for a voice never heard in training wSDR goes from {number(row['noisy'])} to "
-        f"{number(row['denoised'])} on {row['n']} clips"
+        f"{number(row['denoised'])} on {counted(row['n'], row['voices'])}"
     )
 
 
@@ -114,8 +139,12 @@ def sorted_out(differences: list[Row]) -> str:
     They say which are worse than the first, which better, and of which neither is shown by these
     clips.
     """
-    found = {"worse": [], "better": [], "no difference is shown": []}
-    for row in sorted(differences, key=lambda row: -row["mean"]):
+    found = {"worse": [], "better": [], "no difference is shown": [], "not scored on all clips": []}
+    for row in differences:
+        if row["mean"] is None:
+            found["not scored on all clips"].append(label(row["a"]))
+    scored = [row for row in differences if row["mean"] is not None]
+    for row in sorted(scored, key=lambda row: -row["mean"]):
         low, high = row["ci95"] or (-1.0, 1.0)
         side = "worse" if low > 0 else "better" if high < 0 else "no difference is shown"
         by = "" if side.startswith("no") else f" by {number(abs(row['mean']), 4)}"

@@ -16,7 +16,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from torch import Tensor
 
 from denoise_lib.data.corpora import Clip
@@ -27,12 +27,17 @@ from denoise_lib.files import locked, read_json, write_json
 from denoise_lib.metrics.wsdr import wsdr
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.checkpoints import load_model, read_record, save_model, write_tensors
-from denoise_lib.models.complex_layers import ComplexBatchNorm2d
 from denoise_lib.models.inference import device
+from denoise_lib.models.processes import (
+    NORMS,
+    ends_with_the_others,
+    launched,
+    stay_on_loopback,
+    synchronised,
+)
 from denoise_lib.progress import say
 from denoise_lib.training.losses import Loss, wsdr_loss
 
-NORMS = (torch.nn.modules.batchnorm._BatchNorm, ComplexBatchNorm2d)
 MOST_BROKEN_STEPS = 10  # steps in a row with a loss or gradient that is not finite
 PRECISIONS = ("32-true", "bf16-mixed")
 
@@ -79,6 +84,7 @@ def train(
     workers: int = 0,
     fixed_norms: bool = False,
     half: bool = False,
+    accumulate: int = 1,
 ) -> tuple[Denoiser, list[dict]]:
     """Train a model and keep its best weights.
 
@@ -89,7 +95,9 @@ def train(
     process that trains to the same file waits for the first (``.NAME.lock``).
 
     It runs on one device. Under ``torchrun`` every process has one, and takes its share of the rows
-    of the batch that a single process would have; batch norms then see these rows only.
+    of the batch that a single process would have; batch norms see the rows of all. The result is
+    then that of a single process, but for rounding. The first process alone reads and writes these
+    files, and another number of processes can go on with an interrupted training.
 
     Args:
         model: Network, waveform (batch, time) -> the same shape.
@@ -108,6 +116,8 @@ def train(
             of damages those of a small batch tell which ones it holds; a network that has learned
             to rely on that is left without it in a test.
         half: Keep the best weights in 16 bits; training goes on with the exact ones.
+        accumulate: Parts in which the batch, or a process's share of it, goes through the network,
+            one after the other, to save memory. Batch norms see one part at a time.
 
     Returns:
         The model with its best weights, in evaluation mode, and the history: one dict per
@@ -115,24 +125,33 @@ def train(
         skipped (steps without a finite gradient), seconds.
 
     Raises:
-        UserError: The loss is not finite for several steps in a row, or a validation is not; or
-            the batch cannot be dealt to the processes.
+        UserError: The loss is not finite for several steps in a row, or a validation is not; the
+            model is for another sample rate than the crops; the batch cannot be dealt to the
+            processes and parts; or another process has ended.
     """
+    if model.rate not in (None, crops.corpus.rate):
+        raise UserError(
+            f"{label}: this {model.name} is for {model.rate} Hz, the speech has {crops.corpus.rate}"
+        )
     precision = fastest_precision() if precision == "auto" else precision
     fabric = _fabric(precision)
-    if crops.batch % fabric.world_size:
+    if crops.batch % (fabric.world_size * accumulate):
         raise UserError(
             f"{label}: a batch of {crops.batch} crops cannot be dealt to {fabric.world_size} "
-            "processes: make it a multiple of their number"
+            f"processes{f' in {accumulate} parts' if accumulate > 1 else ''}: make it a multiple "
+            f"of {fabric.world_size * accumulate}"
         )
     plan = _plan(model, crops, damage, validation, schedule, loss, margin, precision, fixed_norms)
     plan["processes"] = fabric.world_size
+    if accumulate > 1:
+        plan["accumulate"] = accumulate
     lock = checkpoint.with_name(f".{checkpoint.stem}.lock")
     alone = locked(lock, f"training {checkpoint.name}") if fabric.is_global_zero else nullcontext()
-    with alone:
-        if fabric.broadcast(fabric.is_global_zero and _finished(checkpoint, plan) is not None):
+    with alone, ends_with_the_others(f"the training of {checkpoint.name}"):
+        finished = fabric.broadcast(_finished(checkpoint, plan) if fabric.is_global_zero else None)
+        if finished:
             fabric.print(f"{label}: read back the finished training in {checkpoint.name}")
-            return _finished(checkpoint, plan)
+            return finished
         return _train(
             fabric,
             model,
@@ -149,6 +168,7 @@ def train(
             workers=workers,
             fixed_norms=fixed_norms,
             half=half,
+            accumulate=accumulate,
         )
 
 
@@ -156,18 +176,21 @@ def _fabric(precision: str) -> Fabric:
     """One device, or one for each process of a group that ``torchrun`` has started.
 
     Lightning's own choice would start further processes on a machine with several GPUs, which a
-    notebook cannot, and would take Apple's GPU, on which the damage cannot be drawn.
+    notebook cannot, and would take Apple's GPU where it does not work.
     """
     if precision not in PRECISIONS:
         raise UserError(
             f"precision {precision!r} cannot be used: choose {', '.join(PRECISIONS)} or auto"
         )
     group: dict = {"devices": 1, "plugins": [LightningEnvironment()]}  # nor one that SLURM names
-    if torch.distributed.is_torchelastic_launched():
+    if launched():
+        stay_on_loopback()
         here, all_ = (int(os.environ[name]) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
         group = {"devices": here, "num_nodes": all_ // here, "strategy": "ddp"}
+        group["plugins"] = [TorchElasticEnvironment()]  # under SLURM, too
+    accelerator = torch.device(device()).type
     with _without("LT_"):  # Lightning's variables go before what it is told, and are in no plan
-        fabric = Fabric(accelerator=device(), precision=precision, **group)
+        fabric = Fabric(accelerator=accelerator, precision=precision, **group)
     fabric.launch()
     return fabric
 
@@ -199,31 +222,40 @@ def _train(
     workers: int,
     fixed_norms: bool,
     half: bool,
+    accumulate: int,
 ) -> tuple[Denoiser, list[dict]]:
     """What :func:`train` does once it is known that there is something to do; the lock is held."""
     optimizer = torch.optim.AdamW(
         model.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay
     )
     network, optimizer = fabric.setup(model, optimizer)
-    noisy, clean = (fabric.to_device(each) for each in validation)
+    own = slice(fabric.global_rank, None, fabric.world_size)  # rows of a batch
+    noisy, clean = (fabric.to_device(each[own]) for each in validation)
     state = _State(checkpoint, plan, model, optimizer)
-    log = state.resume()
+    log = state.resume(fabric)
     batches = damaged_batches(
-        crops, damage, first_step=log.step, device=fabric.device, workers=workers
+        crops, damage, first_step=log.step, device=fabric.device, workers=workers, rows=own
     )
-    own = slice(fabric.global_rank, None, fabric.world_size)  # rows of the batch
     _learn(network, fixed_norms)
-    for batch in batches:
+    for noisy_crops, clean_crops in batches:
         for group in optimizer.param_groups:
             group["lr"] = schedule.learning_rate * schedule.factor(log.step)
-        noisy_crops, clean_crops = (each[own] for each in batch)
-        log.add(
-            _step(fabric, network, optimizer, loss, noisy_crops, clean_crops, margin, schedule),
-            label,
-        )
+        with synchronised(model):
+            value = _step(
+                fabric,
+                network,
+                optimizer,
+                loss,
+                noisy_crops,
+                clean_crops,
+                margin,
+                schedule,
+                accumulate,
+            )
+        log.add(value, label)
         if log.step % schedule.validate_every and log.step != schedule.steps:
             continue
-        valid = fabric.broadcast(validate(model, noisy, clean) if fabric.is_global_zero else None)
+        valid = _mean_of_all(fabric, scores(model, noisy, clean), len(validation[0]))
         better = log.validated(valid, optimizer.param_groups[0]["lr"], label)
         _learn(network, fixed_norms)
         if fabric.is_global_zero:
@@ -239,8 +271,8 @@ def _train(
         best = load_model(checkpoint)
         save_model(checkpoint, best, half=half, **_facts(record) | {"finished": True})
         state.path.unlink(missing_ok=True)
-    fabric.barrier()
-    return load_model(checkpoint), log.history
+    best = load_model(checkpoint) if fabric.is_global_zero else None
+    return fabric.broadcast(best), log.history  # others may be on hosts without the file
 
 
 def _learn(network: torch.nn.Module, fixed_norms: bool) -> None:
@@ -260,6 +292,7 @@ def _step(
     clean: Tensor,
     margin: int,
     schedule: Schedule,
+    accumulate: int,
 ) -> float | None:
     """One optimiser step; the loss, or None where it or its gradient was not finite.
 
@@ -267,13 +300,19 @@ def _step(
     """
     inner = slice(margin, noisy.shape[-1] - margin)
     statistics = [(each, each.clone()) for each in _statistics(network)]
-    value = loss(network(noisy)[:, inner], clean[:, inner], noisy[:, inner])
     optimizer.zero_grad()
-    fabric.backward(value)
+    value = torch.zeros((), device=noisy.device)
+    for part in range(accumulate):
+        x, y = (each[part::accumulate] for each in (noisy, clean))
+        later = part + 1 < accumulate  # gradients are exchanged once, with the last part
+        with fabric.no_backward_sync(network) if later else nullcontext():
+            share = loss(network(x)[:, inner], y[:, inner], x[:, inner]) / accumulate
+            fabric.backward(share)
+        value = value + share.detach()
     norm = fabric.clip_gradients(
         network, optimizer, max_norm=schedule.clip_norm, error_if_nonfinite=False
     )
-    value = fabric.all_reduce(value.detach())  # the mean over processes
+    value = fabric.all_reduce(value)  # the mean over processes
     if not (torch.isfinite(value) and torch.isfinite(norm)):
         for buffer, before in statistics:
             buffer.copy_(before)
@@ -289,17 +328,31 @@ def _statistics(network: torch.nn.Module) -> Iterator[Tensor]:
             yield from module.buffers(recurse=False)
 
 
-@torch.inference_mode()
-def validate(model: Denoiser, noisy: Tensor, clean: Tensor, at_once: int = 8) -> float:
+def validate(model: Denoiser, noisy: Tensor, clean: Tensor) -> float:
     """Mean wSDR over clips, (batch, time), in evaluation mode; the mode is restored after."""
+    return float(scores(model, noisy, clean).mean())
+
+
+@torch.inference_mode()
+def scores(model: Denoiser, noisy: Tensor, clean: Tensor, at_once: int = 8) -> Tensor:
+    """WSDR of each clip, (batch, time) -> (batch,), in evaluation mode; the mode is restored."""
     was_training = model.training
     model.eval()
-    scores = [
+    found = [
         wsdr(model(x), y, x)
         for x, y in zip(noisy.split(at_once), clean.split(at_once), strict=True)
     ]
     model.train(was_training)
-    return float(torch.cat(scores).mean())
+    return torch.cat(found)
+
+
+def _mean_of_all(fabric: Fabric, own: Tensor, clips: int) -> float:
+    """Mean over the scores of all clips, of which each process has every so many-th."""
+    if fabric.world_size == 1:
+        return float(own.mean())
+    placed = torch.zeros(clips, device=fabric.device)
+    placed[fabric.global_rank :: fabric.world_size] = own
+    return float(fabric.all_reduce(placed, reduce_op="sum").mean())
 
 
 def _plan(
@@ -382,12 +435,17 @@ def _finished(checkpoint: Path, plan: dict) -> tuple[Denoiser, list[dict]] | Non
         return None
     try:
         record = read_record(checkpoint)
-        if not record.get("finished") or record.get("plan") != plan:
+        if not record.get("finished") or not _same(record.get("plan"), plan):
             return None
         return load_model(checkpoint), read_json(_history_path(checkpoint))
     except UserError as error:  # damaged: what it holds can be made anew
         say(f"{error}; training it again")
         return None
+
+
+def _same(plan: object, other: dict) -> bool:
+    """Whether two plans lead to one result: any number of processes does, but for rounding."""
+    return isinstance(plan, dict) and plan | {"processes": 0} == other | {"processes": 0}
 
 
 def _progress_line(label: str, steps: int, last: dict) -> str:
@@ -478,26 +536,34 @@ class _State:
             tensors |= {f"optimizer/{index}/{name}": each for name, each in moments.items()}
         write_tensors(self.path, tensors, {"plan": self.plan, "log": told})
 
-    def resume(self) -> _Log:
-        """Bring model and optimiser to where they were, if the plan is the same."""
-        if not self.path.exists():
+    def resume(self, fabric: Fabric) -> _Log:
+        """Bring all processes to where the training was, if the plan is the same."""
+        found = fabric.broadcast(self._read() if fabric.is_global_zero else None)
+        if found is None:
             return _Log()
-        try:
-            record = read_record(self.path)
-            if record["plan"] != self.plan:
-                return _Log()
-            log = _Log(**record["log"])
-            weights, moments = self._tensors()
-            best = read_record(self.checkpoint)
-            if best.get("plan") != self.plan or best["valid"] > log.best:
-                raise ValueError(f"{self.checkpoint.name} is not of this training")
-        except (UserError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            say(f"{self.path} cannot be used ({error}); starting over")
-            return _Log()
+        told, weights, moments = found
         self.model.load_state_dict(weights)
         settings = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": settings})
-        return log
+        return _Log(**told)
+
+    def _read(self) -> tuple[dict, dict[str, Tensor], dict[int, dict[str, Tensor]]] | None:
+        """Log, weights and moments; None where there are none that can be used."""
+        if not self.path.exists():
+            return None
+        try:
+            record = read_record(self.path)
+            if not _same(record["plan"], self.plan):
+                return None
+            log = _Log(**record["log"])
+            weights, moments = self._tensors()
+            best = read_record(self.checkpoint)
+            if not _same(best.get("plan"), self.plan) or best["valid"] > log.best:
+                raise ValueError(f"{self.checkpoint.name} is not of this training")
+        except (UserError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            say(f"{self.path} cannot be used ({error}); starting over")
+            return None
+        return record["log"], weights, moments
 
     def _tensors(self) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]]]:
         """Weights by name, and the optimiser's moments by the number of the parameter.

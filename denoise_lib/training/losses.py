@@ -10,6 +10,7 @@ from torchmetrics.functional.audio import scale_invariant_signal_distortion_rati
 
 from denoise_lib.damage.corruption import Corruption
 from denoise_lib.metrics.wsdr import SILENCE, wsdr
+from denoise_lib.training.disturbance import disturbances
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # (estimate, clean, noisy) -> scalar
 LOSS_FRAMES = (512, 1280)  # samples; hops are half of them
@@ -68,7 +69,8 @@ def outside_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
     clips do not rule a batch; and in two frames, Hann's, 30 times the mean square error of
     magnitudes to the power of 0.3, twice as much where they are too small, and 10 times that of the
     complex values with such magnitudes. Too small is worse: it takes soft speech away. All are
-    taken at the speech's own level, -60 dBFS at least; ``noisy`` has no part in it.
+    taken at the speech's own level, -60 dBFS at least; ``noisy`` has no part in it. Half of what
+    PESQ would take away for the mean disturbance of a frame is added.
 
     References:
         The bounded ratio: Wisdom et al., "Unsupervised Sound Separation Using Mixture Invariant
@@ -92,7 +94,8 @@ def outside_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
         costs = wrong.square() * (1 + (wrong < 0).to(wrong))
         loss = loss + 30 / len(LOSS_FRAMES) * costs.mean()
         loss = loss + 10 / len(LOSS_FRAMES) * (parts[0] - parts[1]).square().sum(-1).mean()
-    return loss
+    first, second = disturbances(estimate, clean)
+    return loss + 0.05 * first.mean() + 0.015 * second.mean()
 
 
 # By the names that networks and commands use.

@@ -1,11 +1,21 @@
-// The blind test: ABX. A and B are two versions of a clip, X is one of them, drawn anew for each
-// trial; the listener says which. All of it stays in the page.
+// The blind test. A and B are two versions of a clip. ABX: X is one of them, drawn anew for each trial,
+// and the listener says which. Preference: A and B change places by chance, and the listener says which
+// is better. All of it stays in the page.
 (() => {
   "use strict";
   const root = document.querySelector("#blind-test");
   if (!root || !window.denoisePlayers) return;
-  const { FADE, Transport, players, haltOthers, soundSource } = window.denoisePlayers;
+  const { FADE, Transport, players, haltOthers, soundSource, decodedAt } = window.denoisePlayers;
+  const { loudness } = window.denoiseMeasures;
   const STEP = 0.5;  // seconds per arrow key
+
+  // What a reader wants to know; asked where the page has the sounds.
+  const QUESTIONS = [
+    { words: "Is zeroing audible?", kind: "abx", condition: "zero", pair: ["clean", "noisy"] },
+    { words: "After zeroing and raising, can you tell what “repair” gives back from clean speech?", kind: "abx", condition: "both", pair: ["clean", "repair"] },
+    { words: "On the street, do you prefer RNNoise or “speech”?", kind: "preference", condition: "street", pair: ["RNNoise", "speech"] },
+  ];
+  const ANSWERS = { abx: ["X is A", "X is B"], preference: ["A is better", "B is better"] };
 
   // An integer below n, each as likely, from the browser's cryptographic generator.
   function draw(n) {
@@ -23,6 +33,20 @@
       term *= (trials - k) / (k + 1);
     }
     return Math.min(sum, 1);
+  }
+
+  // Chance of such a split between two that are liked equally, or a more uneven one.
+  const uneven = (one, trials) => Math.min(1, 2 * chance(Math.max(one, trials - one), trials));
+
+  // Gains that make sounds equally loud, as the softest one is; 1 for silence.
+  const known = new Map();
+  async function equallyLoud(sounds) {
+    const levels = await Promise.all(sounds.map(async (sound) => {
+      if (!known.has(sound.key)) known.set(sound.key, loudness(await decodedAt(sound, 48_000)));
+      return known.get(sound.key);
+    }));
+    const softest = Math.min(...levels.filter(Number.isFinite));
+    return levels.map((level) => (Number.isFinite(level) ? 10 ** ((softest - level) / 20) : 1));
   }
 
   const written = (p) => (p < 0.0001 ? "below 0.0001" : p.toFixed(p < 0.1 ? 4 : 2));
@@ -46,7 +70,9 @@
   // Clips of the page's players, each set of sounds once: {title, seconds, sounds: {name: {key, source}}}.
   function clips() {
     const found = new Map();
+    for (const clip of window.denoiseMatrix?.clips() ?? []) found.set(clip.title, clip);
     for (const player of document.querySelectorAll(".player")) {
+      if (!player.querySelector("[data-sound]")) continue;  // made by the page, of sounds that are elsewhere
       const sounds = {};
       for (const version of player.querySelectorAll(".player-version")) {
         const { sound: key } = version.querySelector("[data-sound]").dataset;
@@ -76,17 +102,27 @@
     // ---- Set-up: which clips, which two versions
 
     fill() {
+      const has = ({ condition, pair }) => this.clips.some((clip) => clip.condition === condition && pair.every((name) => name in clip.sounds));
+      this.questions = QUESTIONS.filter(has);
+      this.part("question").append(...this.questions.map(({ words }, index) => new Option(words, index)), new Option("A comparison of your own", "own"));
       this.part("clip").append(...this.clips.map(({ title }, index) => new Option(title, index)));
       this.names();
     }
 
+    get question() { return this.questions[this.part("question").value] ?? null; }
+
+    get kind() { return this.question?.kind ?? this.part("kind").value; }
+
     get chosen() {
+      if (this.question) return this.clips.filter(({ condition }) => condition === this.question.condition);
       const { value } = this.part("clip");
       return value === "any" ? this.clips : [this.clips[value]];
     }
 
     // Versions of the chosen clips; B is offered what can be heard beside A.
     names() {
+      for (const label of root.querySelectorAll("[data-own]")) label.hidden = Boolean(this.question);
+      if (this.question) return;
       const all = [...new Set(this.chosen.flatMap(({ sounds }) => Object.keys(sounds)))];
       this.options("version-a", all, ["clean"]);
       const a = this.part("version-a").value;
@@ -101,7 +137,7 @@
     }
 
     wire() {
-      for (const part of ["clip", "version-a", "version-b"]) {
+      for (const part of ["question", "kind", "clip", "version-a", "version-b", "match"]) {
         this.part(part).addEventListener("change", () => { this.names(); this.setUp(); });
       }
       this.part("planned").addEventListener("change", () => this.show());
@@ -110,14 +146,16 @@
       this.part("position").addEventListener("input", () => this.transport.seek(Number(this.part("position").value)));
       this.part("is-a").addEventListener("click", () => this.answer(0));
       this.part("is-b").addEventListener("click", () => this.answer(1));
-      this.part("again").addEventListener("click", () => { this.setUp(); this.part("clip").focus(); });
+      this.part("again").addEventListener("click", () => { this.setUp(); this.part("question").focus(); });
+      this.part("copy").addEventListener("click", () => this.copy());
       this.part("export").addEventListener("click", () => this.export());
       root.addEventListener("keydown", (event) => this.key(event));
     }
 
     setUp() {
       this.trials = [];
-      this.pair = ["version-a", "version-b"].map((part) => this.part(part).value);
+      this.pair = this.question?.pair ?? ["version-a", "version-b"].map((part) => this.part(part).value);
+      this.matched = this.part("match").checked;
       this.next();
     }
 
@@ -129,12 +167,17 @@
       this.transport?.halt();
       const fitting = this.chosen.filter(({ sounds }) => this.pair.every((name) => name in sounds));
       this.clip = fitting[this.draw(fitting.length)];
-      const sounds = this.pair.map((name) => this.clip.sounds[name]);
-      const x = this.draw(2);
+      const x = this.draw(2), abx = this.kind === "abx";
+      // In a test of preference, x says whether the two have changed places.
+      this.order = abx || x === 0 ? this.pair : [...this.pair].reverse();
+      const sounds = this.order.map((name) => this.clip.sounds[name]);
+      if (abx) sounds.push(sounds[x]);
       this.isX = (index) => index === x;
-      this.heard = false;
-      this.transport = new BlindTransport([...sounds, sounds[x]], this.clip.seconds, () => this.show());
-      this.transport.loop = true;
+      this.listened = new Set();
+      const transport = new BlindTransport(sounds, this.clip.seconds, () => this.show());
+      this.transport = transport;
+      transport.loop = true;
+      this.ready = this.matched ? equallyLoud(sounds).then((gains) => transport.setGains(gains)) : null;
       this.part("position").max = this.clip.seconds;
       this.show();
     }
@@ -142,33 +185,45 @@
     async toggle() {
       if (this.transport.playing) { this.transport.halt(); return; }
       haltOthers(this);
-      this.heard ||= this.transport.selected === 2;
-      await this.transport.play().catch((error) => {
+      const { transport } = this;
+      this.listened.add(transport.selected);
+      try {
+        await this.ready;
+        await transport.play();
+      } catch (error) {
         console.error(error);
-        this.transport.halt();
+        transport.halt();
         this.say("This browser cannot decode the sounds.");
-      });
+      }
     }
 
+    // What must have been listened to before an answer counts.
+    get heard() { return (this.kind === "abx" ? [2] : [0, 1]).every((index) => this.listened.has(index)); }
+
     hear(index) {
-      this.heard ||= index === 2;
+      if (index >= this.transport.sounds.length) return;
+      this.listened.add(index);
       this.transport.select(index);
       if (!this.transport.playing) this.toggle();
     }
 
     answer(index) {
       if (this.over) return;
-      if (!this.heard) { this.say("Listen to X first."); return; }
-      const right = this.isX(index);
-      const [a, b] = this.pair;
-      this.trials.push({ clip: this.clip.title, a, b, x: right === (index === 0) ? a : b, answer: this.pair[index], right });
+      const [a, b] = this.pair, abx = this.kind === "abx";
+      if (!this.heard) { this.say(abx ? "Listen to X first." : "Listen to both first."); return; }
+      const right = abx ? this.isX(index) : null, answer = this.order[index];
+      const x = abx ? (right === (index === 0) ? a : b) : "";
+      this.trials.push({ clip: this.clip.title, a, b, x, answer, right });
       this.next();
-      this.part(this.over ? "export" : "a").focus();
+      this.part(this.over ? "copy" : "a").focus();
     }
 
     // ---- What is seen
 
-    get right() { return this.trials.filter(({ right }) => right).length; }
+    // Right answers, or of a preference those for the first of the two.
+    get right() { return this.trials.filter(({ right, answer }) => right ?? answer === this.pair[0]).length; }
+
+    chance(right, trials) { return this.kind === "abx" ? chance(right, trials) : uneven(right, trials); }
 
     say(text) { this.part("status").textContent = text; }
 
@@ -177,30 +232,63 @@
       if (!transport) return;
       this.listen.forEach((button, index) => button.setAttribute("aria-pressed", String(transport.selected === index)));
       this.part("play").textContent = transport.playing ? "pause" : "play";
-      for (const part of ["clip", "version-a", "version-b", "planned"]) this.part(part).disabled = trials.length > 0;
+      for (const part of ["question", "kind", "clip", "version-a", "version-b", "planned", "match"]) this.part(part).disabled = trials.length > 0;
       for (const part of ["is-a", "is-b"]) this.part(part).setAttribute("aria-disabled", String(over || !this.heard));
-      this.part("names").textContent = `A is ${this.pair[0]}, B is ${this.pair[1]}: ${this.clip.title}`;
-      this.part("results").hidden = !trials.length;
+      const abx = this.kind === "abx", [a, b] = this.pair;
+      ANSWERS[this.kind].forEach((words, index) => { this.part(["is-a", "is-b"][index]).textContent = words; });
+      this.part("x").hidden = !abx;
+      this.part("names").textContent = abx ? `A is ${a}, B is ${b}: ${this.clip.title}` : `One is ${a}, the other ${b}; they change places by chance: ${this.clip.title}`;
+      this.part("needed").textContent = this.needed();
+      this.part("results").hidden = !over;
       if (this.shown !== trials.length || !trials.length) this.count();
       this.follow();
     }
 
+    // How clear a result must be.
+    needed() {
+      const planned = Number(this.part("planned").value), counts = [...Array(planned + 1).keys()];
+      const least = counts.find((count) => 2 * count >= planned && this.chance(count, planned) < 0.05);
+      return least === undefined
+        ? `${planned} trials are too few to show anything here.`
+        : `${least} of ${planned} ${this.kind === "abx" ? "right answers" : "answers for one of the two"} have a p-value below 0.05.`;
+    }
+
     count() {
-      const { trials, right, over } = this, planned = this.part("planned").value;
+      const { trials, right, over } = this, planned = this.part("planned").value, abx = this.kind === "abx";
       this.shown = trials.length;
-      const last = trials.length ? `${trials.at(-1).right ? "Right" : "Wrong"}: X was ${trials.at(-1).x}. ` : "";
-      const p = chance(right, trials.length);
-      this.say(!trials.length ? `Trial 1 of ${planned}.`
-        : over ? `${last}Done. ${p < 0.05 ? "You hear a difference" : "No difference shown"}: ${right} of ${trials.length} right.`
-        : `${last}Trial ${trials.length + 1} of ${planned}.`);
+      this.say(over ? `Done. ${this.outcome()}` : `Trial ${trials.length + 1} of ${planned}.`);
+      this.part("counted").textContent = abx ? "right" : `for ${this.pair[0]}`;
       this.part("right").textContent = `${right} of ${trials.length}`;
-      this.part("p").textContent = written(p);
+      this.part("p").textContent = written(this.chance(right, trials.length));
+      this.part("share").value = over ? this.shared() : "";
       this.part("log").replaceChildren(...trials.map((trial, index) => {
         const row = document.createElement("tr");
-        const texts = [index + 1, trial.clip, trial.x, trial.answer, trial.right ? "right" : "wrong"];
+        const texts = [index + 1, trial.clip, trial.x || "–", trial.answer, trial.right === null ? "–" : trial.right ? "right" : "wrong"];
         for (const text of texts) row.insertCell().textContent = text;
         return row;
       }));
+    }
+
+    outcome() {
+      const { trials: { length }, right, pair: [a, b] } = this, clear = this.chance(right, length) < 0.05;
+      if (this.kind === "abx") return `${clear ? "You hear a difference" : "No difference shown"}: ${right} of ${length} right.`;
+      const [liked, times] = 2 * right >= length ? [a, right] : [b, length - right];
+      return `${clear ? `You prefer ${liked}` : "No preference shown"}: ${liked} in ${times} of ${length}.`;
+    }
+
+    // The result as somebody would tell it.
+    shared() {
+      const [a, b] = this.pair, p = written(this.chance(this.right, this.trials.length));
+      const question = this.question?.words ?? (this.kind === "abx" ? `Can you tell ${a} from ${b}?` : `Do you prefer ${a} or ${b}?`);
+      return `${question} ${this.outcome()} p ${p.startsWith("below") ? p : `= ${p}`}; blind, ${a} against ${b}, ${this.matched ? "equally loud (ITU-R BS.1770)" : "as loud as they are"}. From “${document.title}”.`;
+    }
+
+    async copy() {
+      const field = this.part("share");
+      field.select();
+      const copied = await navigator.clipboard?.writeText(field.value).then(() => true, () => false) ?? false;
+      if (copied || document.execCommand("copy")) this.part("copy").textContent = "copied";
+      setTimeout(() => { this.part("copy").textContent = "copy result"; }, 2000);
     }
 
     follow() {
@@ -232,11 +320,12 @@
       let right = 0;
       const quoted = (text) => `"${String(text).replaceAll('"', '""')}"`;
       const lines = this.trials.map((trial, index) => {
-        right += trial.right;
+        right += trial.right ?? trial.answer === this.pair[0];
         const words = [trial.clip, trial.a, trial.b, trial.x, trial.answer].map(quoted);
-        return [index + 1, ...words, Number(trial.right), right, chance(right, index + 1)].join();
+        return [index + 1, ...words, trial.right === null ? "" : Number(trial.right), right, this.chance(right, index + 1), Number(this.matched)].join();
       });
-      return ["trial,clip,a,b,x,answer,right,right_so_far,p_value", ...lines].join("\r\n") + "\r\n";
+      const counted = this.kind === "abx" ? "right_so_far" : "for_a_so_far";
+      return [`trial,clip,a,b,x,answer,right,${counted},p_value,equally_loud`, ...lines].join("\r\n") + "\r\n";
     }
 
     export() {
@@ -250,6 +339,6 @@
   root.querySelector("[data-part=needs]").hidden = true;
   root.querySelector(".blind").hidden = false;
   root.blindTest = new BlindTest();
-  root.blindTest.chance = chance;
+  Object.assign(root.blindTest, { tail: chance });
   players.add(root.blindTest);
 })();

@@ -4,6 +4,8 @@
   const links = new Map([...document.querySelectorAll(".contents a")].map((link) => [link.hash.slice(1), link]));
   const sections = [...links.keys()].map((id) => document.getElementById(id));
 
+  const here = document.querySelector(".contents .here");
+
   function mark() {
     const line = window.innerHeight / 3;
     const top = (section) => section.getBoundingClientRect().top;
@@ -17,6 +19,7 @@
       if (read && id === read.id) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
     }
+    here.textContent = read ? links.get(read.id).textContent : "";
   }
   let waiting = false;
   window.addEventListener("scroll", () => {
@@ -33,14 +36,34 @@
   fit();
   fold.addEventListener("click", (event) => { if (event.target.closest("a") && !wide.matches) fold.open = false; });
 
-  // What scrolls sideways must be reachable by keyboard.
+  // What scrolls sideways must be reachable by keyboard, and a table shows that it does.
   function reachable() {
     for (const box of document.querySelectorAll(".figure, .formula, .table, pre, p:has(.diagram)")) {
-      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+      if (!box.clientWidth) continue;
+      const wider = box.scrollWidth > box.clientWidth + 1;
+      if (wider) box.tabIndex = 0;
+      if (box.matches(".table")) {
+        box.classList.toggle("scrolls", wider);
+        atEnd({ target: box });
+      }
     }
   }
+  function atEnd({ target: box }) {
+    if (box.matches?.(".table")) box.classList.toggle("at-end", box.scrollLeft + box.clientWidth >= box.scrollWidth - 2);
+  }
+  document.addEventListener("scroll", atEnd, { capture: true, passive: true });
   window.addEventListener("load", reachable);
   window.addEventListener("resize", reachable);
+
+  // Long lists are built when they are opened.
+  document.addEventListener("toggle", ({ target }) => {
+    const list = target.matches?.("details.long[open]") && target.querySelector("template");
+    if (list) {
+      list.replaceWith(list.content);
+      document.dispatchEvent(new CustomEvent("tables"));
+    }
+    reachable();
+  }, { capture: true });
 
   function reveal() {
     const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));

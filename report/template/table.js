@@ -37,7 +37,8 @@
     table.tBodies[0].append(...rows.map(({ row }) => row));
   }
 
-  for (const table of document.querySelectorAll("table.glance, table.every, table.unseen")) {
+  function start(table) {
+    table.dataset.sorts = "yes";
     const first = [...table.tBodies[0].rows], headings = columns(table);
     for (const [heading, column] of headings) {
       const button = document.createElement("button");
@@ -54,4 +55,10 @@
       });
     }
   }
+
+  function startAll() {
+    document.querySelectorAll("table:is(.glance, .every, .unseen, .measurements):not([data-sorts])").forEach(start);
+  }
+  document.addEventListener("tables", startAll);  // a list that was built when it was opened
+  startAll();
 })();

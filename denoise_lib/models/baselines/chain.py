@@ -23,6 +23,7 @@ class Chain(Denoiser):
         self.parts = nn.ModuleList(parts)
         self.stride = math.lcm(*(part.stride for part in parts))
         self.context = sum(part.context for part in parts)
+        self.rate = next((part.rate for part in parts if part.rate), None)
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Denoise waveforms, (batch, time) -> (batch, time)."""

@@ -31,6 +31,7 @@ class Gain(Denoiser):
     """
 
     name = "gain"
+    rate = None
 
     def __init__(self, factor: float = 0.5) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ class Identity(Denoiser):
     """Returns what it is given."""
 
     name = "identity"
+    rate = None
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Denoise waveforms, (batch, time) -> (batch, time)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import weakref
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,7 @@ from denoise_lib.models.base import Denoiser
 OWN_RATE = 48000  # Hz, the only one it knows
 DELAY = 960  # samples at OWN_RATE (20 ms), measured by cross-correlation
 FULL_SCALE = 32768  # it works on floats in the range of 16-bit integers
+EDGE = 16  # samples at 16 kHz, more than the filters of the two resamplings reach
 FLOATS = ctypes.POINTER(ctypes.c_float)
 
 
@@ -92,3 +94,61 @@ def _denoise(waveform: np.ndarray) -> np.ndarray:
     finally:
         binding.destroy(state)
     return frames.reshape(-1)[DELAY:length]
+
+
+class RNNoiseStream:
+    """RNNoise block by block, with its state kept: what one pass over all blocks gives.
+
+    Attributes:
+        latency: Samples at 16 kHz that go in, at most, before one's output comes out.
+    """
+
+    def __init__(self) -> None:
+        binding = _binding()
+        self.lib, self.state = binding.lib, binding.create()
+        weakref.finalize(self, binding.destroy, self.state)
+        self.size, self.times = binding.FRAME_SIZE, OWN_RATE // RATE
+        self.latency = self.size // self.times + DELAY // self.times + 2 * EDGE
+        # Each resampling gets EDGE samples at 16 kHz on either side, silence before the beginning.
+        self.heard = torch.zeros(EDGE)
+        self.wide = torch.zeros(0)  # at 48 kHz, less than a frame
+        self.clean = torch.zeros(EDGE * self.times)
+        self.skip = DELAY  # samples at 48 kHz that come before the beginning
+        self.taken = self.given = 0
+
+    @torch.no_grad()
+    def push(self, samples: Tensor) -> Tensor:
+        """(time,) -> (samples that are ready,)."""
+        self.taken += len(samples)
+        self.heard = torch.cat([self.heard, samples])
+        wide = _inner(self.heard, RATE, OWN_RATE, EDGE)
+        self.heard = self.heard[max(0, len(self.heard) - 2 * EDGE) :]
+        self.wide = torch.cat([self.wide, wide])
+        frames = self.wide[: len(self.wide) // self.size * self.size].reshape(-1, self.size)
+        self.wide = self.wide[frames.numel() :]
+        frames = np.ascontiguousarray(FULL_SCALE * frames.numpy(), np.float32)
+        for frame in frames:  # in place
+            data = frame.ctypes.data_as(FLOATS)
+            self.lib.rnnoise_process_frame(self.state, data, data)
+        clean = torch.from_numpy(frames.reshape(-1)) / FULL_SCALE
+        first, self.skip = min(self.skip, len(clean)), max(0, self.skip - len(clean))
+        self.clean = torch.cat([self.clean, clean[first:]])
+        whole = self.clean[: len(self.clean) // self.times * self.times]
+        out = _inner(whole, OWN_RATE, RATE, EDGE * self.times)
+        self.clean = self.clean[len(out) * self.times :]
+        self.given += len(out)
+        return out
+
+    def finish(self) -> Tensor:
+        """What still waited, as if silence followed."""
+        left = self.taken - self.given
+        return self.push(torch.zeros(self.latency + EDGE))[:left]
+
+
+def _inner(samples: Tensor, source: int, target: int, edge: int) -> Tensor:
+    """Samples resampled, without those that lie within ``edge`` of either end."""
+    if len(samples) <= 2 * edge:
+        return samples[:0]
+    out = resample(samples, source, target)
+    first = edge * target // source
+    return out[first : first + (len(samples) - 2 * edge) * target // source]

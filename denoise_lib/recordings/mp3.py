@@ -1,0 +1,100 @@
+"""MP3 has no time stamps: its frames are counted, and those that damage has swallowed estimated.
+
+A decoder cuts an MP3 into packets at the marks of its frames. Where the marks are damaged, one
+packet holds what was several frames, or bytes are gone. The first frame usually tells how many
+frames there are in all, so that the number of lost ones is known.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import BinaryIO, NamedTuple
+
+# kbit/s of layer III, by the number in a frame's head: MPEG 1, and MPEG 2 and 2.5.
+BITS = (
+    (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
+    (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
+)
+RATES = {3: (44100, 48000, 32000, 0), 2: (22050, 24000, 16000, 0), 0: (11025, 12000, 8000, 0)}
+LAYER_3 = 1
+
+
+class Told(NamedTuple):
+    """What the first frame announces: frames, and samples without what the encoder has added."""
+
+    frames: int
+    samples: int
+
+
+def told(file: BinaryIO, start: int) -> Told | None:
+    """What the first frame of an MP3 that begins at ``start`` announces, if it does."""
+    file.seek(start)
+    head = file.read(4096)
+    size = 1152 if len(head) > 1 and head[1] & 8 else 576  # MPEG 2 and 2.5 have half the samples
+    for mark, place in ((b"Xing", 8), (b"Info", 8), (b"VBRI", 14)):
+        at = head.find(mark)
+        if not 0 <= at < 200 or not (mark == b"VBRI" or head[at + 7] & 1):
+            continue
+        count = struct.unpack(">I", head[at + place : at + place + 4])[0]
+        return Told(count, max(0, count * size - _added(head[at:], mark)))
+    return None
+
+
+def _added(head: bytes, mark: bytes) -> int:
+    """Samples that the encoder has put before and behind the sound, as LAME's mark tells them."""
+    flags = head[7]
+    at = 8 + 4 * (flags & 1) + 4 * (flags >> 1 & 1) + 100 * (flags >> 2 & 1) + 4 * (flags >> 3 & 1)
+    if mark == b"VBRI" or head[at : at + 4] not in (b"LAME", b"Lavf", b"Lavc"):
+        return 0
+    before, both, behind = head[at + 21 : at + 24]
+    return (before << 4 | both >> 4) + ((both & 15) << 8 | behind)
+
+
+def frame_length(head: bytes) -> int | None:
+    """Bytes of the frame of layer III that begins so; None where this is no such head."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0 or head[1] >> 1 & 3 != LAYER_3:
+        return None
+    version = head[1] >> 3 & 3
+    rate = RATES.get(version, (0,) * 4)[head[2] >> 2 & 3]
+    bits = 1000 * BITS[version != 3][head[2] >> 4]
+    if not rate or not bits:
+        return None
+    return (144 if version == 3 else 72) * bits // rate + (head[2] >> 1 & 1)
+
+
+def lost_frames(packets: Iterable[tuple[int, bytes]], announced: int | None) -> dict[int, int]:
+    """How many frames are lost behind which packet.
+
+    Args:
+        packets: Size and first bytes of each.
+        announced: Number of frames by the first one, if that tells it.
+
+    Returns:
+        Number of frames by the number of a damaged packet, from 0.
+    """
+    damaged, count, bytes_whole, whole = {}, 0, 0, True
+    for size, head in packets:
+        whole = frame_length(head) == size
+        if whole:
+            bytes_whole += size
+        elif count:  # the first packet may hold what stands before the first frame
+            damaged[count] = size
+        count += 1
+    if not whole:
+        damaged.pop(count - 1, None)  # the end is cut off, or followed by a tag
+    mean = bytes_whole / max(1, count - len(damaged))
+    guessed = {at: max(0, round(size / max(mean, 1)) - 1) for at, size in damaged.items()}
+    if announced is None or not whole or not damaged:
+        return guessed
+    return _shared(max(0, announced - count), damaged)
+
+
+def _shared(total: int, weights: dict[int, int]) -> dict[int, int]:
+    """A number of frames shared out by weights, in whole numbers that add up to it."""
+    shares, given, sofar, of = {}, 0, 0, sum(weights.values())
+    for at, weight in weights.items():
+        sofar += weight
+        shares[at] = round(total * sofar / of) - given
+        given += shares[at]
+    return shares
