@@ -1,5 +1,6 @@
 """The list of errors: made from the code, in step with it, and each message of a certain form."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -8,9 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
-import errors  # noqa: E402
-
+SPEC = importlib.util.spec_from_file_location("list_of_errors", ROOT / "tools" / "errors.py")
+errors = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(errors)
 MESSAGES = [
     (path.relative_to(ROOT).as_posix(), *each)
     for paths in errors.rooms().values()

@@ -24,6 +24,7 @@ TITLES = {
     "metrics": "Measures",
     "training": "Training",
     "study": "Notebooks of the study",
+    "sweep": "Sweeps over parameters",
     "display": "Figures and players",
     "report": "`make report`, `make notebook`, `make publish`",
     "listening_room": "The listening room",
