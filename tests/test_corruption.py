@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denoise_lib import Corruption, wsdr
-from denoise_lib.damage.corruption import FIXED, Positions
+from denoise_lib.damage.corruption import FIXED, Positions, frame_at
 from denoise_lib.data.crops import clip_generator
 
 
@@ -167,3 +167,21 @@ def test_the_window_lies_where_the_waveform_does(window):
     like = torch.zeros(1, dtype=torch.float64, device="meta")
     made = Corruption(window=window).window_like(like)
     assert (made.device, made.dtype, made.shape) == (like.device, like.dtype, (640,))
+
+
+def test_the_shortest_hop_is_one_sample():
+    assert Corruption(n_fft=8, hop=1).stft(torch.zeros(1, 20)).shape[-1] == 21
+    with pytest.raises(ValueError, match="hop"):
+        Corruption(hop=0)
+
+
+def test_a_batch_has_as_many_frames_as_its_clips_alone():
+    waveform = torch.zeros(100, 961)
+    alone = Corruption().stft(waveform[:1]).shape[-1]
+    assert Corruption().stft(waveform).shape[-1] == alone == 1 + 7  # 961 samples: 7 hops, begun
+
+
+def test_a_frame_lasts_as_long_at_every_rate():
+    assert frame_at(16000) == {"n_fft": 640, "hop": 160}
+    assert frame_at(48000) == {"n_fft": 1920, "hop": 480}
+    assert frame_at(48000, 2048, 512) == {"n_fft": 2048, "hop": 512}

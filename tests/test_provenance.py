@@ -218,6 +218,15 @@ def test_the_machine_is_told_where_the_system_tells_little(monkeypatch, tmp_path
     assert (found["processor"], found["accelerators"]) == ("A: B", ["Card 9: big"])
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no such thing here")
+def test_cores_are_those_that_may_be_used(monkeypatch):
+    monkeypatch.setattr(
+        provenance.os, "sched_getaffinity", lambda process: {1, 2, 99}, raising=False
+    )
+    monkeypatch.setattr(provenance.os, "cpu_count", lambda: 64)
+    assert provenance.machine()["cores"] == 3
+
+
 def test_versions_are_those_installed(monkeypatch):
     monkeypatch.setattr(provenance, "PACKAGES", ("numpy", "no-such-package", "torch"))
     assert provenance.versions() == {
@@ -226,6 +235,9 @@ def test_versions_are_those_installed(monkeypatch):
 
 
 # The record of all runs -------------------------------------------------------------------------
+
+
+BF16 = {"precisions": ["bf16-mixed"]}
 
 
 def finished(build, folder, name, *, headline=None, **changes):
@@ -261,7 +273,7 @@ def place(tmp_path):
 def test_all_runs_become_one_record(place):
     build, folder = place
     finished(build, folder, "01_a", headline={"01_a": ["fixed"]})
-    finished(build, folder, "02_b", headline={"02_b:x": ["volume"]}, seconds=5.0)
+    finished(build, folder, "02_b", headline={"02_b:x": ["volume"]}, seconds=5.0, **BF16)
     found = provenance.collect(build, folder, ["01_a", "02_b", "03_not_run"])
     assert found["profile"] == "quick"
     assert found["headline"] == {"01_a": ["fixed"], "02_b:x": ["volume"]}
@@ -275,6 +287,7 @@ def test_all_runs_become_one_record(place):
     assert past["parameters"] == {"01_a": {"seed": 0}, "02_b": {"seed": 0}}
     assert past["peak_memory_mib"] == {"01_a": 300, "02_b": 300}
     assert past["corpora"] == {"speech": "digest 02_b"}
+    assert past["precisions"] == {"01_a": [], "02_b": ["bf16-mixed"]}
     assert past["finished"].startswith("2030-01-02")
     assert past["machine"] == {"cores": 2} and past["versions"] == {"torch": "02_b"}
 

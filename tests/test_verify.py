@@ -1,8 +1,12 @@
 """`denoise verify` on results that are the same, and on ones with one thing moved."""
 
+import argparse
 import copy
+import importlib.util
 import json
 import math
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,8 @@ from denoise_lib import cli
 from denoise_lib.errors import UserError
 from denoise_lib.report.verify import compare
 
-PUBLISHED = Path(__file__).resolve().parents[1] / "docs" / "results.json"
+ROOT = Path(__file__).resolve().parents[1]
+PUBLISHED = ROOT / "docs" / "results.json"
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +131,68 @@ def test_the_command_ends_with_a_status(tmp_path, published, capsys):
         cli.main(["verify", str(PUBLISHED), str(write(tmp_path, published)), "--tolerance", "0.01"])
     assert caught.value.code == 1
     assert "1 differ, of" in capsys.readouterr().out.splitlines()[-1]
+
+
+# The tool that makes the two reports -----------------------------------------------------------
+
+
+def tool(name):
+    """A module of tools/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_second_report_cannot_read_the_scores_of_the_first(tmp_path, monkeypatch):
+    verify, cache = tool("verify"), tmp_path / "cache"
+    for name in ("corpora", "packages", "scores"):
+        (cache / name).mkdir(parents=True)
+    (cache / "lock").write_text("")
+    (cache / "corpora" / "clip").write_text("sound")
+    monkeypatch.setattr(verify, "cache_folder", lambda: cache)
+    made = verify.cache_without_scores(tmp_path / "data")
+    assert sorted(each.name for each in made.iterdir()) == ["corpora", "packages"]
+    assert (made / "corpora" / "clip").read_text() == "sound"
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("notebooks", [[], ["02_b", "03_c"]])
+def test_each_clone_makes_its_report_with_its_own_code(tmp_path, shared, notebooks):
+    verify = tool("verify")
+    options = argparse.Namespace(shared=shared, notebooks=notebooks, profile="smoke")
+    made = verify.commands(tmp_path, options)
+    last = [command[command.index("--profile") - 1] for command in made if "--profile" in command]
+    assert verify.own_code(tmp_path, options) == ({"PYTHONPATH": str(tmp_path)} if shared else {})
+    if shared:
+        assert all(command[:3] == [sys.executable, "-m", "denoise_lib.cli"] for command in made)
+        assert last == (notebooks or ["report"])
+    else:
+        assert made[0][0] == "make" and "PROFILE=smoke" in made[0]
+        assert made[0][-1] == (".venv/.ready" if notebooks else "report") and last == notebooks
+
+
+# Mutants ---------------------------------------------------------------------------------------
+
+
+def test_most_mutants_are_killed_and_what_survives_is_explained():
+    text = (ROOT / "docs" / "MUTANTS.md").read_text(encoding="utf-8")
+    tried, killed = map(int, re.search(r"^\| all \| \| (\d+) \| (\d+) \|", text, re.M).groups())
+    assert tried >= 100 and killed >= 0.85 * tried
+    assert "not explained yet" not in text
+
+
+def test_the_report_on_mutants_counts_and_explains():
+    mutants = tool("mutants")
+    found = {"mutants": 40, "tried": 10, "seed": 0, "survivors": {"x": ["-a", "+b"], "y": ["-c"]}}
+    text = mutants.report({"metrics/wsdr.py": found}, {"x": "equivalent: why"})
+    assert "| metrics/wsdr.py | 40 | 10 | 8 | 80% |" in text and "| all | | 10 | 8 | 80% |" in text
+    assert "**x**: equivalent: why\n\n```diff\n-a\n+b\n```" in text
+    assert "**y**: not explained yet" in text
+    assert mutants.changed_lines("--- a\n+++ b\n@@ -1 +1 @@\n same\n-old\n+new\n") == [
+        "-old",
+        "+new",
+    ]
+    assert all((ROOT / "denoise_lib" / module).exists() for module in mutants.MODULES)
+    names = [name.partition("::")[0] for tests in mutants.MODULES.values() for name in tests]
+    assert all((ROOT / name).exists() for name in names)

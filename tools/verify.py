@@ -36,9 +36,11 @@ def main() -> None:
     work = Path(tempfile.mkdtemp(prefix="denoise-verify-"))
     shutil.rmtree(KEPT, ignore_errors=True)
     KEPT.mkdir(parents=True)
-    for name in ("one", "two"):
-        clone = work / name
+    clones = [work / name for name in ("one", "two")]
+    for clone in clones:  # both at once: of the same commit, whatever is committed meanwhile
         _git("clone", "--quiet", str(ROOT), str(clone))
+    for clone in clones:
+        name = clone.name
         environment = os.environ | {
             "DENOISE_DATA": str(cache_without_scores(work / f"data {name}"))
         }
