@@ -41,7 +41,11 @@ def calls(monkeypatch):
     calls = []
 
     def record(name):
-        return lambda *args: calls.append((name, *args)) or Path("report/index.html")
+        def called(*given, **options):
+            calls.append((name, *given, *options.values()))
+            return Path("report/index.html")
+
+        return called
 
     monkeypatch.setattr(runner, "report", record("report"))
     monkeypatch.setattr(runner, "notebook", record("notebook"))
@@ -54,8 +58,8 @@ def calls(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "call"),
     [
-        (["report"], ("report", "quick")),
-        (["report", "--profile", "smoke"], ("report", "smoke")),
+        (["report"], ("report", "quick", 1)),
+        (["report", "--profile", "smoke", "--jobs", "2"], ("report", "smoke", 2)),
         (["notebook", "03_wavenet"], ("notebook", "03_wavenet", {}, "quick")),
         (
             ["notebook", "03_wavenet", "-p", "steps", "50", "-p", "snr_db", "-5"],
@@ -81,7 +85,7 @@ def test_publishing_writes_the_cards_anew(capsys, calls):
 
 
 def test_what_the_user_can_put_right_is_one_line(capsys, monkeypatch):
-    def fails(profile):
+    def fails(profile, jobs):
         raise UserError(f"no profile {profile!r}:\n  there are smoke and quick")
 
     monkeypatch.setattr(runner, "report", fails)
@@ -91,7 +95,7 @@ def test_what_the_user_can_put_right_is_one_line(capsys, monkeypatch):
 
 
 def test_interruption_is_one_line(capsys, monkeypatch):
-    def interrupted(profile):
+    def interrupted(profile, jobs):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runner, "report", interrupted)
@@ -99,7 +103,7 @@ def test_interruption_is_one_line(capsys, monkeypatch):
 
 
 def test_other_errors_are_not_hidden(monkeypatch):
-    def broken(profile):
+    def broken(profile, jobs):
         raise ZeroDivisionError
 
     monkeypatch.setattr(runner, "report", broken)
@@ -294,7 +298,7 @@ def test_an_option_is_a_finite_number(capsys, command, option, value):
 def test_an_error_of_the_system_is_one_line(monkeypatch, capsys):
     """A full disk, for one."""
 
-    def full(profile):
+    def full(profile, jobs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "report/index.html")
 
     monkeypatch.setattr(runner, "report", full)

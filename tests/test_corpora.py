@@ -507,7 +507,7 @@ def test_any_folder(clips, tmp_path):
     assert open_speech(tmp_path, fractions=(0.5, 0.2, 0.3)).digest == corpus.digest
     noise = open_noise(tmp_path)
     assert {clip.name for clip in noise.clips} == {clip.name for clip in corpus.clips}
-    with pytest.raises(UserError, match="not paired"):
+    with pytest.raises(UserError, match="no noisy twin"):
         corpus.noisy(corpus.clips[0])
 
 

@@ -168,7 +168,7 @@ def test_shares_and_ranges_are_those_that_are_stated():
     mix, clips = outside(), 6000
     scene = mix.draw(clips, clip_generator("i"))
     snr = scene.snr_db[:, 0]
-    assert snr[snr.isfinite()].min() >= -5 and snr[snr.isfinite()].max() <= 45
+    assert snr[snr.isfinite()].min() >= -8 and snr[snr.isfinite()].max() <= 45
 
     def share(flags):
         return float(flags.float().mean())
@@ -318,7 +318,7 @@ def test_the_condition_is_made_of_its_split_and_scored_without_clean_clips(monke
     monkeypatch.setattr(conditions, "open_noise", lambda source, *rate: small_corpus())
     monkeypatch.setattr(conditions, "open_speech", lambda source, *rate: small_corpus())
     trained = conditions.damage_for("outside", conditions.Noise("x", "train"))
-    assert trained.parameters["snr_db"] == [-5.0, 25.0] and trained.clean > 0
+    assert trained.parameters["snr_db"] == [-8.0, 22.0] and trained.clean > 0
     scored = conditions.damage_for("outside", conditions.Noise("x", "unseen_voice"))
     assert scored.draw(500, clip_generator("q")).snr_db.max() <= 20
     # A voice kept out of training is scored in the noise of the test.

@@ -77,7 +77,7 @@ def test_nothing_is_loaded_from_elsewhere(text):
     assert links == ['<link rel="icon" href="data:,">']
     assert "default-src 'none'" in text
     for name in ("cdn", "require.js", "MathJax", "jquery"):
-        assert name.lower() not in re.sub(r"base64,[^\"]+", "", text).lower()
+        assert name.lower() not in re.sub(r"[A-Za-z0-9+/=]{1000,}", "", text).lower()
 
 
 def test_formulas_are_mathml(text):
@@ -493,7 +493,7 @@ def test_a_section_that_differs_is_flagged(tmp_path, values, message):
     part = re.search(r'<section id="03_wavenet".*?</section>', text, re.DOTALL)[0]
     assert "This section was run with other settings" in part and message in part
     assert text.count("This section was run with other settings") == 1
-    assert "Not all of this page was made alike" in text
+    assert "Not all sections were run in the same way" in text
 
 
 def test_parameters_of_the_profile_are_no_difference(clone):
@@ -502,7 +502,7 @@ def test_parameters_of_the_profile_are_no_difference(clone):
     (profiles / "quick.toml").write_text("[04_dcunet]\nsteps = 7\n")
     change(clone, "04_dcunet", parameters={"steps": 7, "seed": 3})
     text = built(clone)
-    assert "seed = 3, where the profile has 0" in text and "steps = 7, where" not in text
+    assert "seed is 3, while the profile has 0" in text and "steps is 7, while" not in text
     assert ".venv/bin/denoise notebook 04_dcunet -p seed 3</pre>" in text
 
 

@@ -60,9 +60,11 @@ class SoundFilePiece:
             rate, channels, subtype, order = piece.raw
             options = {"samplerate": rate, "channels": channels, "subtype": subtype}
             options |= {"format": "RAW", "endian": order}
-        part = Slice(file, piece.start, piece.end, _without_total(file, piece))
-        part = io.BufferedReader(part, 2**16)
+        instead = _without_total(file, piece)
+        part = io.BufferedReader(Slice(file, piece.start, piece.end, instead), 2**16)
         self.file = soundfile.SoundFile(part, **options)
+        if instead[1]:  # soundfile seeks behind what it has read, which needs the total
+            self.file.seekable = lambda: False
         self.rate, self.channels = self.file.samplerate, self.file.channels
         self.subtype = self.file.subtype
         told = None if piece.raw or self.file.frames >= KNOWN else self.file.frames
@@ -82,7 +84,8 @@ class SoundFilePiece:
         """
         at = 0
         while len(block := self.file.read(self.size, dtype="float32", always_2d=True)):
-            at, expected = self.file.tell(), at + len(block)
+            expected = at + len(block)
+            at = self.file.tell() if self.file.seekable() else expected
             if self.frames and expected < at <= self.frames:  # a damaged page was passed over
                 self.silent += (at - expected) / self.rate
                 yield from silence(at - expected, self.channels, self.rate)
