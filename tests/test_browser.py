@@ -192,7 +192,9 @@ def test_without_scripts_the_browser_plays(browser, path):
 def test_the_keyboard_alone_reaches_everything(browser, path):
     with opened(browser, path) as page:
         page.locator(".fold").evaluate_all("folds => folds.forEach(fold => { fold.open = true; })")
-        visible = "a[href], button, input, select, summary, [tabindex='0']"
+        # Of buttons that exclude each other the chosen one is reached, and from it the others.
+        kinds = "a[href], button, input, select, summary, [tabindex='0']"
+        visible = f":is({kinds}):not([type=radio]:not(:checked))"
         wanted = page.locator(visible).evaluate_all(
             """all => {
                 const seen = all.filter(e => e.checkVisibility());

@@ -358,7 +358,7 @@ def replace_results(built, **changes):
         (lambda built: replace_results(built, profile="smoke"), "profile 'smoke'"),
         (lambda built: replace_results(built, dirty=True), "uncommitted changes"),
         (lambda built: replace_results(built, commit=None), "different commits"),
-        (lambda built: (built / "report" / "index.html").write_bytes(bytes(8_000_001)), "8.0 MB"),
+        (lambda built: (built / "report" / "index.html").write_bytes(bytes(20_000_001)), "20.0 MB"),
         (lambda built: (built / "README.md").write_text("prose"), "no results table"),
         (
             lambda built: shutil.rmtree(built / "report" / "build" / "quick" / "04_dcunet"),

@@ -196,7 +196,7 @@ def test_a_recording_under_a_name_that_was_used_replaces_it(room):
     [
         (b"", "mine.wav is empty"),
         (b"no sound at all", "mine.wav cannot be read as audio"),
-        (wav(np.zeros(160)), r"mine.wav lasts 0.010 s: too short"),
+        (wav(np.zeros(160)), r"mine.wav lasts 0.010 s, too short"),
         (wav(np.full(RATE, np.nan)), "mine.wav holds samples that are not finite"),
     ],
 )

@@ -179,7 +179,11 @@ def test_noisy_scores_are_the_same_whatever_the_network(built):
 def test_provenance_is_whole_and_tells_no_folder_of_the_machine(built):
     clone, _ = built
     past = results(clone)["provenance"]
-    assert list(past["seconds"]) == NOTEBOOKS and set(past["corpora"]) == {"speech", "noise"}
+    assert list(past["seconds"]) == NOTEBOOKS and set(past["corpora"]) == {
+        "speech",
+        "noise",
+        "read",
+    }
     assert past["seed"] == 0 and past["versions"]["torch"] and past["machine"]["cores"]
     assert all(0 < peak < 4096 for peak in past["peak_memory_mib"].values()), "of 4 GiB"
     for name in ("index.html", "results.json"):
@@ -297,4 +301,4 @@ def test_one_notebook_again_with_another_value(built, browser):
     assert after["03_wavenet"]["parameters"]["steps"] == 2 and "step 2/2" in printed
     assert results(clone)["provenance"]["parameters"]["03_wavenet"]["steps"] == 2
     with opened(browser, clone / "report" / "index.html") as page:
-        assert "steps = 2, where the profile has 4" in page.inner_text("body")
+        assert "steps is 2, while the profile has 4" in page.inner_text("body")

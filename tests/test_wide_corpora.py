@@ -244,7 +244,7 @@ def test_sounds_in_a_catalogue(tmp_path):
     "inner", [b"no archive at all", catalogue([("bus", b"JUNKJUNKJUNK")]), b""]
 )
 def test_a_damaged_archive_inside_is_one_line(tmp_path, inner):
-    with pytest.raises(UserError, match="an archive inside cannot be unpacked"):
+    with pytest.raises(UserError, match="an archive in a package, cannot be unpacked"):
         packed(inner, ".cat", ".wav", tmp_path)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from denoise_lib.display.mean import means_over
 from denoise_lib.names import METRICS, SPLITS, label
 from denoise_lib.names import condition as written
+from denoise_lib.report.glance import STAGES
 
 Row = dict[str, Any]  # of results.json
 
@@ -31,7 +32,8 @@ class Scores:
     @property
     def place(self) -> str:
         """On what it was scored."""
-        return f"{written(self.condition)}, {SPLITS.get(self.split, self.split)}"
+        stage = STAGES.get(self.experiment.partition(":")[2], "")
+        return f"{written(self.condition)}{stage}, {SPLITS.get(self.split, self.split)}"
 
     @property
     def over(self) -> str:
