@@ -208,7 +208,8 @@ def test_the_keyboard_alone_reaches_everything(browser, path):
             stop, name = page.evaluate(
                 """() => {
                     const e = document.activeElement;
-                    const name = e.getAttribute("aria-label") ?? e.textContent.trim();
+                    const words = e.labels?.length ? e.labels[0] : e;
+                    const name = e.getAttribute("aria-label") ?? words.textContent.trim();
                     return [e.dataset.stop, name];
                 }"""
             )
