@@ -357,8 +357,6 @@ def test_evaluate_reproduces_the_published_tables(tmp_path, capsys, model, exper
         == (experiment, condition, model, "test", "wsdr")
     ]
     parameters = published["provenance"]["parameters"]["08_outside"]
-    if "slow_clips" not in parameters:
-        pytest.skip("docs/ was published when clips were not yet drawn evenly of the voices")
     evaluate.evaluate(
         model,
         condition=condition,
