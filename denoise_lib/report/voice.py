@@ -9,7 +9,7 @@ from typing import Any
 from denoise_lib.files import read_json
 from denoise_lib.paths import TEMPLATE
 from denoise_lib.report.matrix import Matrix
-from denoise_lib.report.pocket import pocket
+from denoise_lib.report.page_network import page_network
 
 # They run in a worker, one behind the other.
 WORKER = ("spectra", "kernel", "causal", "fixed_damage", "level", "voice_worker")
@@ -29,7 +29,7 @@ def voice(runs: Path, notebooks: list[str], heard: Matrix | None) -> dict[str, A
         "worker": "\n".join(
             (TEMPLATE / f"{each}.js").read_text(encoding="utf-8") for each in WORKER
         ),
-        "network": json.dumps(pocket()),
+        "network": json.dumps(page_network()),
         "street": heard.street() if heard else _streets(runs, notebooks),
     }
 

@@ -18,7 +18,7 @@ from denoise_lib.damage.corruption import Positions
 from denoise_lib.models.inference import process
 from denoise_lib.paths import ROOT, TEMPLATE
 from denoise_lib.recordings.level import Meter
-from denoise_lib.report.pocket import pocket
+from denoise_lib.report.page_network import page_network
 
 SCRIPTS = ("spectra", "kernel", "causal", "fixed_damage", "level", "measures")
 # Reads float32 files of a folder by name, and writes what the script gives back in the same way.
@@ -68,8 +68,8 @@ def sound(name: str, seconds: float = 10) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
-    path = tmp_path_factory.mktemp("pocket") / "network.json"
-    path.write_text(json.dumps(pocket()))
+    path = tmp_path_factory.mktemp("page") / "network.json"
+    path.write_text(json.dumps(page_network()))
     return path
 
 

@@ -21,7 +21,7 @@ NORM_EPS = 1e-5  # of torch's batch norm
 Array = NDArray[np.float32]
 
 
-def pocket(path: Path = NETWORK) -> dict[str, Any]:
+def page_network(path: Path = NETWORK) -> dict[str, Any]:
     """A causal network for the page.
 
     Returns:
