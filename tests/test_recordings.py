@@ -330,6 +330,7 @@ def test_what_follows_damage_in_an_mp3_keeps_its_place(rate, damage):
     late = sound[int(2.6 * rate) : int(3.1 * rate)]
     assert abs(place(late, samples[:, 0]) / rate - 2.6) < 0.001
     assert "missing in it and stand as silence" in told(found)
+    assert len(samples) == len(sound), "without what only fills its last frames"
 
 
 def test_lost_frames_are_shared_out_by_the_announced_number():

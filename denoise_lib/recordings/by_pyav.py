@@ -84,6 +84,7 @@ class PyAVPiece:
         self.frames, self.seconds = piece.frames, self._told_seconds(piece)
         self.reached = 0.0  # s, the end of the last packet of any stream
         self.last_is_broken = False
+        self.alone = False  # an MP3 file with as many frames as it announces, or fewer
 
     def _told_seconds(self, piece: Piece) -> float | None:
         """Length that the header tells; containers that estimate it from their size tell none."""
@@ -118,17 +119,20 @@ class PyAVPiece:
                 at += missing / rate
             block = self._ended(block, at, rate)
             at += len(block) / rate
-            yield block, rate
+            if len(block):
+                yield block, rate
         if self.film and not self.cut and self.film - at > LEAST_GAP:
             self.silent += min(self.film - at, self._unreached())
             yield from silence(round((self.film - at) * rate), channels, rate)
 
     def _ended(self, block: NDArray[np.float32], at: float, rate: int) -> NDArray[np.float32]:
-        """Without the samples that only fill the last frame of a codec."""
-        if self.kind != "mov" or self.film or not self.seconds:
+        """Without the samples that only fill the last frames of a codec."""
+        if self.film or not self.seconds:
             return block
-        over = at + len(block) / rate - self.seconds
-        return block[: len(block) - round(over * rate)] if 0 < over * rate < len(block) else block
+        over = round((at + len(block) / rate - self.seconds) * rate)
+        if self.kind == "mp3" and self.alone:  # of a damaged one FFmpeg does not know the end
+            return block[: max(0, len(block) - max(0, over))]
+        return block[: len(block) - over] if self.kind == "mov" and 0 < over < len(block) else block
 
     def _frames(self) -> Iterator[tuple[av.AudioFrame, float | None]]:
         """Decoded frames, each with the time in seconds at which it is due."""
@@ -169,14 +173,18 @@ class PyAVPiece:
 
         first = self._part()
         announced = mp3.told(first, after_tag(first))
+        count = itertools.count()
         try:
             with av.open(self._part(), format="mp3", metadata_errors="replace") as file:
                 packets = (
-                    (each.size, bytes(each)[:4]) for each in file.demux(audio=0) if each.size
+                    (each.size, bytes(each)[:4])
+                    for each in file.demux(audio=0)
+                    if each.size and next(count) >= 0
                 )
                 lost = mp3.lost_frames(packets, announced and announced.frames)
         except (av.FFmpegError, OSError):
             return lambda packet: 0
+        self.alone = announced is not None and next(count) <= announced.frames
         at = itertools.count()
         return lambda packet: lost.get(next(at), 0) if packet.size else 0
 
