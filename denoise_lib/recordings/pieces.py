@@ -31,8 +31,8 @@ class Piece:
 
     Args:
         start, end: Its bytes.
-        kind: "ogg", "opus" (in Ogg), "flac", "wav", "mp3", "raw" (samples without a header), or ""
-            where the content does not say.
+        kind: "ogg", "opus" and "flac in ogg" (both in Ogg), "flac", "wav", "mp3", "raw" (samples
+            without a header), or "" where the content does not say.
         raw: For "raw": rate, channels, sample format and byte order, as soundfile takes them.
         frames: Samples of each channel that its header tells; None where it does not.
         note: What its header says wrongly.
@@ -103,7 +103,8 @@ def _ogg_chains(file: BinaryIO, start: int, size: int) -> list[Piece]:
 def _ogg_kind(file: BinaryIO, start: int) -> str:
     """What is in the chain that begins there."""
     file.seek(start)
-    return "opus" if b"OpusHead" in file.read(64) else "ogg"
+    head = file.read(64)
+    return "opus" if b"OpusHead" in head else "flac in ogg" if b"\x7fFLAC" in head else "ogg"
 
 
 def _flac_files(file: BinaryIO, start: int, size: int) -> list[tuple[int, int]]:

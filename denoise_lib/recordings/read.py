@@ -193,8 +193,9 @@ def _surveyed(
         return PyAVPiece(file, piece, track, container)
 
     readers = [SoundFilePiece, by_pyav]
-    # libsndfile stops where an MP3's rate changes, and closes holes in Opus.
-    if container or piece.kind in ("mp3", "opus"):
+    # libsndfile stops where an MP3's rate changes, closes holes in Opus, and reads some FLAC in Ogg
+    # only, of which it does not tell the codec.
+    if container or piece.kind in ("mp3", "opus", "flac in ogg"):
         readers = [by_pyav]
     elif piece.kind == "raw":
         readers = [SoundFilePiece]
