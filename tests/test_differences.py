@@ -282,6 +282,12 @@ def test_runs_are_compared_across_notebooks(tmp_path):
     run.add(scores(DCUNET), condition="both", model="dcunet", split="test")
     found = read_clips(earlier.out)
     assert found == earlier.clips
+    both = ("dcunet", "wavenet")
+    assert run.comparable(*both, condition="both", earlier=found)
+    assert not run.comparable(*both, condition="both", earlier=found[1:])  # other clips
+    assert not run.comparable(*both, condition="both")  # none at all
+    other = [{**each, "noisy": each["noisy"] + 0.01} for each in found]
+    assert not run.comparable(*both, condition="both", earlier=other)  # longer clips
     row = run.compare("dcunet", "wavenet", condition="both", earlier=found, experiment="04_x")
     expected = difference_row(run.clips + earlier.clips, "dcunet", "wavenet", **WHERE)
     assert row == {"experiment": "04_x", **expected, "cell": None} and run.differences == [row]
