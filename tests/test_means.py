@@ -130,7 +130,10 @@ def test_a_network_runs_where_it_is_told_and_hears_the_beginning(lab, monkeypatc
     clips = lab.clips("test")
     evaluate(
         *(network, lab.corpus, clips, Corruption()),
-        **{"seed": 0, "metrics": ("wsdr",), "device": "cpu", "max_seconds": 0.5},
+        seed=0,
+        metrics=("wsdr",),
+        device="cpu",
+        max_seconds=0.5,
     )
     assert told == ["cpu"] and set(heard) == {lab.corpus.rate // 2}
 
