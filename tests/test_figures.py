@@ -135,6 +135,18 @@ def test_a_loss_that_is_no_wsdr_has_an_axis_of_its_own():
     assert list(below.lines[0].get_ydata()) == [-0.72, -0.84]
 
 
+@pytest.mark.parametrize("loss", [0.4, -0.2])
+def test_of_several_losses_only_those_that_are_wsdr_are_drawn_on_its_axis(loss):
+    other = [{**entry, "loss": loss} for entry in HISTORY]
+    figure = figures.training_curves({"repair": HISTORY, "speech": other}, ["speech"])
+    above, below = figure.axes
+    assert "speech" in above.get_ylabel() and "repair" not in above.get_ylabel()
+    assert [list(line.get_ydata()) for line in above.lines] == [[loss] * 4]
+    drawn = [list(line.get_ydata()) for line in below.lines]
+    assert [entry["loss"] for entry in HISTORY] in drawn and [loss] * 4 not in drawn
+    assert drawn.count([-0.72, -0.84]) == 2
+
+
 def test_distribution_shows_every_scored_clip():
     values = {"both": {"noisy": [-0.8, None, float("nan"), -0.6]}}
     dots = figures.scores_distribution(values).axes[0].collections[0].get_offsets()

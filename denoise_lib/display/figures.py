@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,35 +18,43 @@ History = Sequence[Mapping[str, Any]]  # {"step": int, "loss": float, "valid": f
 
 
 @styled
-def training_curves(histories: Mapping[str, History]) -> Figure:
+def training_curves(histories: Mapping[str, History], other_losses: Collection[str] = ()) -> Figure:
     """Validation wSDR over the steps, and the training loss.
 
     Args:
         histories: Entries with "step", "loss" and "valid" by the name of the training; one may lack
             "loss" or "valid". A loss that is wSDR is drawn thin on the same axis, any other on an
             axis of its own above.
+        other_losses: Trainings whose loss is not wSDR. One that is never negative counts as such
+            in any case, for wSDR is negative as soon as anything is learned.
     """
-    losses = [entry["loss"] for each in histories.values() for entry in each if "loss" in entry]
-    # The other losses are errors, which are never negative; wSDR is as soon as anything is learned.
-    comparable = not losses or min(losses) < 0
-    if comparable:
+    apart = {
+        name
+        for name, each in histories.items()
+        if (loss := _column(each, "loss")[1]).size and (name in other_losses or min(loss) >= 0)
+    }
+    beside = [name for name in histories if name not in apart]
+    if apart:
+        figure, (above, below) = subplots(2, 1, (7.6, 4.2), sharex=True, height_ratios=(2, 3))
+        whose = f" of {', '.join(label(name) for name in histories if name in apart)}"
+        above.set_ylabel("training loss" + whose * bool(beside))
+    else:
         figure, below = subplots(size=(7.6, 3.0))
         above = below
-    else:
-        figure, (above, below) = subplots(2, 1, (7.6, 4.2), sharex=True, height_ratios=(2, 3))
-        above.set_ylabel("training loss")
     for (name, history), marker in zip(histories.items(), "os^Dv" * 2, strict=False):
         steps, loss = _column(history, "loss")
-        above.plot(steps, loss, color=colour(name), linewidth=0.8, alpha=0.7)
+        axis = above if name in apart else below
+        axis.plot(steps, loss, color=colour(name), linewidth=0.8, alpha=0.7)
         steps, valid = _column(history, "valid")
         style = {"color": colour(name), "marker": marker, "markersize": 3.5}
         best = f": best {number(min(valid))}" if len(valid) else ""
         below.plot(steps, valid, label=label(name) + best, **style)
     below.set_xlabel("training step")
-    below.set_ylabel("wSDR" if comparable else "validation wSDR")
+    below.set_ylabel("wSDR" if beside else "validation wSDR")
     below.set_title(WSDR_AXIS, loc="left")
-    if comparable:
-        below.plot([], [], color=QUIET, linewidth=0.8, alpha=0.7, label="thin: training loss")
+    if beside:
+        whose = f" of {', '.join(map(label, beside))}" * bool(apart)
+        below.plot([], [], color=QUIET, linewidth=0.8, alpha=0.7, label=f"thin: training loss{whose}")
         below.plot([], [], color=QUIET, label="thick: validation")
     figure.legend(ncols=4, loc="outside lower left")
     return figure
