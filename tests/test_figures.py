@@ -2,6 +2,7 @@
 
 import base64
 import re
+from itertools import combinations
 
 import matplotlib
 import numpy as np
@@ -237,12 +238,46 @@ def contrast(one, other):
     return max(lights) / min(lights)
 
 
+def oklab(tone):
+    """A colour in Ottosson's Oklab, where equal distances look about equal."""
+    shares = np.array([int(tone[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    cones = np.cbrt(
+        np.array(
+            [
+                [0.4122214708, 0.5363325363, 0.0514459929],
+                [0.2119034982, 0.6806995451, 0.1073969566],
+                [0.0883024619, 0.2817188376, 0.6299787005],
+            ]
+        )
+        @ linear
+    )
+    return (
+        np.array(
+            [
+                [0.2104542553, 0.7936177850, -0.0040720468],
+                [1.9779984951, -2.4285922050, 0.4505937099],
+                [0.0259040371, 0.7827717662, -0.8086757660],
+            ]
+        )
+        @ cones
+    )
+
+
+def test_no_two_colours_can_be_taken_for_each_other():
+    known = {**names.MODELS, **names.VERSIONS, **names.CONDITIONS}
+    tones = {each.colour for each in known.values()} | {names.OTHER_COLOUR}
+    for one, other in combinations(tones, 2):
+        assert np.linalg.norm(oklab(one) - oklab(other)) > 0.09, (one, other)
+
+
 @pytest.mark.parametrize("paper", [PAPER, DARK[PAPER]])
 def test_colours_stand_out(paper):
     known = {**names.MODELS, **names.VERSIONS, **names.CONDITIONS}
     own = [each.colour for each in known.values() if each.colour != names.OTHER_COLOUR]
     assert len(set(own)) == len(own) > 8
     tones = [*own, names.OTHER_COLOUR]
+    assert names.colour("zero") == spectra.FATE[1] and names.colour("raise") == spectra.FATE[2]
     # WCAG 2.2, 1.4.11: graphics need 3:1.
     assert all(contrast(tone, paper) >= 3 for tone in tones), tones
 
