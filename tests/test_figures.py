@@ -38,7 +38,17 @@ SWEPT = {
     "noisy": [(-0.2, None), (-0.4, None)],
     "unet": [(-0.8, [-0.85, -0.75]), (-0.9, [-0.91, -0.88])],
 }
+DIFFERENT = [
+    {"a": "unet", "b": "dcunet", "metric": metric, "condition": condition, "mean": mean}
+    | {"ci95": interval, "n": 6, "total": 6, "voices": 3}
+    for metric, condition, mean, interval in (
+        ("si_sdr", "both", 1.5, [1.0, 1.8]),
+        ("stoi", "both", -0.033, [-0.05, 0.021]),
+        ("si_sdr", "street", None, None),
+    )
+]
 DRAWN = {
+    "forest": lambda: figures.forest(DIFFERENT),
     "spectrograms": lambda: spectra.spectrograms({"clean": voice(seconds=1.0)}),
     "training_curves": lambda: figures.training_curves({"dcunet": HISTORY, "wavenet": HISTORY}),
     "scores_distribution": lambda: figures.scores_distribution(VALUES),
@@ -146,6 +156,26 @@ def test_of_several_losses_only_those_that_are_wsdr_are_drawn_on_its_axis(loss):
     drawn = [list(line.get_ydata()) for line in below.lines]
     assert [entry["loss"] for entry in HISTORY] in drawn and [loss] * 4 not in drawn
     assert drawn.count([-0.72, -0.84]) == 2
+
+
+def test_a_forest_has_a_part_for_each_measure_with_its_numbers():
+    ratio, stoi = figures.forest(DIFFERENT).axes
+    assert "SI-SDR, dB" in ratio.get_xlabel() and "right is better" in ratio.get_xlabel()
+    assert "6 clips of 3 voices" in stoi.get_title("left")
+    assert [each.get_text() for each in ratio.get_yticklabels()] == [
+        "zeroing and raising",
+        "street noise",
+    ]
+    drawn = [list(line.get_xdata()) for line in ratio.lines]
+    assert [1.5] in drawn and [1.0, 1.8] in drawn
+    (right,) = ratio.child_axes
+    assert [each.get_text() for each in right.get_yticklabels()] == ["1.5 [1.0, 1.8]", "–"]
+    (right,) = stoi.child_axes
+    assert [each.get_text() for each in right.get_yticklabels()] == ["−0.033 [−0.050, 0.021]"]
+    others = [{**row, "b": other} for row in DIFFERENT for other in ("dcunet", "rnnoise")]
+    (axis,) = figures.forest([row for row in others if row["metric"] == "stoi"]).axes
+    named = [each.get_text() for each in axis.get_yticklabels()]
+    assert named == ["U-Net minus DCUnet", "U-Net minus RNNoise"]
 
 
 def test_distribution_shows_every_scored_clip():
