@@ -46,7 +46,7 @@ MODULES = {
 LEFT_OUT = (
     *("processes", "several_devices", "ladder", "waits", "uniform", "allocates", "coverage"),
     *("every_recording", "of_the_original", "half_the_size", "checkpoints_rebuild", "memory"),
-    *("another_training", "damaged_file", "dnsmos"),
+    *("it_learns", "damaged_file", "dnsmos"),
 )
 KILLED = {"killed", "timeout", "segfault", "caught by type check"}
 
