@@ -79,7 +79,8 @@ def test_the_table_names_everything(monkeypatch, capsys):
     assert len({len(row) for row in rows.values()}) == 1, "every row has every column"
     speech = [each.strip() for each in rows["speech"]]
     assert speech[2:4] == ["32 ms", "0.125"] and "CC BY" in speech[5]
-    assert rows["log_mmse"][2].strip() == "whole"
+    assert rows["log_mmse"][2].strip() == "not live"
+    assert rows["webrtc"][2].strip() == "16 ms"
     assert table[0].index("licences") == table[1].index(rows[heads[1]][5].strip())
 
 

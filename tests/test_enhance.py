@@ -298,10 +298,11 @@ def test_a_pipe_gives_what_the_file_gives_and_home_stays_as_it_is(noisy, tmp_pat
     assert left == [] and sorted(os.listdir(tmp_path)) == ["home", "noisy.wav", "out.wav"]
 
 
-def test_the_version_is_told(capsys):
+@pytest.mark.parametrize("command", [[], ["enhance"]])
+def test_the_version_is_told(capsys, command):
     from denoise_lib import __version__
 
-    assert run(capsys, "--version") == (0, f"denoise {__version__}\n", "")
+    assert run(capsys, *command, "--version") == (0, f"denoise {__version__}\n", "")
 
 
 # What a recording says of itself, and its codec

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denoise_lib.commands.options import DENOISER
+from denoise_lib.commands.options import DENOISER, Version
 from denoise_lib.errors import UserError
 from denoise_lib.progress import bar, say
 
@@ -56,7 +56,8 @@ def enhance(
         float | None,
         typer.Option(
             metavar="DB",
-            help="turn noise down by at most so many dB, such as 12; no limit if left out",
+            help="turn noise down by at most so many dB, such as 12, or 6 where music is to stay; "
+            "no limit if left out",
         ),
     ] = None,
     cut: Annotated[
@@ -102,6 +103,7 @@ def enhance(
         float,
         typer.Option(help="seconds of sound in memory at a time; results hardly depend on it"),
     ] = 10.0,
+    version: Version = False,
 ) -> None:
     """Remove noise from recordings.
 
@@ -118,6 +120,10 @@ def enhance(
     sound is replaced. The suffix of OUTPUT decides the file format: .wav, .flac, .mp3, .ogg, .opus,
     .m4a, .mp4, .mkv and others; a pipe gets a wav. What is missing or damaged in a recording is
     said in one line. An input file is never overwritten. Nothing is sent anywhere.
+
+    To `speech` and `rnnoise` all but speech is noise, music and applause too. `speech` takes some
+    of a piece of music for speech and the rest for noise, and turns it up and down by 20 dB and
+    more. Where music is to stay, use --attenuation-limit 6: then it moves by 6 dB at most.
 
     With --out or a folder, what is done already is skipped, and what fails is listed at the end and
     makes the exit status 1. `denoise models` lists the networks for --model.
