@@ -112,8 +112,8 @@ def _street(line: Line | None) -> Finding | None:
     gained = row["denoised"] - row["noisy"]
     does = "does not help" if gained < NOTHING_DB else "helps"
     return Finding(
-        f"What {_the(model)} learned from the fixed damage {does} against street noise: SI-SDR "
-        f"goes from {score('si_sdr', row['noisy'])} to {score('si_sdr', row['denoised'])}.",
+        f"What {_the(model)} learned from the fixed damage {does} against street noise: it "
+        f"{_ratio(row)}.",
         row,
     )
 
@@ -172,11 +172,15 @@ def _goes(line: Line, model: str) -> str:
     interval = f" {glance.interval(row)}".rstrip()
     if model not in line.si_sdr:
         return f"takes the mean wSDR {span}{interval}"
-    ratio = line.si_sdr[model]
-    return (
-        f"takes the mean SI-SDR from {score('si_sdr', ratio['noisy'])} to "
-        f"{score('si_sdr', ratio['denoised'])}, and wSDR {span}{interval}"
-    )
+    return f"{_ratio(line.si_sdr[model])}, and wSDR {span}{interval}"
+
+
+def _ratio(row: Row) -> str:
+    """What a network does to the mean SI-SDR."""
+    before, after = (score("si_sdr", row[side]) for side in ("noisy", "denoised"))
+    if before == after:
+        return f"leaves the mean SI-SDR at {before}"
+    return f"takes the mean SI-SDR from {before} to {after}"
 
 
 def _both(line: Line, model: str) -> str:
