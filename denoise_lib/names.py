@@ -161,8 +161,8 @@ def label(name: str) -> str:
 
 
 def condition(key: str) -> str:
-    """A condition as it is written on the page; one that is not listed is written as it is."""
-    return CONDITIONS[key].written if key in CONDITIONS else key
+    """A condition as it is written on the page; one that is not listed keeps its words."""
+    return CONDITIONS[key].written if key in CONDITIONS else prose(key)
 
 
 def number(value: float | None, decimals: int = 3) -> str:
@@ -247,7 +247,7 @@ def column(title: str, decimals: int = 3) -> tuple[str, int]:
     for known in METRICS.values():
         if title == known.heading and known.unit:
             return f"{title}, {known.unit}", known.decimals
-    named = [known for known in METRICS.values() if known.heading in title.split()]
+    named = [known for known in METRICS.values() if known.heading in re.split("[ ,]+", title)]
     if named:
         return title, named[0].decimals
     return title, UNIT_DECIMALS.get(title.rpartition(", ")[2].strip(), decimals)

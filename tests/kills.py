@@ -85,11 +85,14 @@ def forked(job: Callable[[Path], None], folder: Path, at_time=None, at_file=None
 
 
 def result(folder: Path, told: tuple[str, ...] = ()) -> dict[str, str]:
-    """{file: digest} of what a run has left, without what differs between any two runs."""
+    """{file: digest} of what a run has left, without what differs between any two runs.
+
+    index/ in the cache holds only what is known of files that were there for two seconds.
+    """
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and not path.name.endswith("lock") and "digests/" not in name:
+        if path.is_file() and not path.name.endswith("lock") and not name.startswith("index/"):
             data = path.read_bytes()
             if path.suffix in told:
                 data = json.dumps(_timeless(json.loads(data))).encode()

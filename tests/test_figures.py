@@ -151,7 +151,7 @@ def test_of_several_losses_only_those_that_are_wsdr_are_drawn_on_its_axis(loss):
     other = [{**entry, "loss": loss} for entry in HISTORY]
     figure = figures.training_curves({"repair": HISTORY, "speech": other}, ["speech"])
     above, below = figure.axes
-    assert "speech" in above.get_ylabel() and "repair" not in above.get_ylabel()
+    assert "speech" in above.get_title("left") and "repair" not in above.get_title("left")
     assert [list(line.get_ydata()) for line in above.lines] == [[loss] * 4]
     drawn = [list(line.get_ydata()) for line in below.lines]
     assert [entry["loss"] for entry in HISTORY] in drawn and [loss] * 4 not in drawn

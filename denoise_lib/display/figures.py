@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from denoise_lib.display.style import INK, QUIET, styled, subplots
-from denoise_lib.names import METRICS, colour, label, number, over
+from denoise_lib.names import METRICS, colour, label, number, over, shown_decimals
 from denoise_lib.names import condition as written
 
 WSDR_AXIS = "wSDR in [\N{MINUS SIGN}1, 1], lower is better, \N{MINUS SIGN}1 is perfect"
@@ -37,8 +37,10 @@ def training_curves(histories: Mapping[str, History], other_losses: Collection[s
     beside = [name for name in histories if name not in apart]
     if apart:
         figure, (above, below) = subplots(2, 1, (7.6, 4.2), sharex=True, height_ratios=(2, 3))
-        whose = f" of {', '.join(label(name) for name in histories if name in apart)}"
-        above.set_ylabel("training loss" + whose * bool(beside))
+        above.set_ylabel("training loss")
+        if beside:
+            whose = ", ".join(label(name) for name in histories if name in apart)
+            above.set_title(f"training loss of {whose}", loc="left")
     else:
         figure, below = subplots(size=(7.6, 3.0))
         above = below
@@ -124,6 +126,15 @@ def _names(differences: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[str, A
     return name
 
 
+def _difference(row: Mapping[str, Any], decimals: int) -> str:
+    """A difference and its interval; one that is shown does not read as zero."""
+    low, high = row["ci95"] or (None, None)
+    if row["ci95"] and not low <= 0 <= high:
+        decimals = shown_decimals(decimals, (row["mean"], low, high))
+    ends = f" [{number(low, decimals)}, {number(high, decimals)}]" * bool(row["ci95"])
+    return number(row["mean"], decimals) + ends
+
+
 @styled
 def forest(differences: Sequence[Mapping[str, Any]]) -> Figure:
     """Differences between systems: dots with their 95 % intervals, one part for each measure.
@@ -149,8 +160,7 @@ def forest(differences: Sequence[Mapping[str, Any]]) -> Figure:
                 axis.plot([row["mean"]], [place], "o", markersize=5, **style)
             if row["ci95"]:
                 axis.plot(row["ci95"], [place, place], linewidth=2.2, **style)
-            ends = ", ".join(number(each, known.decimals) for each in row["ci95"] or ())
-            texts.append(number(row["mean"], known.decimals) + f" [{ends}]" * bool(ends))
+            texts.append(_difference(row, known.decimals))
         axis.axvline(0, color=INK, linewidth=1)
         axis.set_yticks(range(len(rows)), [names(row) for row in rows])
         axis.set_ylim(len(rows) - 0.5, -0.5)

@@ -73,6 +73,7 @@ def _make_narrow(figure: Figure) -> None:
         if any(": " in each or " minus " in each for each in names):
             broken = [each.replace(": ", ":\n").replace(" minus ", "\nminus ") for each in names]
             axis.set_yticks(axis.get_yticks(), broken)
+            figure.set_size_inches(NARROW, 1.3 * height if axis.child_axes else height)
         for side in axis.child_axes:  # numbers: their intervals are drawn
             means = [text.get_text().partition(" [")[0] for text in side.get_yticklabels()]
             side.set_yticks(side.get_yticks(), means)
