@@ -40,10 +40,19 @@ def test_a_card_holds_the_published_scores():
 
 
 def test_whose_recordings_trained_it():
-    wide = licences({"plan": {"corpus": ["wide", "x"]}})
+    wide = licences(
+        {"plan": {"corpus": ["wide", "x"], "damage": ["OutsideNoise", {"recordings": 9}]}}
+    )
     assert any(wide_corpora.NOISE[0].credit in each for each in wide)
+    assert any("Allison Smith" in each for each in wide) and any("LinCity" in each for each in wide)
     plain = {"corpus": ["default", "x"], "damage": ["Corruption", {}]}
     assert not any("LinCity" in each for each in licences({"plan": plain}))
+    assert not any(wide_corpora.NOISE[0].credit in each for each in licences({"plan": plain}))
+    assert licences({"plan": plain, "earlier": [{"corpus": ["wide", "x"]}]}) == (
+        list(
+            dict.fromkeys(licences({"plan": plain}) + licences({"plan": {"corpus": ["wide", "x"]}}))
+        )
+    )
     street = plain | {"damage": ["StreetMix", {"recordings": 47}]}
     assert any("LinCity" in each for each in licences({"plan": street}))
     assert "not known" in licences({"plan": {"corpus": ["mine", "x"]}})[0]

@@ -29,7 +29,7 @@ from denoise_lib.study.experiment import Experiment
 from denoise_lib.study.run import Run
 from denoise_lib.study.seeds import compare_seeds
 from denoise_lib.study.tables import by_measure, measured, point, winners
-from denoise_lib.study.verdicts import copy_db, describe_network, sorted_out
+from denoise_lib.study.verdicts import copy_db, describe_network
 
 VOICES = {"allison": 83, "june": 41, "carlo": 38, "ru": 2}
 
@@ -258,8 +258,32 @@ def test_sentences_on_a_network_that_fails(tmp_path):
     said = describe_network(run, "both", "dcunet", "the DCUnet")
     assert "has no result: no score of 1 clips" in said
     row = run.compare("dcunet", "unet", condition="both")
-    assert sorted_out([row]) == "not scored on all clips: DCUnet"
+    assert row["mean"] is None
     assert copy_db(None) is None
+
+
+def test_a_network_that_changes_nothing_is_said_to(tmp_path):
+    run = Run("04", tmp_path)
+    for metric, values in (("wsdr", (-0.4, -0.2)), ("si_sdr", (0.76, 0.84))):
+        scores = [
+            {
+                "clip": "a",
+                "voice": "v",
+                "noisy": {metric: values[0]},
+                "denoised": {metric: values[1]},
+            }
+        ]
+        run.add(scores, condition="street", model="dcunet", split="test")
+    said = describe_network(run, "street", "dcunet", "the DCUnet")
+    assert said.startswith(
+        "For street noise, the DCUnet leaves the mean SI-SDR at 0.8\N{NO-BREAK SPACE}dB (wSDR from"
+    )
+
+
+def test_a_row_without_scores_does_not_count_in_what_means_are_over():
+    row = {"metric": "si_sdr", "n": 6, "total": 6, "voices": 3}
+    assert means_over([row, {**row, "n": 0, "voices": 0}]) == "6 clips of 3 voices"
+    assert means_over([{**row, "n": 0, "voices": 0}]) == "6 clips of 0 voices"
 
 
 def test_a_seed_that_fails_leaves_no_mean_over_seeds(tmp_path):

@@ -667,6 +667,36 @@ def test_a_validation_without_a_score_is_one_line(tmp_path):
             train(**settings(validation=(noisy, clean)), checkpoint=tmp_path / "net.safetensors")
 
 
+# What a record tells of the trainings before ----------------------------------------------------
+
+
+def test_a_record_keeps_the_plans_of_all_trainings_before(tmp_path):
+    paths = [tmp_path / f"{name}.safetensors" for name in ("first", "second", "third")]
+    run(paths[0], steps=4)
+    run(paths[1], steps=5, model=load_model(paths[0]))
+    run(paths[2], steps=6, model=load_pretrained(str(paths[1])))
+    record = read_record(paths[2])
+    lengths = [each["schedule"]["steps"] for each in (record["plan"], *record["earlier"])]
+    assert lengths == [6, 5, 4]
+    assert read_record(paths[0])["earlier"] == []
+
+
+def test_plans_are_added_to_an_older_record_only_where_the_weights_agree(tmp_path):
+    tool = ROOT / "tools" / "earlier.py"
+    first, second, other = (tmp_path / f"{name}.safetensors" for name in ("one", "two", "other"))
+    run(first, steps=4)
+    run(other, steps=4, damage=Corruption(zero=0.0))
+    run(second, steps=5, model=load_model(first))
+    expected, weights = read_record(second), load_model(second)
+    bare = {key: value for key, value in expected.items() if key != "earlier"}
+    write_tensors(second, weights.state_dict(), bare)
+    refused = subprocess.run([sys.executable, tool, second, other], capture_output=True, text=True)
+    assert refused.returncode and "other weights" in refused.stderr
+    assert read_record(second) == bare
+    subprocess.run([sys.executable, tool, second, first], check=True)
+    assert read_record(second) == expected and same_weights(load_model(second), weights)
+
+
 # Files that were damaged, and two at once ------------------------------------------------------
 
 DAMAGES = {

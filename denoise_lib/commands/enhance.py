@@ -321,18 +321,25 @@ class Work:
     def _writer(self, job: Job, found: Survey, channels: int, out: object) -> Writer:
         """What writes the result."""
         from denoise_lib.recordings.film import FilmWriter
-        from denoise_lib.recordings.write import FILMS, SOUNDFILE, SoundFileWriter, writable
+        from denoise_lib.recordings.write import (
+            FILMS,
+            FLAC_IN_OGG,
+            SOUNDFILE,
+            SoundFileWriter,
+            writable,
+        )
 
         suffix = self.container or Path(job.target).suffix[1:].lower()
         suffix = suffix if writable(suffix) else "wav"  # of a pipe or a device
-        if suffix in SOUNDFILE:
+        flac_in_ogg = suffix in FLAC_IN_OGG and found.codec == "flac"
+        if suffix in SOUNDFILE and not flac_in_ogg:
             own = (found.subtype, self.samples)
             about = (found.rate, channels, found.frames, found.tags)
             return SoundFileWriter(out, suffix, *own, *about)
         film = found.file if found.film and suffix in FILMS else None
         own = found.codec if Path(found.name).suffix[1:].lower() == suffix else ""
         about = (found.rate, channels, film, found.track, own, found.tags)
-        return FilmWriter(out, suffix, *about)
+        return FilmWriter(out, suffix, *about, self.samples or found.subtype)
 
     def _pass(
         self,

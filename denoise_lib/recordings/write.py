@@ -49,6 +49,7 @@ FILMS = {
     "ogv": ("ogg", "libvorbis"),
     "wmv": ("asf", "wmav2"),
 }
+FLAC_IN_OGG = {"ogg": ("ogg", "flac"), "oga": ("ogg", "flac")}  # soundfile does not write it
 SAMPLES = {"16": "PCM_16", "24": "PCM_24", "32": "PCM_32", "float": "FLOAT", "double": "DOUBLE"}
 RATES = {  # Hz that a codec knows
     "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
