@@ -193,6 +193,7 @@ def trial(name: str, work: Path, moments: int, seed: int) -> list[str]:
             if found.get(file) != expected.get(file):
                 faults.append(f"{name} {moment}: {file} is {_compared(found, expected, file)}")
         shutil.rmtree(folder)
+        print(f"{name} {moment}: done, {len(faults)} faults so far", flush=True)
     print(f"{name}: {killed} of {moments} killed under way, {usual['changes']} changes of files")
     return faults
 
@@ -296,6 +297,7 @@ def report(work: Path, moments: int, seed: int) -> list[str]:
             other = [k for k in {**found, **expected} if found.get(k) != expected.get(k)]
             faults.append(f"report {moment}: {', '.join(other)} differ from the undisturbed run")
         shutil.rmtree(clone)
+        print(f"report {moment}: done, {len(faults)} faults so far", flush=True)
     print(f"report: {killed} of {moments} killed under way, {usual['changes']} changes of files")
     return faults
 

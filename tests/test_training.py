@@ -731,6 +731,25 @@ def test_an_interrupted_training_with_a_damaged_file_starts_over(tmp_path, capsy
         assert "starting over" in line and "net.state.safetensors" in line
 
 
+@pytest.mark.parametrize("other", ["plan", "score"])
+def test_a_state_beside_the_checkpoint_of_another_training_is_not_used(tmp_path, capsys, other):
+    """Neither with a better score of another plan, nor with a worse one of the same plan."""
+
+    def stopping(entry):
+        raise Stop
+
+    path = tmp_path / "net.safetensors"
+    with pytest.raises(Stop):
+        run(path, steps=8, progress=stopping)
+    record, state = read_record(path), tmp_path / "net.state.safetensors"
+    worse = {"valid": record["valid"] + 1e-3} if other == "score" else {"plan": {}, "valid": -2.0}
+    save_model(path, network(), **{key: record[key] for key in ("plan", "step", "valid")} | worse)
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters())
+    assert loop._State(path, read_record(state)["plan"], model, optimizer)._read() is None
+    assert "net.safetensors is not of this training); starting over" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("damaged", ["truncated", "empty", "garbage"])
 @pytest.mark.parametrize("file", ["net.history.json", "net.safetensors"])
 def test_a_finished_training_with_a_damaged_file_is_made_anew(tmp_path, capsys, file, damaged):
