@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-OTHER_COLOUR = "#8a7f72"
+OTHER_COLOUR = "#84665a"  # of what has none of its own
 
 
 class Name(NamedTuple):
     """How something is written on the page, and the colour that stands for it everywhere.
 
-    Each colour has a contrast of at least 3:1 against the light page and against the dark one.
+    Each colour has a contrast of at least 3:1 against the light page and against the dark one, and
+    no two are alike: that of a network is not that of a condition either.
     """
 
     written: str
@@ -47,22 +48,22 @@ MODELS = {
     "autoencoder": Name("autoencoder", "#b97a00"),
     "wavenet": Name("WaveNet", "#9b63d6"),
     "dcunet": Name("DCUnet", "#2279c8"),
-    "unet": Name("U-Net", "#0a8ea8"),
-    "germain": Name("Germain et al.", "#6f7f4a"),
+    "unet": Name("U-Net", "#129cba"),
+    "germain": Name("Germain et al.", "#127e18"),
     "informed": Name("informed DCUnet"),
     "causal": Name("causal"),
 }
 # What else is heard or stands in a table beside them.
 VERSIONS = {
-    "clean": Name("clean", "#4f8a2f"),
+    "clean": Name("clean", "#068a72"),
     "noisy": Name("noisy", "#82868f"),
-    "repair": Name("repair", "#7d8f00"),
-    "speech": Name("speech", "#c4532b"),
-    "unet-street": Name("street U-Net", "#c2566f"),
+    "repair": Name("repair", "#30a248"),
+    "speech": Name("speech", "#b44e00"),
+    "unet-street": Name("street U-Net", "#e46648"),
     "gain": Name("half the volume"),
     "spectral_gating": Name("spectral gating"),
-    "log_mmse": Name("log-MMSE", "#a5703f"),
-    "rnnoise": Name("RNNoise", "#d2447c"),
+    "log_mmse": Name("log-MMSE", "#8a965a"),
+    "rnnoise": Name("RNNoise", "#ba4260"),
     "webrtc": Name("WebRTC"),
 }
 # What the shipped networks and the baselines are for, by the names under which they are loaded.
@@ -83,20 +84,21 @@ PURPOSES = {
 CONDITIONS = {
     "both": Condition(
         "zeroing and raising",
+        "#728aea",
         listen_for="the roughness in loud vowels, the buzz in the pauses, and what networks leave",
     ),
     "zero": Condition(
         "zeroing alone",
-        "#c2418f",
+        "#d86cae",
         "the roughness in loud vowels, where strong coefficients are missing",
     ),
     "raise": Condition(
         "raising alone",
-        "#16877a",
+        "#7e7206",
         "the buzz in the pauses, and whether the quiet sounds of speech go with it",
     ),
     "street": Condition(
-        "street noise", "#cc5540", "what is left of the street, and what the voice has lost with it"
+        "street noise", "#8a6096", "what is left of the street, and what the voice has lost with it"
     ),
     "varied": Condition("the procedure with drawn parameters"),
     "varied_street": Condition("streets made from recorded ones"),
@@ -159,8 +161,8 @@ def label(name: str) -> str:
 
 
 def condition(key: str) -> str:
-    """A condition as it is written on the page; one that is not listed is written as it is."""
-    return CONDITIONS[key].written if key in CONDITIONS else key
+    """A condition as it is written on the page; one that is not listed keeps its words."""
+    return CONDITIONS[key].written if key in CONDITIONS else prose(key)
 
 
 def number(value: float | None, decimals: int = 3) -> str:
@@ -245,7 +247,7 @@ def column(title: str, decimals: int = 3) -> tuple[str, int]:
     for known in METRICS.values():
         if title == known.heading and known.unit:
             return f"{title}, {known.unit}", known.decimals
-    named = [known for known in METRICS.values() if known.heading in title.split()]
+    named = [known for known in METRICS.values() if known.heading in re.split("[ ,]+", title)]
     if named:
         return title, named[0].decimals
     return title, UNIT_DECIMALS.get(title.rpartition(", ")[2].strip(), decimals)

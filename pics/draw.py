@@ -27,7 +27,7 @@ from denoise_lib.names import colour as tone
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 LINE, CARD, FILL = "#c9ccd2", "#fbfbfa", "#eef0f3"
-ZERO, RAISE, ACCENT = tone("street"), tone("dcunet"), tone("wavenet")
+ZERO, RAISE, ACCENT = tone("zero"), tone("raise"), tone("wavenet")
 GREYS = ["#f2f2f0", "#d8d8d6", "#b4b4b3", "#8a8a8a", "#5e5e5f", "#333436"]
 # By night the card is dark and its text light; what shows data keeps its colour.
 NIGHT = " ".join(

@@ -7,7 +7,6 @@ from denoise_lib.models import ConvAutoencoder, UNet
 from denoise_lib.study.ablation import VARIANTS, Variant, ablation
 from denoise_lib.study.experiment import Experiment
 from denoise_lib.study.run import Run
-from denoise_lib.study.verdicts import sorted_out
 from denoise_lib.training.loop import Schedule
 from denoise_lib.training.losses import si_sdr_loss, wsdr_loss
 
@@ -53,23 +52,6 @@ def test_lines_rows_and_crops(tmp_path, speech, monkeypatch):
     assert (far["a"], far["b"], far["split"]) == ("one, longer", "one", "valid")
     assert far["mean"] == pytest.approx(lines[2][3] - lines[1][3])
     assert lines[1][-1] is lines[0][-1] is None and lines[2][-1].endswith("]")
-
-
-def test_lines_are_sorted_out_by_what_the_clips_show():
-    def far(name, mean, *ci95):
-        return {"a": name, "mean": mean, "ci95": list(ci95) or None}
-
-    lines = [
-        far("unet, small", 0.002, 0.001, 0.003),
-        far("dcunet", 0.07, 0.06, 0.08),
-        far("unet, same", 0.001, -0.001, 0.002),
-        far("unet, long", -0.004, -0.005, -0.003),
-        far("unet, one clip", 0.5),
-    ]
-    assert sorted_out(lines) == (
-        "worse: DCUnet by 0.0700, U-Net, small by 0.0020; better: U-Net, long by 0.0040; "
-        "no difference is shown: U-Net, one clip, U-Net, same"
-    )
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from itertools import combinations
 
 import matplotlib
 import numpy as np
@@ -37,7 +38,17 @@ SWEPT = {
     "noisy": [(-0.2, None), (-0.4, None)],
     "unet": [(-0.8, [-0.85, -0.75]), (-0.9, [-0.91, -0.88])],
 }
+DIFFERENT = [
+    {"a": "unet", "b": "dcunet", "metric": metric, "condition": condition, "mean": mean}
+    | {"ci95": interval, "n": 6, "total": 6, "voices": 3}
+    for metric, condition, mean, interval in (
+        ("si_sdr", "both", 1.5, [1.0, 1.8]),
+        ("stoi", "both", -0.033, [-0.05, 0.021]),
+        ("si_sdr", "street", None, None),
+    )
+]
 DRAWN = {
+    "forest": lambda: figures.forest(DIFFERENT),
     "spectrograms": lambda: spectra.spectrograms({"clean": voice(seconds=1.0)}),
     "training_curves": lambda: figures.training_curves({"dcunet": HISTORY, "wavenet": HISTORY}),
     "scores_distribution": lambda: figures.scores_distribution(VALUES),
@@ -135,6 +146,38 @@ def test_a_loss_that_is_no_wsdr_has_an_axis_of_its_own():
     assert list(below.lines[0].get_ydata()) == [-0.72, -0.84]
 
 
+@pytest.mark.parametrize("loss", [0.4, -0.2])
+def test_of_several_losses_only_those_that_are_wsdr_are_drawn_on_its_axis(loss):
+    other = [{**entry, "loss": loss} for entry in HISTORY]
+    figure = figures.training_curves({"repair": HISTORY, "speech": other}, ["speech"])
+    above, below = figure.axes
+    assert "speech" in above.get_title("left") and "repair" not in above.get_title("left")
+    assert [list(line.get_ydata()) for line in above.lines] == [[loss] * 4]
+    drawn = [list(line.get_ydata()) for line in below.lines]
+    assert [entry["loss"] for entry in HISTORY] in drawn and [loss] * 4 not in drawn
+    assert drawn.count([-0.72, -0.84]) == 2
+
+
+def test_a_forest_has_a_part_for_each_measure_with_its_numbers():
+    ratio, stoi = figures.forest(DIFFERENT).axes
+    assert "SI-SDR, dB" in ratio.get_xlabel() and "right is better" in ratio.get_xlabel()
+    assert "6 clips of 3 voices" in stoi.get_title("left")
+    assert [each.get_text() for each in ratio.get_yticklabels()] == [
+        "zeroing and raising",
+        "street noise",
+    ]
+    drawn = [list(line.get_xdata()) for line in ratio.lines]
+    assert [1.5] in drawn and [1.0, 1.8] in drawn
+    (right,) = ratio.child_axes
+    assert [each.get_text() for each in right.get_yticklabels()] == ["1.5 [1.0, 1.8]", "–"]
+    (right,) = stoi.child_axes
+    assert [each.get_text() for each in right.get_yticklabels()] == ["−0.033 [−0.050, 0.021]"]
+    others = [{**row, "b": other} for row in DIFFERENT for other in ("dcunet", "rnnoise")]
+    (axis,) = figures.forest([row for row in others if row["metric"] == "stoi"]).axes
+    named = [each.get_text() for each in axis.get_yticklabels()]
+    assert named == ["U-Net minus DCUnet", "U-Net minus RNNoise"]
+
+
 def test_distribution_shows_every_scored_clip():
     values = {"both": {"noisy": [-0.8, None, float("nan"), -0.6]}}
     dots = figures.scores_distribution(values).axes[0].collections[0].get_offsets()
@@ -225,12 +268,46 @@ def contrast(one, other):
     return max(lights) / min(lights)
 
 
+def oklab(tone):
+    """A colour in Ottosson's Oklab, where equal distances look about equal."""
+    shares = np.array([int(tone[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    cones = np.cbrt(
+        np.array(
+            [
+                [0.4122214708, 0.5363325363, 0.0514459929],
+                [0.2119034982, 0.6806995451, 0.1073969566],
+                [0.0883024619, 0.2817188376, 0.6299787005],
+            ]
+        )
+        @ linear
+    )
+    return (
+        np.array(
+            [
+                [0.2104542553, 0.7936177850, -0.0040720468],
+                [1.9779984951, -2.4285922050, 0.4505937099],
+                [0.0259040371, 0.7827717662, -0.8086757660],
+            ]
+        )
+        @ cones
+    )
+
+
+def test_no_two_colours_can_be_taken_for_each_other():
+    known = {**names.MODELS, **names.VERSIONS, **names.CONDITIONS}
+    tones = {each.colour for each in known.values()} | {names.OTHER_COLOUR}
+    for one, other in combinations(tones, 2):
+        assert np.linalg.norm(oklab(one) - oklab(other)) > 0.09, (one, other)
+
+
 @pytest.mark.parametrize("paper", [PAPER, DARK[PAPER]])
 def test_colours_stand_out(paper):
     known = {**names.MODELS, **names.VERSIONS, **names.CONDITIONS}
     own = [each.colour for each in known.values() if each.colour != names.OTHER_COLOUR]
     assert len(set(own)) == len(own) > 8
     tones = [*own, names.OTHER_COLOUR]
+    assert names.colour("zero") == spectra.FATE[1] and names.colour("raise") == spectra.FATE[2]
     # WCAG 2.2, 1.4.11: graphics need 3:1.
     assert all(contrast(tone, paper) >= 3 for tone in tones), tones
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from denoise_lib.display.style import INK, QUIET, styled, subplots
-from denoise_lib.names import colour, label, number
+from denoise_lib.names import METRICS, colour, label, number, over, shown_decimals
+from denoise_lib.names import condition as written
 
 WSDR_AXIS = "wSDR in [\N{MINUS SIGN}1, 1], lower is better, \N{MINUS SIGN}1 is perfect"
 LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))  # of curves that share a colour
@@ -18,35 +19,47 @@ History = Sequence[Mapping[str, Any]]  # {"step": int, "loss": float, "valid": f
 
 
 @styled
-def training_curves(histories: Mapping[str, History]) -> Figure:
+def training_curves(histories: Mapping[str, History], other_losses: Collection[str] = ()) -> Figure:
     """Validation wSDR over the steps, and the training loss.
 
     Args:
         histories: Entries with "step", "loss" and "valid" by the name of the training; one may lack
             "loss" or "valid". A loss that is wSDR is drawn thin on the same axis, any other on an
             axis of its own above.
+        other_losses: Trainings whose loss is not wSDR. One that is never negative counts as such
+            in any case, for wSDR is negative as soon as anything is learned.
     """
-    losses = [entry["loss"] for each in histories.values() for entry in each if "loss" in entry]
-    # The other losses are errors, which are never negative; wSDR is as soon as anything is learned.
-    comparable = not losses or min(losses) < 0
-    if comparable:
-        figure, below = subplots(size=(7.6, 3.0))
-        above = below
-    else:
+    apart = {
+        name
+        for name, each in histories.items()
+        if (loss := _column(each, "loss")[1]).size and (name in other_losses or min(loss) >= 0)
+    }
+    beside = [name for name in histories if name not in apart]
+    if apart:
         figure, (above, below) = subplots(2, 1, (7.6, 4.2), sharex=True, height_ratios=(2, 3))
         above.set_ylabel("training loss")
+        if beside:
+            whose = ", ".join(label(name) for name in histories if name in apart)
+            above.set_title(f"training loss of {whose}", loc="left")
+    else:
+        figure, below = subplots(size=(7.6, 3.0))
+        above = below
     for (name, history), marker in zip(histories.items(), "os^Dv" * 2, strict=False):
         steps, loss = _column(history, "loss")
-        above.plot(steps, loss, color=colour(name), linewidth=0.8, alpha=0.7)
+        axis = above if name in apart else below
+        axis.plot(steps, loss, color=colour(name), linewidth=0.8, alpha=0.7)
         steps, valid = _column(history, "valid")
         style = {"color": colour(name), "marker": marker, "markersize": 3.5}
         best = f": best {number(min(valid))}" if len(valid) else ""
         below.plot(steps, valid, label=label(name) + best, **style)
     below.set_xlabel("training step")
-    below.set_ylabel("wSDR" if comparable else "validation wSDR")
+    below.set_ylabel("wSDR" if beside else "validation wSDR")
     below.set_title(WSDR_AXIS, loc="left")
-    if comparable:
-        below.plot([], [], color=QUIET, linewidth=0.8, alpha=0.7, label="thin: training loss")
+    if beside:
+        whose = f" of {', '.join(map(label, beside))}" * bool(apart)
+        below.plot(
+            [], [], color=QUIET, linewidth=0.8, alpha=0.7, label=f"thin: training loss{whose}"
+        )
         below.plot([], [], color=QUIET, label="thick: validation")
     figure.legend(ncols=4, loc="outside lower left")
     return figure
@@ -68,7 +81,7 @@ def scores_distribution(conditions: Mapping[str, Mapping[str, Sequence[float | N
     """
     rows = [(c, name, values) for c, group in conditions.items() for name, values in group.items()]
     figure, axis = subplots(size=(7.6, 0.75 + 0.34 * len(rows) + 0.15 * len(conditions)))
-    positions, names, generator = [], [], np.random.default_rng(0)
+    positions, names, counts, generator = [], [], [], np.random.default_rng(0)
     for index, (condition, name, values) in enumerate(rows):
         new_group = index and condition != rows[index - 1][0]
         y = (positions[-1] + 1 + 0.6 * new_group) if positions else 0.0
@@ -80,14 +93,86 @@ def scores_distribution(conditions: Mapping[str, Mapping[str, Sequence[float | N
             style = {"color": colour(name), "alpha": 0.35, "solid_capstyle": "butt"}
             axis.plot([low, high], [y, y], linewidth=7, **style)
             axis.plot([middle, middle], [y - 0.36, y + 0.36], color=INK, linewidth=1.4)
+        counts.append(len(values))
         positions.append(y)
         names.append(f"{condition}: {label(name)}" if len(conditions) > 1 else label(name))
     axis.set_yticks(positions, names)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="y", visible=False)
     axis.invert_yaxis()
-    axis.set_xlabel("wSDR of a clip")
+    axis.set_xlabel(f"wSDR of a clip, {_span(counts)} clips")
     axis.set_title(WSDR_AXIS, loc="left")
+    return figure
+
+
+def _span(counts: Sequence[int]) -> str:
+    """The smallest and the largest of some numbers: "60", "24 to 60"."""
+    few, many = min(counts, default=0), max(counts, default=0)
+    return str(many) if few == many else f"{few} to {many}"
+
+
+def _names(differences: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], str]:
+    """What tells differences apart: the condition, the systems, or both."""
+    conditions = {row["condition"] for row in differences}
+    pairs = {(row["a"], row["b"]) for row in differences}
+
+    def name(row: Mapping[str, Any]) -> str:
+        systems = f"{label(row['a'])} minus {label(row['b'])}"
+        if len(conditions) == 1:
+            return systems
+        where = written(row["condition"])
+        return where if len(pairs) == 1 else f"{where}: {systems}"
+
+    return name
+
+
+def _difference(row: Mapping[str, Any], decimals: int) -> str:
+    """A difference and its interval; one that is shown does not read as zero."""
+    low, high = row["ci95"] or (None, None)
+    if row["ci95"] and not low <= 0 <= high:
+        decimals = shown_decimals(decimals, (row["mean"], low, high))
+    ends = f" [{number(low, decimals)}, {number(high, decimals)}]" * bool(row["ci95"])
+    return number(row["mean"], decimals) + ends
+
+
+@styled
+def forest(differences: Sequence[Mapping[str, Any]]) -> Figure:
+    """Differences between systems: dots with their 95 % intervals, one part for each measure.
+
+    Args:
+        differences: What :meth:`denoise_lib.study.run.Run.compare` returned. Those of one measure
+            stand together, in their order, with their numbers at the right.
+    """
+    parts: dict[str, list[Mapping[str, Any]]] = {}
+    for row in differences:
+        parts.setdefault(row["metric"], []).append(row)
+    heights = [len(rows) + 2.4 for rows in parts.values()]
+    figure, axes = subplots(
+        len(parts), 1, (7.6, 0.29 * sum(heights)), squeeze=False, height_ratios=heights
+    )
+    names = _names(differences)
+    for axis, (metric, rows) in zip(axes.flat, parts.items(), strict=True):
+        known = METRICS[metric]
+        texts = []
+        for place, row in enumerate(rows):
+            style = {"color": colour(row["a"]), "clip_on": False}
+            if row["mean"] is not None:
+                axis.plot([row["mean"]], [place], "o", markersize=5, **style)
+            if row["ci95"]:
+                axis.plot(row["ci95"], [place, place], linewidth=2.2, **style)
+            texts.append(_difference(row, known.decimals))
+        axis.axvline(0, color=INK, linewidth=1)
+        axis.set_yticks(range(len(rows)), [names(row) for row in rows])
+        axis.set_ylim(len(rows) - 0.5, -0.5)
+        axis.tick_params(axis="y", length=0)
+        axis.grid(axis="y", visible=False)
+        right = axis.secondary_yaxis("right")
+        right.set_yticks(range(len(rows)), texts)
+        right.tick_params(length=0)
+        unit = f", {known.unit}" if known.unit else ""
+        side = "right" if known.better == "higher" else "left"
+        axis.set_xlabel(f"difference in {known.heading}{unit}: further {side} is better")
+        axis.set_title(over(rows), loc="left")
     return figure
 
 

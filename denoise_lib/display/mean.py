@@ -42,9 +42,13 @@ class Mean(float):
 
 
 def means_over(rows: Iterable[dict[str, Any]]) -> str:
-    """Over how many clips and voices the means of some rows are, by measure where they differ."""
+    """Over how many clips and voices the means of some rows are, by measure where they differ.
+
+    A row without any score says so itself, and does not count.
+    """
     measures: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
+    rows = list(rows)
+    for row in [each for each in rows if each["n"]] or rows:
         measures.setdefault(row["metric"], []).append(row)
     alike: dict[str, list[str]] = {}
     for metric, found in measures.items():

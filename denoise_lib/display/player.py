@@ -173,7 +173,7 @@ class Player:
         low, high = (number(level, 0) for level in DB_RANGE)
         gain = f"gain {number(self.gain_db, 1)} dB, the same for all versions"
         if self.cut and self.scores:
-            gain = f"the clip’s beginning, scores of the whole; {gain}"
+            gain = f"you hear the beginning of the clip, the scores are of all of it; {gain}"
         lines.append(
             f'<p class="player-foot"><span>{gain}</span> <span class="player-scale">{low}<i></i>'
             f"{high} dB re full scale</span></p></div>"

@@ -69,11 +69,14 @@ def _make_narrow(figure: Figure) -> None:
         axis.set_title(_broken(axis.get_title("left"), 46 // columns), loc="left")
         for each in (axis.xaxis, axis.yaxis):
             each.set_label_text(_broken(each.get_label_text(), 40))
-        if any(": " in text.get_text() for text in axis.get_yticklabels()):
-            axis.set_yticks(
-                axis.get_yticks(),
-                [text.get_text().replace(": ", ":\n") for text in axis.get_yticklabels()],
-            )
+        names = [text.get_text() for text in axis.get_yticklabels()]
+        if any(": " in each or " minus " in each for each in names):
+            broken = [each.replace(": ", ":\n").replace(" minus ", "\nminus ") for each in names]
+            axis.set_yticks(axis.get_yticks(), broken)
+            figure.set_size_inches(NARROW, 1.3 * height if axis.child_axes else height)
+        for side in axis.child_axes:  # numbers: their intervals are drawn
+            means = [text.get_text().partition(" [")[0] for text in side.get_yticklabels()]
+            side.set_yticks(side.get_yticks(), means)
 
 
 def _plots(figure: Figure) -> list[Axes]:
@@ -185,8 +188,7 @@ def _svg(figure: Figure) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace("'DejaVu Sans'", "system-ui, 'Segoe UI', sans-serif")
     text = re.sub(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)", _as_webp, text)
-    # A tenth of a pixel is all a screen shows; matplotlib writes millionths.
-    text = re.sub(r' d="[^"]+"', lambda m: re.sub(r"(\.\d)\d+", r"\1", m[0]), text)
+    text = _shortened(text)
     light, dark = [], []
     for index, (tone, night) in enumerate(DARK.items()):
         text = text.replace(tone, f"var(--t{index})")
@@ -196,6 +198,21 @@ def _svg(figure: Figure) -> str:
         f"svg{{{';'.join(light)}}}@media (prefers-color-scheme: dark){{svg{{{';'.join(dark)}}}}}"
     )
     return text.replace("<defs>", f"<style>{style}</style><defs>", 1)
+
+
+DOTS = re.compile(
+    r'(?:<use [^>]*? style="(?P<style>[^"]*)"/>\s*)(?:<use [^>]*? style="(?P=style)"/>\s*)+'
+)
+
+
+def _shortened(text: str) -> str:
+    """SVG text with coordinates to a tenth of a pixel, and the style of many dots said once."""
+    # A tenth of a pixel is all a screen shows; matplotlib writes millionths.
+    text = re.sub(r' (d|x|y)="[^"]+"', lambda m: re.sub(r"(\.\d)\d+", r"\1", m[0]), text)
+    return DOTS.sub(
+        lambda m: f'<g style="{m["style"]}">' + re.sub(r' style="[^"]*"/>\s*', "/>", m[0]) + "</g>",
+        text,
+    )
 
 
 def _as_webp(match: re.Match[str]) -> str:

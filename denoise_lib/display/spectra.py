@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from denoise_lib import RATE
 from denoise_lib.display.style import INK, styled, subplots
-from denoise_lib.names import label
+from denoise_lib.names import colour, label
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +24,7 @@ DB_RANGE = (-100.0, -20.0)  # of every spectrogram, dB re a full-scale sine
 COLOUR_MAP = "magma"  # perceptually uniform, monotonic in grey
 # What became of a coefficient: kept, zeroed, raised. They differ in lightness, so that they also
 # part in grey.
-FATE = ("#e3e4e7", "#a3262a", "#5f9ed1")
+FATE = ("#e3e4e7", colour("zero"), colour("raise"))
 FRAME = 0.032  # s, Hann window of every spectrogram
 SHOWN = (0.5, 1.0)  # s, the part of a clip whose coefficients are shown
 HIGHEST = 4000  # Hz, up to where they are shown

@@ -14,6 +14,7 @@ from denoise_lib.names import condition as written
 from denoise_lib.names import label, listed, number, score
 from denoise_lib.report import glance
 from denoise_lib.report.glance import Line, Row
+from denoise_lib.report.hearing import Wanted
 
 SHIPPED = ("repair", "speech", "unet-street")  # trained beforehand; the others within the report
 NOTHING_DB = 0.5  # a smaller change of SI-SDR is called none
@@ -22,11 +23,12 @@ CONTROLS = ("identity", "clean", "gain")
 
 
 class Finding(NamedTuple):
-    """One sentence or two, the row that holds their main number, and others that are quoted."""
+    """One sentence or two, the row that holds their main number, others that are quoted, sounds."""
 
     text: str
     row: Row
     others: tuple[Row, ...] = ()
+    sounds: Wanted | None = None
 
 
 def findings(results: dict[str, Any]) -> list[Finding]:
@@ -62,7 +64,10 @@ def _repaired(line: Line | None) -> Finding | None:
             f" It was trained beforehand, for hours; the best network that this report trains by "
             f"itself, {_the(best)}, reaches {_both(line, best)}."
         )
-    return Finding(text, row)
+        versions = ("noisy", best, model, "clean")
+    else:
+        versions = ("noisy", model, "clean")
+    return Finding(text, row, sounds=Wanted(line.condition, versions))
 
 
 def _volume(line: Line | None) -> Finding | None:
@@ -77,6 +82,7 @@ def _volume(line: Line | None) -> Finding | None:
         f"study’s best network scored {glance.as_given(mark)}, which is {against} than that. So "
         "SI-SDR, which does not depend on volume, stands beside wSDR on this page.",
         row,
+        sounds=Wanted(line.condition, ("noisy", row["model"])),
     )
 
 
@@ -98,7 +104,8 @@ def _failed(lines: list[Line]) -> Finding | None:
                 line.scored[name]["denoised"] < line.noisy for name in worse if name in line.scored
             ):
                 text += ", although wSDR calls it an improvement"
-            return Finding(f"{text}.", next(iter(worse.values())))
+            sounds = Wanted(line.condition, ("noisy", *worse, "clean"))
+            return Finding(f"{text}.", next(iter(worse.values())), sounds=sounds)
     return None
 
 
@@ -112,9 +119,10 @@ def _street(line: Line | None) -> Finding | None:
     gained = row["denoised"] - row["noisy"]
     does = "does not help" if gained < NOTHING_DB else "helps"
     return Finding(
-        f"What {_the(model)} learned from the fixed damage {does} against street noise: SI-SDR "
-        f"goes from {score('si_sdr', row['noisy'])} to {score('si_sdr', row['denoised'])}.",
+        f"What {_the(model)} learned from the fixed damage {does} against street noise: it "
+        f"{_ratio(row)}.",
         row,
+        sounds=Wanted(line.condition, ("noisy", f"{model}, as it is", "clean")),
     )
 
 
@@ -137,7 +145,10 @@ def _retrained(line: Line | None, rows: list[Row]) -> Finding | None:
             f"{score('stoi', best['denoised'])}, where noisy clips have "
             f"{score('stoi', best['noisy'])} ({names.over([best])})."
         )
-    return Finding(text, line.rows[model], (best,) if best else ())
+    ours = [name if name in SHIPPED else f"{name}, retrained" for name in (model, *others)]
+    versions = ("noisy", *ours, *([best["model"]] if best else []), "clean")
+    sounds = Wanted(line.condition, tuple(dict.fromkeys(versions)))
+    return Finding(text, line.rows[model], (best,) if best else (), sounds)
 
 
 def _winner(rows: list[Row], condition: str, metric: str) -> Row | None:
@@ -162,6 +173,7 @@ def _unseen(line: Line | None) -> Finding | None:
         f"On a voice and a language that no training has heard, damaged by "
         f"{written(line.condition)}, {_the(model)} {_goes(line, model)}.",
         row,
+        sounds=Wanted(line.condition, ("noisy", model, "clean"), unseen=True),
     )
 
 
@@ -172,11 +184,15 @@ def _goes(line: Line, model: str) -> str:
     interval = f" {glance.interval(row)}".rstrip()
     if model not in line.si_sdr:
         return f"takes the mean wSDR {span}{interval}"
-    ratio = line.si_sdr[model]
-    return (
-        f"takes the mean SI-SDR from {score('si_sdr', ratio['noisy'])} to "
-        f"{score('si_sdr', ratio['denoised'])}, and wSDR {span}{interval}"
-    )
+    return f"{_ratio(line.si_sdr[model])}, and wSDR {span}{interval}"
+
+
+def _ratio(row: Row) -> str:
+    """What a network does to the mean SI-SDR."""
+    before, after = (score("si_sdr", row[side]) for side in ("noisy", "denoised"))
+    if before == after:
+        return f"leaves the mean SI-SDR at {before}"
+    return f"takes the mean SI-SDR from {before} to {after}"
 
 
 def _both(line: Line, model: str) -> str:

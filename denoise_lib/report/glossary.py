@@ -219,8 +219,10 @@ def linked(html: str) -> str:
 def _link_words(text: str, met: set[Term]) -> str:
     def link(match: re.Match[str]) -> str:
         term = _WRITTEN[match[0]]
+        # A hyphen is no place to break a short name.
+        whole = f'<span class="whole">{match[0]}</span>' if "-" in match[0] else match[0]
         if term in met:
-            return match[0]
+            return whole
         met.add(term)
         return f'<a class="term" href="#{term.anchor}">{match[0]}</a>'
 

@@ -8,22 +8,12 @@ from typing import Any
 
 from denoise_lib.display.mean import Mean
 from denoise_lib.metrics.intervals import interval
-from denoise_lib.names import METRICS, SPLITS, heading, label, number, over, shown_decimals
+from denoise_lib.names import METRICS, SPLITS, heading, label, number, over
 from denoise_lib.names import condition as written
 from denoise_lib.names import score as scored
 from denoise_lib.study.run import Row, Run
 from denoise_lib.study.verdicts import outcome
 
-DIFFERENCE = [
-    "systems",
-    "condition",
-    "measure",
-    "difference",
-    "95 % interval",
-    "clips",
-    "voices",
-    "what it shows",
-]
 OVER_SEEDS = ["systems", "measure", "difference", "95 % interval", "seeds", "what it shows"]
 
 
@@ -36,14 +26,14 @@ def by_measure(
     experiment: str,
     split: str = "test",
 ) -> list[list[Any]]:
-    """Lines of a table: a system each, then its mean in every measure.
+    """Lines of a table: a system each, then its mean in every measure; "identity" is "noisy".
 
     Args:
         run: Holds the rows.
         models: Names of the systems, in the order of the lines.
     """
     return [
-        [label(model)]
+        ["noisy" if model == "identity" else label(model)]
         + [Mean(run.value(condition, model, each, split, experiment)) for each in metrics]
         for model in models
     ]
@@ -67,7 +57,7 @@ def by_condition(
     lines = []
     for condition in conditions:
         rows = [run.value(condition, model, metric, split, experiment) for model in models]
-        lines.append([condition, Mean(noisy_row(rows), "noisy"), *map(Mean, rows)])
+        lines.append([written(condition), Mean(noisy_row(rows), "noisy"), *map(Mean, rows)])
     return lines
 
 
@@ -113,37 +103,6 @@ def winners(
             )
         where = [written(condition), SPLITS.get(split, split)]
         lines.append([*where, over(found) if found else number(None), *line])
-    return lines
-
-
-def differences(rows: Iterable[Row]) -> list[list[Any]]:
-    """Lines of a table with the columns ``DIFFERENCE``, from what ``Run.compare`` returned.
-
-    Where clips are missing, the number of clips says of how many.
-    A difference that is shown has as many decimals as it needs not to read as zero.
-    """
-    lines = []
-    for row in rows:
-        _, unit, decimals, better = METRICS[row["metric"]]
-        low, high = row["ci95"] or (None, None)
-        shown = "" if low is None else outcome(low, high, better)
-        if shown in ("better", "worse"):
-            decimals = shown_decimals(decimals, (row["mean"], low, high))
-        interval = " to ".join(number(each, decimals) for each in (low, high))
-        lines.append(
-            [
-                f"{label(row['a'])} minus {label(row['b'])}",
-                written(row["condition"]),
-                " (".join(filter(None, [heading(row["metric"]), unit and f"{unit})"])),
-                number(row["mean"], decimals),
-                interval if low is not None else number(None),
-                row["n"]
-                if row["n"] == row.get("total", row["n"])
-                else f"{row['n']} of {row['total']}",
-                row["voices"],
-                shown,
-            ]
-        )
     return lines
 
 

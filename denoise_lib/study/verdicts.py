@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from denoise_lib.names import METRICS, counted, label, number, score
+from denoise_lib.names import METRICS, counted, number, score
 from denoise_lib.names import condition as written
 from denoise_lib.study.run import Row, Run
 
@@ -21,11 +21,18 @@ def describe_network(
     wsdr = f"wSDR from {number(row['noisy'])} to {number(row['denoised'])}{interval}"
     over = "on " + counted(row["n"], row["voices"], "test clip")
     over += f"; {row['total'] - row['n']} more have no score" * (row["n"] < row["total"])
-    where = f"For {written(condition)}, {what} takes the mean "
+    where = f"For {written(condition)}, {what}"
     if not (ratio := _ratio(run, condition, model, experiment)):
-        return f"{where}{wsdr} {over}."
-    span = f"SI-SDR from {score('si_sdr', ratio['noisy'])} to {score('si_sdr', ratio['denoised'])}"
-    return f"{where}{span} ({wsdr}) {over}."
+        return f"{where} takes the mean {wsdr} {over}."
+    return f"{where} {change_of_ratio(ratio)} ({wsdr}) {over}."
+
+
+def change_of_ratio(row: Row) -> str:
+    """What a system does to the mean SI-SDR, as the rest of a sentence that begins with it."""
+    before, after = (score("si_sdr", row[side]) for side in ("noisy", "denoised"))
+    if before == after:
+        return f"leaves the mean SI-SDR at {before}"
+    return f"takes the mean SI-SDR from {before} to {after}"
 
 
 def describe_harm(
@@ -131,22 +138,3 @@ def describe_seeds(measured: Row, metric: str, what: str) -> str:
         outcome(*measured["ci95"], better), "no difference is shown"
     )
     return f"{text} [{low}, {high}] over {measured['n']} seeds: {shown}."
-
-
-def sorted_out(differences: list[Row]) -> str:
-    """Verdict clauses of the lines that :meth:`~denoise_lib.study.run.Run.compare` gave.
-
-    They say which are worse than the first, which better, and of which neither is shown by these
-    clips.
-    """
-    found = {"worse": [], "better": [], "no difference is shown": [], "not scored on all clips": []}
-    for row in differences:
-        if row["mean"] is None:
-            found["not scored on all clips"].append(label(row["a"]))
-    scored = [row for row in differences if row["mean"] is not None]
-    for row in sorted(scored, key=lambda row: -row["mean"]):
-        low, high = row["ci95"] or (-1.0, 1.0)
-        side = "worse" if low > 0 else "better" if high < 0 else "no difference is shown"
-        by = "" if side.startswith("no") else f" by {number(abs(row['mean']), 4)}"
-        found[side].append(f"{label(row['a'])}{by}")
-    return "; ".join(f"{side}: {', '.join(names)}" for side, names in found.items() if names)
