@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -153,7 +154,7 @@ class Svg:
         self.path(f"M{outline}z", stroke=colour, width=0.8, fill=colour)
 
     def cells(
-        self, x: float, y: float, cell: tuple[int, int], grid: NDArray, fills: Sequence[str]
+        self, x: float, y: float, cell: tuple[float, float], grid: NDArray, fills: Sequence[str]
     ) -> None:
         """A grid of coloured cells, ``grid[row, column]`` = index of a fill; rows go upwards."""
         width, height = cell
@@ -200,8 +201,19 @@ def voice() -> Tensor:
     return torch.tensor(wave * 0.05 / np.sqrt(np.mean(wave**2)), dtype=torch.float32)
 
 
-def noise_pipeline() -> Svg:
-    """The fixed damage, step by step."""
+@dataclass
+class Steps:
+    """What the damage makes of a short clip, and what is said of each step."""
+
+    damage: Corruption
+    clean: NDArray
+    noisy: NDArray
+    grids: tuple[NDArray, NDArray, NDArray]  # magnitudes, then with zeroed, then with raised cells
+    captions: list[tuple[str, ...]]  # a name and lines of text
+
+
+def damage_steps() -> Steps:
+    """The fixed damage of a made-up vowel, step by step."""
     damage = Corruption()
     clean = voice()
     spectrum = damage.stft(clean[None])
@@ -215,17 +227,6 @@ def noise_pipeline() -> Svg:
     first = np.where(was_zeroed, len(GREYS), level)
     second = np.where(was_raised, len(GREYS) + 1, first)
 
-    width, size, gap, left, top = 1040, 160, 46, 28, 30
-    svg = Svg(width, 316, "The fixed damage: speech, STFT, zero, raise, inverse STFT")
-    x = [left + index * (size + gap) for index in range(5)]
-    middle = top + size / 2
-    svg.waveform(x[0], middle, size, size * 0.7, clean.numpy(), tone("clean"))
-    for place, grid in zip(x[1:4], (level, first, second), strict=True):
-        svg.cells(place, top, (4, 2), grid, [*GREYS, ZERO, RAISE])
-    svg.waveform(x[4], middle, size, size * 0.7, noisy.numpy(), tone("noisy"))
-    for place, name in zip(x, ["STFT", "zero", "raise", "iSTFT"], strict=False):
-        svg.arrow((place + size + 7, middle), (place + size + gap - 6, middle))
-        svg.text(place + size + gap / 2, middle - 9, name, 11.5, QUIET)
     shares = (1 - damage.quantile, damage.zero, damage.quantile, damage.raised)
     large, zero, small, raised = (f"{100 * share:.0f}\N{NO-BREAK SPACE}%" for share in shares)
     captions = [
@@ -235,6 +236,25 @@ def noise_pipeline() -> Svg:
         ("2. raise", f"of the smallest {small},", f"a random {raised} become {damage.value:g}"),
         ("damaged speech y", "of the same length"),
     ]
+    grids = (level, first, second)
+    return Steps(damage, clean.numpy(), noisy.numpy(), grids, captions)
+
+
+def noise_pipeline() -> Svg:
+    """The fixed damage from left to right."""
+    steps = damage_steps()
+    damage, captions = steps.damage, steps.captions
+    width, size, gap, left, top = 1040, 160, 46, 28, 30
+    svg = Svg(width, 316, "The fixed damage: speech, STFT, zero, raise, inverse STFT")
+    x = [left + index * (size + gap) for index in range(5)]
+    middle = top + size / 2
+    svg.waveform(x[0], middle, size, size * 0.7, steps.clean, tone("clean"))
+    for place, grid in zip(x[1:4], steps.grids, strict=True):
+        svg.cells(place, top, (4, 2), grid, [*GREYS, ZERO, RAISE])
+    svg.waveform(x[4], middle, size, size * 0.7, steps.noisy, tone("noisy"))
+    for place, name in zip(x, ["STFT", "zero", "raise", "iSTFT"], strict=False):
+        svg.arrow((place + size + 7, middle), (place + size + gap - 6, middle))
+        svg.text(place + size + gap / 2, middle - 9, name, 11.5, QUIET)
     for place, (name, *lines) in zip(x, captions, strict=True):
         svg.text(place + size / 2, top + size + 26, name, 14, weight=600)
         for index, line in enumerate(lines):
@@ -249,6 +269,43 @@ def noise_pipeline() -> Svg:
         svg.box(place, y, 12, 12, fill=colour, stroke="none", radius=0)
         svg.text(place + 18, y + 10, name, 12, QUIET, "start")
     svg.text(x[3] + 68, y + 10, "shown: 0 to 2 kHz, 0.4 s", 12, QUIET, "start")
+    return svg
+
+
+def noise_pipeline_narrow() -> Svg:
+    """The fixed damage from top to bottom, for a phone."""
+    steps, width, size, row, left, top = damage_steps(), 340, 120, 152, 18, 18
+    svg = Svg(
+        width, top + 5 * row + 52, "The fixed damage: speech, STFT, zero, raise, inverse STFT"
+    )
+    y = [top + row * index for index in range(5)]
+    svg.waveform(left, y[0] + size / 2, size, size * 0.7, steps.clean, tone("clean"))
+    for place, grid in zip(y[1:4], steps.grids, strict=True):
+        svg.cells(left, place, (3, 1.5), grid, [*GREYS, ZERO, RAISE])
+    svg.waveform(left, y[4] + size / 2, size, size * 0.7, steps.noisy, tone("noisy"))
+    for place, name in zip(y, ["STFT", "zero", "raise", "iSTFT"], strict=False):
+        svg.arrow((left + size / 2, place + size + 4), (left + size / 2, place + row - 4))
+        svg.text(left + size / 2 + 10, place + size + 20, name, 12, QUIET, "start")
+    for place, (name, *lines) in zip(y, steps.captions, strict=True):
+        svg.text(left + size + 18, place + size / 2 - 12, name, 14, anchor="start", weight=600)
+        for index, line in enumerate(lines):
+            svg.text(left + size + 18, place + size / 2 + 8 + 17 * index, line, 12, QUIET, "start")
+    bottom = y[4] + size + 12
+    for x, (tint, name) in zip(
+        (left, left + 100),
+        [(ZERO, "set to 0"), (RAISE, f"set to {steps.damage.value:g}")],
+        strict=True,
+    ):
+        svg.box(x, bottom, 12, 12, fill=tint, stroke="none", radius=0)
+        svg.text(x + 18, bottom + 10, name, 12, QUIET, "start")
+    svg.text(
+        left,
+        bottom + 32,
+        "dark: 30 dB, light: \N{MINUS SIGN}30 dB; shown: 0 to 2 kHz, 0.4 s",
+        12,
+        QUIET,
+        "start",
+    )
     return svg
 
 
@@ -434,7 +491,12 @@ def dcunet() -> Svg:
     return svg
 
 
-DIAGRAMS = {"noise_pipeline": noise_pipeline, "wavenet": wavenet, "dcunet": dcunet}
+DIAGRAMS = {
+    "noise_pipeline": noise_pipeline,
+    "noise_pipeline-narrow": noise_pipeline_narrow,
+    "wavenet": wavenet,
+    "dcunet": dcunet,
+}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[1] / "pics"
 SVG = "{http://www.w3.org/2000/svg}"
-NAMES = ["dcunet", "noise_pipeline", "wavenet"]
+NAMES = ["dcunet", "noise_pipeline", "noise_pipeline-narrow", "wavenet"]
 
 
 @pytest.fixture(scope="module")

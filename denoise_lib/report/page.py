@@ -18,7 +18,7 @@ from markupsafe import Markup
 from denoise_lib import names
 from denoise_lib.data import default_corpora
 from denoise_lib.display import style
-from denoise_lib.display.player import ASSETS, Player, data_uri
+from denoise_lib.display.player import ASSETS, Player
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, read_json, resource, write_json
 from denoise_lib.paths import ROOT, TEMPLATE, runs_folder
@@ -194,7 +194,12 @@ def render(
             cite=cite,
             glossary=glossary.TERMS,
             scores=section_scores,
-            pipeline=data_uri("image/svg+xml", (ROOT / "pics" / "noise_pipeline.svg").read_bytes()),
+            pipeline=Markup(
+                sections.diagram(
+                    ROOT / "pics" / "noise_pipeline.svg",
+                    "Speech, its STFT, zeroing, raising, and the inverse STFT",
+                )
+            ),
             anchor=cell,
             source=source,
             chart=glance.chart,
