@@ -179,7 +179,7 @@ def test_findings_are_made_of_the_numbers_and_lead_to_them(text, results):
         each.text for each in found
     ]
     items = re.findall(
-        r"<li [^>]*>(.*?)</li>", re.search(r'<ol class="findings">(.*?)</ol>', text, re.S)[1]
+        r"<li [^>]*>(.*?)</li>", re.search(r'<ol class="findings">(.*?)</ol>', text, re.S)[1], re.S
     )
     for item, each in zip(items, found, strict=True):
         section = glance.section(each.row)
