@@ -281,7 +281,8 @@ def noise_pipeline_narrow() -> Svg:
     y = [top + row * index for index in range(5)]
     svg.waveform(left, y[0] + size / 2, size, size * 0.7, steps.clean, tone("clean"))
     for place, grid in zip(y[1:4], steps.grids, strict=True):
-        svg.cells(left, place, (3, 1.5), grid, [*GREYS, ZERO, RAISE])
+        # A quarter of what the wide one shows, so that the cells can be told apart.
+        svg.cells(left, place, (6, 3), grid[:40, 10:30], [*GREYS, ZERO, RAISE])
     svg.waveform(left, y[4] + size / 2, size, size * 0.7, steps.noisy, tone("noisy"))
     for place, name in zip(y, ["STFT", "zero", "raise", "iSTFT"], strict=False):
         svg.arrow((left + size / 2, place + size + 4), (left + size / 2, place + row - 4))
@@ -301,7 +302,7 @@ def noise_pipeline_narrow() -> Svg:
     svg.text(
         left,
         bottom + 32,
-        "dark: 30 dB, light: \N{MINUS SIGN}30 dB; shown: 0 to 2 kHz, 0.4 s",
+        "dark: 30 dB, light: \N{MINUS SIGN}30 dB; shown: 0 to 1 kHz, 0.2 s",
         12,
         QUIET,
         "start",

@@ -1,5 +1,6 @@
 """The page as a file: what is in it, that its numbers are those of results.json, its flags."""
 
+import base64
 import json
 import re
 import shutil
@@ -308,6 +309,19 @@ def test_a_network_that_does_harm_is_said_to():
         "For zeroing alone, the autoencoder does harm: SI-SDR falls from 12.0 dB to 10.1 dB, "
         "although wSDR calls it an improvement."
     )
+
+
+def test_a_diagram_fits_a_phone_and_is_on_the_page_once(tmp_path):
+    for name in ("a.svg", "a-narrow.svg", "b.svg"):
+        (tmp_path / name).write_text(f"<svg>{name}</svg>")
+    both, alone = (sections.diagram(tmp_path / name, "It <x>") for name in ("a.svg", "b.svg"))
+    held = [base64.b64decode(each).decode() for each in re.findall(r"base64,([^\"]+)", both)]
+    assert held == ["<svg>a-narrow.svg</svg>", "<svg>a.svg</svg>"] and "It &lt;x&gt;" in both
+    assert "<picture>" not in alone
+    again = both.replace("It", "That")
+    kept = store_once(f"{both}<p>{again}</p>{alone}{alone}")
+    assert kept.count("<picture>") == 1 and kept.count('<p><a href="#head-picture">') == 1
+    assert kept.count(alone) == 2
 
 
 def test_the_page_says_where_fewer_clips_are_scored():
