@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -201,8 +201,7 @@ def voice() -> Tensor:
     return torch.tensor(wave * 0.05 / np.sqrt(np.mean(wave**2)), dtype=torch.float32)
 
 
-@dataclass
-class Steps:
+class Steps(NamedTuple):
     """What the damage makes of a short clip, and what is said of each step."""
 
     damage: Corruption
@@ -302,7 +301,7 @@ def noise_pipeline_narrow() -> Svg:
     svg.text(
         left,
         bottom + 32,
-        "dark: 30 dB, light: \N{MINUS SIGN}30 dB; shown: 0 to 1 kHz, 0.2 s",
+        "30 dB is dark, \N{MINUS SIGN}30 dB light; 0 to 1 kHz, 0.2 s",
         12,
         QUIET,
         "start",
