@@ -12,7 +12,7 @@ from torch import Tensor
 
 from denoise_lib import RATE
 from denoise_lib.errors import UserError
-from denoise_lib.files import atomic
+from denoise_lib.files import Sink, atomic
 from denoise_lib.progress import say
 from denoise_lib.recordings.read import Survey, blocks, survey, told_length
 from denoise_lib.recordings.slices import opened
@@ -179,9 +179,9 @@ def save(path: str | Path, waveform: ArrayLike | Tensor, rate: int = RATE) -> No
     if outside := int((x.abs() > 1).sum()):
         say(f"{path}: {outside} of {len(x)} samples clipped to full scale")
     try:
-        with atomic(path) as temporary:
+        with atomic(path) as temporary, open(temporary, "wb") as file, Sink(file) as sink:
             soundfile.write(
-                temporary, to_int16(x), rate, subtype="PCM_16", format=path.suffix[1:].upper()
+                sink, to_int16(x), rate, subtype="PCM_16", format=path.suffix[1:].upper()
             )
     except (soundfile.SoundFileError, OSError) as error:
         raise UserError(f"{path} cannot be written: {error}") from None

@@ -14,12 +14,12 @@ from typing import Annotated, Any
 
 import typer
 
-from denoise_lib import __version__
 from denoise_lib.commands.enhance import enhance
 from denoise_lib.commands.evaluate import evaluate
 from denoise_lib.commands.export import export
 from denoise_lib.commands.live import live
 from denoise_lib.commands.models import models
+from denoise_lib.commands.options import Version
 from denoise_lib.commands.train import train
 from denoise_lib.errors import UserError
 from denoise_lib.progress import is_first
@@ -35,18 +35,8 @@ app = typer.Typer(
 Profile = Annotated[str, typer.Option(help="smoke, quick or full: a file in notebooks/profiles")]
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"denoise {__version__}")
-        raise typer.Exit
-
-
 @app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
-    ] = False,
-) -> None:
+def _options(version: Version = False) -> None:
     """Damage speech, repair it with networks, and hear the result."""
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
 from denoise_lib.errors import UserError
 from denoise_lib.paths import cache_folder
@@ -52,6 +52,51 @@ def atomic(path: str | Path) -> Iterator[Path]:
         to_disk(temporary)
         temporary.replace(path)
         to_disk(path.parent)
+
+
+class Sink:
+    """A file for libraries to write to, which raises what the system refused, such as a full disk.
+
+    libsndfile tells no reason, and of the bytes that it writes last, when it closes a file, not
+    even that they are lost; NumPy tells how many bytes, but not why. Use as a context, or call
+    :meth:`check` after each write.
+
+    Args:
+        file: Open for writing, with a descriptor; it can be sought in.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.refused: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write bytes; returns how many were taken: none of what comes when the file is closed."""
+        taken = 0
+        try:
+            while taken < len(data) and not self.file.closed:
+                taken += os.write(self.file.fileno(), data[taken:])
+        except OSError as error:  # an exception would not get through
+            self.refused = self.refused or error
+        return taken
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place; returns where it is."""
+        return 0 if self.file.closed else os.lseek(self.file.fileno(), offset, whence)
+
+    def tell(self) -> int:
+        """Where the next byte goes."""
+        return self.seek(0, os.SEEK_CUR)
+
+    def check(self) -> None:
+        """Raise what was refused so far."""
+        if self.refused:
+            raise self.refused from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *of_no_use: object) -> None:
+        self.check()
 
 
 def is_device(path: Path) -> bool:

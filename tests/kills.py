@@ -85,11 +85,14 @@ def forked(job: Callable[[Path], None], folder: Path, at_time=None, at_file=None
 
 
 def result(folder: Path, told: tuple[str, ...] = ()) -> dict[str, str]:
-    """{file: digest} of what a run has left, without what differs between any two runs."""
+    """{file: digest} of what a run has left, without what differs between any two runs.
+
+    index/ in the cache holds only what is known of files that were there for two seconds.
+    """
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and not path.name.endswith("lock") and "digests/" not in name:
+        if path.is_file() and not path.name.endswith("lock") and not name.startswith("index/"):
             data = path.read_bytes()
             if path.suffix in told:
                 data = json.dumps(_timeless(json.loads(data))).encode()
@@ -190,6 +193,7 @@ def trial(name: str, work: Path, moments: int, seed: int) -> list[str]:
             if found.get(file) != expected.get(file):
                 faults.append(f"{name} {moment}: {file} is {_compared(found, expected, file)}")
         shutil.rmtree(folder)
+        print(f"{name} {moment}: done, {len(faults)} faults so far", flush=True)
     print(f"{name}: {killed} of {moments} killed under way, {usual['changes']} changes of files")
     return faults
 
@@ -293,6 +297,7 @@ def report(work: Path, moments: int, seed: int) -> list[str]:
             other = [k for k in {**found, **expected} if found.get(k) != expected.get(k)]
             faults.append(f"report {moment}: {', '.join(other)} differ from the undisturbed run")
         shutil.rmtree(clone)
+        print(f"report {moment}: done, {len(faults)} faults so far", flush=True)
     print(f"report: {killed} of {moments} killed under way, {usual['changes']} changes of files")
     return faults
 

@@ -45,13 +45,15 @@ def scratched(content, start=0.5, share=0.05):
     return content
 
 
-def film(path, tracks, codec="aac", rate=48000, late=0.0, gap=None, pictures=3.0, default=None):
+def film(
+    path, tracks, codec="aac", rate=48000, late=0.0, gap=None, pictures=3.0, default=None, **options
+):
     """A film with black pictures and tracks of sound.
 
     late: seconds before the sound; gap: (second, length) of a hole in the time stamps; default: the
-    track that is marked, from 0.
+    track that is marked, from 0; options: FFmpeg's for the container.
     """
-    with av.open(str(path), "w") as out:
+    with av.open(str(path), "w", options=options) as out:
         video = None
         if pictures:
             video = out.add_stream("mpeg4", rate=5)

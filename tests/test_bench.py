@@ -52,6 +52,21 @@ def test_the_obvious_loop_does_the_same_damage(condition):
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
+def test_the_obvious_loop_draws_as_many_as_the_damage():
+    """The waveform is spectrum enough where no frames overlap: what was written is counted."""
+    procedure = Corruption(n_fft=64, hop=64, value=7.0)
+    waveform = 0.05 * np.random.default_rng(1).standard_normal(64 * 40)
+    found = obvious_damage.damage(waveform, procedure, np.random.default_rng(0))
+    frames = np.fft.rfft(np.pad(found, 32).reshape(-1, 64))
+    total = frames.size
+    raised = round(0.5 * (total - round(0.1 * total)))
+    zeros = round(0.2 * round(0.1 * total))
+    inner = frames[1:-1]  # the outer frames are half outside, where nothing is kept
+    outside = frames.size - inner.size
+    assert 0 <= raised - np.isclose(inner, 7).sum() <= outside
+    assert 0 <= zeros - np.isclose(inner, 0).sum() <= outside
+
+
 def test_ratios_are_taken_round_by_round():
     """A machine that gets slower while it measures changes no ratio."""
     slower = iter(range(1, 100))

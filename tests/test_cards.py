@@ -40,10 +40,19 @@ def test_a_card_holds_the_published_scores():
 
 
 def test_whose_recordings_trained_it():
-    wide = licences({"plan": {"corpus": ["wide", "x"]}})
+    wide = licences(
+        {"plan": {"corpus": ["wide", "x"], "damage": ["OutsideNoise", {"recordings": 9}]}}
+    )
     assert any(wide_corpora.NOISE[0].credit in each for each in wide)
+    assert any("Allison Smith" in each for each in wide) and any("LinCity" in each for each in wide)
     plain = {"corpus": ["default", "x"], "damage": ["Corruption", {}]}
     assert not any("LinCity" in each for each in licences({"plan": plain}))
+    assert not any(wide_corpora.NOISE[0].credit in each for each in licences({"plan": plain}))
+    assert licences({"plan": plain, "earlier": [{"corpus": ["wide", "x"]}]}) == (
+        list(
+            dict.fromkeys(licences({"plan": plain}) + licences({"plan": {"corpus": ["wide", "x"]}}))
+        )
+    )
     street = plain | {"damage": ["StreetMix", {"recordings": 47}]}
     assert any("LinCity" in each for each in licences({"plan": street}))
     assert "not known" in licences({"plan": {"corpus": ["mine", "x"]}})[0]
@@ -70,7 +79,8 @@ def test_the_table_names_everything(monkeypatch, capsys):
     assert len({len(row) for row in rows.values()}) == 1, "every row has every column"
     speech = [each.strip() for each in rows["speech"]]
     assert speech[2:4] == ["32 ms", "0.125"] and "CC BY" in speech[5]
-    assert rows["log_mmse"][2].strip() == "whole"
+    assert rows["log_mmse"][2].strip() == "not live"
+    assert rows["webrtc"][2].strip() == "16 ms"
     assert table[0].index("licences") == table[1].index(rows[heads[1]][5].strip())
 
 

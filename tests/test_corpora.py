@@ -522,6 +522,37 @@ def test_more_files_move_no_clip(clips, tmp_path):
     assert {name: after[name] for name in before} == before
 
 
+@pytest.mark.parametrize("layout", ["plain", "pairs"])
+@pytest.mark.parametrize("voices", [["ann", "bob"], ["ann", "bob", "cid", "dan"]])
+def test_of_several_voices_one_is_kept_out_of_training(tmp_path, layout, voices):
+    for voice in voices:
+        for number in range(12):
+            for kind in ("clean", "noisy") if layout == "pairs" else ("",):
+                path = tmp_path / kind / voice / f"{number}.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(f"{voice} {number} {kind}".encode())
+    found = folders.find(tmp_path).recordings
+    splits = defaultdict(set)
+    for item in found:
+        splits[item.voice].add(item.place((0.4, 0.3, 0.3)))
+    expected = min(voices, key=lambda voice: share(f"speaker {voice}"))
+    for voice in voices:
+        kept_out = voice == expected and len(voices) > 2
+        those = {"unseen_voice", "unused"} if kept_out else {"train", "valid", "test"}
+        assert splits[voice] == those
+    assert not any(item.unseen for item in folders.find_noise(tmp_path).recordings)
+
+
+def test_the_voice_that_says_most_is_not_kept_out(tmp_path):
+    voices = sorted("abcd", key=lambda voice: share(f"speaker {voice}"))
+    for voice in voices:
+        for number in range(10 if voice == voices[0] else 3):
+            (tmp_path / voice).mkdir(exist_ok=True)
+            (tmp_path / voice / f"{number}.wav").write_bytes(f"{voice} {number}".encode())
+    unseen = {item.voice for item in folders.find(tmp_path).recordings if item.unseen}
+    assert unseen == {voices[1]}
+
+
 @pytest.mark.parametrize("open_corpus", [open_speech, open_noise])
 def test_folders_that_hold_nothing_are_one_line(open_corpus, tmp_path):
     (tmp_path / "notes.txt").write_text("not audio")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from denoise_lib import Corruption, wsdr
 from denoise_lib.damage.corruption import FIXED, Positions, frame_at
+from denoise_lib.damage.extremes import at_rank
 from denoise_lib.data.crops import clip_generator
 
 
@@ -185,3 +186,101 @@ def test_a_frame_lasts_as_long_at_every_rate():
     assert frame_at(16000) == {"n_fft": 640, "hop": 160}
     assert frame_at(48000) == {"n_fft": 1920, "hop": 480}
     assert frame_at(48000, 2048, 512) == {"n_fft": 2048, "hop": 512}
+
+
+# The same positions as ever ---------------------------------------------------------------------
+
+
+def by_topk(procedure: Corruption, spectrum: torch.Tensor, generator) -> Positions:
+    """What :meth:`Corruption.draw` has to draw, to the last coefficient: by selection of all."""
+
+    def chosen(values, count, largest):
+        places = values.topk(count, dim=1, largest=largest, sorted=False).indices
+        return torch.zeros_like(values, dtype=torch.bool).scatter_(1, places, True)
+
+    def subset(candidates, fraction):
+        each = generator if isinstance(generator, list) else [generator]
+        rows, columns = candidates.shape
+        keys = torch.cat(
+            [
+                torch.rand(rows // len(each), columns, dtype=torch.float64, generator=one)
+                for one in each
+            ]
+        ).masked_fill(~candidates, torch.inf)
+        return chosen(keys, round(fraction * int(candidates[0].sum())), False)
+
+    magnitude = spectrum.abs().flatten(1)
+    count = round((1 - procedure.quantile) * magnitude.shape[1])
+    zeroed = subset(chosen(magnitude, count, True), procedure.zero)
+    large = chosen(magnitude.masked_fill(zeroed, 0), count, True)
+    raised = subset(~large, procedure.raised)
+    return Positions(zeroed.view(spectrum.shape), raised.view(spectrum.shape))
+
+
+def bits(numbers: torch.Tensor) -> torch.Tensor:
+    """What can be compared where there is NaN, and tells 0 from -0."""
+    return numbers.contiguous().view(torch.uint8)
+
+
+def sounds(kind: str) -> torch.Tensor:
+    """Waveforms of a kind, (3, 6400)."""
+    if kind == "silence":
+        return torch.zeros(3, 6400)
+    clips = speech_like(3, 6400, seed=5)
+    if kind == "pauses":  # coefficients of 0 that are equal
+        clips[:, 2000:6000] = 0
+    elif kind == "coarse":  # many equal magnitudes
+        clips = torch.zeros_like(clips).index_fill_(1, torch.arange(0, 6400, 640), 1.0)
+    elif kind == "broken":
+        clips[1, 100] = torch.nan
+    return clips.double() if kind == "double" else clips
+
+
+@pytest.mark.parametrize("kind", ["speech", "double", "silence", "pauses", "coarse", "broken"])
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"raised": 0.0}, {"zero": 0.0}, {"quantile": 0.0}, {"quantile": 1.0}]
+    + [{"zero": 1.0, "raised": 1.0}, {"quantile": 0.4, "window": "hann"}, {"n_fft": 64, "hop": 9}],
+    ids=str,
+)
+def test_positions_and_waveforms_are_to_the_last_bit_those_of_a_full_selection(kind, parameters):
+    procedure, clips = Corruption(**parameters), sounds(kind)
+    for make in (
+        lambda: torch.Generator().manual_seed(3),
+        lambda: [clip_generator(name) for name in "abc"],
+    ):
+        spectrum, ours, theirs = procedure.stft(clips), make(), make()
+        kept = spectrum.clone()
+        drawn, expected = (procedure.draw(spectrum, ours), by_topk(procedure, spectrum, theirs))
+        assert torch.equal(drawn.zeroed, expected.zeroed)
+        assert torch.equal(drawn.raised, expected.raised)
+        changed = spectrum.masked_fill(expected.zeroed, 0).masked_fill(expected.raised, 1.0)
+        applied = procedure.apply(spectrum, drawn)
+        assert torch.equal(bits(changed), bits(applied))
+        assert torch.equal(bits(spectrum), bits(kept)), "applied to a copy"
+        waveforms = procedure.istft(changed, clips.shape[-1]), procedure(clips, make())
+        assert torch.equal(*map(bits, waveforms))
+        states = ([each] if isinstance(each, torch.Generator) else each for each in (ours, theirs))
+        assert all(torch.equal(a.get_state(), b.get_state()) for a, b in zip(*states, strict=True))
+
+
+@given(
+    st.lists(st.sampled_from([-1.5, 0.0, 0.25, 1.0, 2.0]) | st.floats(-5, 5), min_size=1),
+    st.floats(0, 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_value_at_a_rank_is_that_of_the_sorted_values(values, share):
+    rank = round(share * (len(values) - 1))
+    assert at_rank(np.array(values), rank) == sorted(values)[rank]
+
+
+@pytest.mark.parametrize("rank", [0, 1, 40, 5000, 19000, 19999])
+@pytest.mark.parametrize("order", ["random", "rising", "falling", "every 17th is large"])
+def test_the_value_at_a_rank_of_many(rank, order):
+    values = np.random.default_rng(rank).standard_normal(20000)
+    if order in ("rising", "falling"):
+        values.sort()
+    elif order != "random":
+        values[::17] += 100  # the sample tells nothing about the rest
+    values = values[::-1] if order == "falling" else values
+    assert at_rank(values, rank) == np.sort(values)[rank]

@@ -130,6 +130,15 @@ def test_swapping_the_systems_turns_the_sign_and_the_mean_is_inside(clips):
     assert min(np.subtract(a, b)) - 1e-9 <= low <= high <= max(np.subtract(a, b)) + 1e-9
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_scores_of_any_kind_are_taken_as_exact_numbers(kind):
+    """Small whole numbers without a sign would wrap around, short ones lose digits."""
+    a, b = (np.array(each, dtype=kind) for each in ([1, 4, 9, 200], [3, 3, 90, 90.7]))
+    exact = [each.astype(np.float64) for each in (a, b)]
+    assert paired_difference(a, b, list("xyxy")) == paired_difference(*exact, list("xyxy"))
+    assert interval(a / kind(3)) == interval((a / kind(3)).astype(np.float64))
+
+
 def test_the_same_scores_give_the_same_interval_and_the_global_generator_is_left_alone():
     difference, owner = study(5, 9, between=1.0)
     np.random.seed(1)
@@ -139,11 +148,13 @@ def test_the_same_scores_give_the_same_interval_and_the_global_generator_is_left
     assert (np.random.get_state()[1] == state).all()
 
 
-@pytest.mark.parametrize(("voices", "clips"), [(1, 10_000), (3, 5_000), (5_000, 1)])
-def test_memory_does_not_grow_with_the_test_set(voices, clips):
+@pytest.mark.parametrize(
+    ("voices", "clips", "resamples"), [(1, 10_000, 2000), (3, 5_000, 2000), (100, 1, 100_000)]
+)
+def test_memory_does_not_grow_with_the_test_set(voices, clips, resamples):
     difference, owner = study(voices, clips, between=1.0)
     tracemalloc.start()
-    paired_difference(difference, 0 * difference, owner, resamples=2000)
+    paired_difference(difference, 0 * difference, owner, resamples=resamples)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 50e6  # all resamples at once would take 160 MB and more
@@ -283,6 +294,12 @@ def test_runs_are_compared_across_notebooks(tmp_path):
     run.add(scores(DCUNET), condition="both", model="dcunet", split="test")
     found = read_clips(earlier.out)
     assert found == earlier.clips
+    both = ("dcunet", "wavenet")
+    assert run.comparable(*both, condition="both", earlier=found)
+    assert not run.comparable(*both, condition="both", earlier=found[1:])  # other clips
+    assert not run.comparable(*both, condition="both")  # none at all
+    other = [{**each, "noisy": each["noisy"] + 0.01} for each in found]
+    assert not run.comparable(*both, condition="both", earlier=other)  # longer clips
     row = run.compare("dcunet", "wavenet", condition="both", earlier=found, experiment="04_x")
     expected = difference_row(run.clips + earlier.clips, "dcunet", "wavenet", **WHERE)
     assert row == {"experiment": "04_x", **expected, "cell": None} and run.differences == [row]

@@ -298,10 +298,11 @@ def test_a_pipe_gives_what_the_file_gives_and_home_stays_as_it_is(noisy, tmp_pat
     assert left == [] and sorted(os.listdir(tmp_path)) == ["home", "noisy.wav", "out.wav"]
 
 
-def test_the_version_is_told(capsys):
+@pytest.mark.parametrize("command", [[], ["enhance"]])
+def test_the_version_is_told(capsys, command):
     from denoise_lib import __version__
 
-    assert run(capsys, "--version") == (0, f"denoise {__version__}\n", "")
+    assert run(capsys, *command, "--version") == (0, f"denoise {__version__}\n", "")
 
 
 # What a recording says of itself, and its codec
@@ -317,6 +318,28 @@ def test_title_and_artist_are_kept(tmp_path, capsys, suffix):
     assert run(capsys, "enhance", str(first), str(second))[0] == 0
     with soundfile.SoundFile(second) as file:
         assert (file.title, file.artist) == ("Über Nacht", "Jane")
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+@pytest.mark.parametrize(
+    ("name", "codec"), [("x.ogg", "flac"), ("x.oga", "flac"), ("x.m4a", "alac")]
+)
+def test_bits_of_codecs_without_loss_are_kept(tmp_path, capsys, name, codec, bits):
+    """FLAC in Ogg, which soundfile does not write, and ALAC: every sample comes back."""
+    from denoise_lib import audio
+    from denoise_lib.recordings.film import FilmWriter
+
+    sound = np.round(voice(1.0, 48000) * 2 ** (bits - 1)).astype(np.float32) / 2 ** (bits - 1)
+    with open(tmp_path / name, "wb") as file:
+        writer = FilmWriter(file, name[2:], 48000, 1, own=codec, samples=f"PCM_{bits}")
+        writer.write(sound[:, None])
+        writer.close()
+    out = tmp_path / f"out-{name}"
+    assert run(capsys, "enhance", str(tmp_path / name), str(out)) == (0, "", "")
+    with av.open(str(out)) as file:
+        assert file.streams.audio[0].codec_context.name == codec
+    for path in (tmp_path / name, out):
+        np.testing.assert_allclose(audio.read(path)[0][:, 0], sound, atol=2.0**-24)
 
 
 @pytest.mark.parametrize(

@@ -460,7 +460,7 @@ def test_train_and_evaluate_commands_on_a_folder(tmp_path, monkeypatch, capsys):
     assert [name for name, _ in blocks] == ["wSDR", "SI-SDR", "PESQ", "STOI"]
     clean = dict(blocks)
     assert clean["wSDR"].startswith("\N{MINUS SIGN}1.000") and clean["wSDR"].endswith("n 3")
-    assert clean["SI-SDR"] == "no mean: infinite: a perfect copy (3 of 3)"
+    assert clean["SI-SDR"] == "no mean: infinite for 3 of 3 clips, which are perfect copies"
     with open(tmp_path / "clips.csv", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == 3 * 4
 

@@ -1,7 +1,9 @@
 """Means that can be trusted: over which clips they are, who chose them, and no failure helps."""
 
 import hashlib
+import signal
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 import torch
@@ -101,6 +103,82 @@ def test_slow_measures_are_taken_of_the_first_clips_alone(lab, monkeypatch):
     assert len(scores) == 1 and set(scores[0]["denoised"]) == {"stoi"}
 
 
+def test_clean_clips_are_scored_where_they_are_asked_for(lab):
+    clips, damage = lab.clips("test"), Corruption()
+    given = (Identity(), lab.corpus, clips, damage)
+    without = evaluate(*given, seed=0, metrics=("wsdr", "si_sdr"))
+    scored = evaluate(*given, seed=0, metrics=("wsdr", "si_sdr"), reference=True)
+    assert all({*each} == {"clip", "voice", "noisy", "denoised", "reason"} for each in without)
+    assert [{key: each[key] for key in without[0]} for each in scored] == without
+    for each in scored:
+        assert each["clean"]["wsdr"] == pytest.approx(-1, abs=1e-6)
+        assert each["clean"]["si_sdr"] is None and each["clean_reason"] == {"si_sdr": PERFECT}
+        assert each["reason"] == {}
+
+
+def test_a_network_runs_where_it_is_told_and_hears_the_beginning(lab, monkeypatch):
+    told, heard = [], []
+    best = evaluation.best_device
+
+    def device(name):
+        told.append(name)
+        return best(name)
+
+    monkeypatch.setattr(evaluation, "best_device", device)
+    network = Identity()
+    network.register_forward_hook(lambda *call: heard.append(call[1][0].shape[-1]))
+    clips = lab.clips("test")
+    evaluate(
+        *(network, lab.corpus, clips, Corruption()),
+        seed=0,
+        metrics=("wsdr",),
+        device="cpu",
+        max_seconds=0.5,
+    )
+    assert told == ["cpu"] and set(heard) == {lab.corpus.rate // 2}
+
+
+def test_one_process_scores_what_others_could_not(monkeypatch, capsys):
+    class Dead:
+        def map(self, *args, **options):
+            raise BrokenProcessPool
+
+    noisy = 0.1 * torch.randn(16000, generator=torch.Generator().manual_seed(0))
+    job = ({"denoised": 0.5 * noisy}, noisy, noisy, ("stoi",), 16000)
+    monkeypatch.setattr(evaluation, "_workers", Dead)
+    assert evaluation._score_all([job], ("stoi",)) == [evaluation._score_versions(job)]
+    assert "has ended; scoring them in this one" in capsys.readouterr().err
+
+
+def test_a_process_that_scores_ends_with_the_one_that_started_it(monkeypatch):
+    parents, slept, threads = iter([7, 7, 1]), [], []
+
+    class Thread:
+        def __init__(self, target, args, daemon):
+            threads.append((target, args, daemon))
+
+        def start(self):
+            threads.append("started")
+
+    def end(status):
+        raise SystemExit(status)
+
+    for name, value in (("getppid", lambda: next(parents)), ("_exit", end)):
+        monkeypatch.setattr(evaluation.os, name, value)
+    monkeypatch.setattr(evaluation.time, "sleep", slept.append)
+    with pytest.raises(SystemExit) as ended:
+        evaluation._end_with(7)
+    assert slept == [1, 1] and ended.value.code == 1
+
+    handled = []
+    monkeypatch.setattr(evaluation.signal, "signal", lambda *given: handled.append(given))
+    monkeypatch.setattr(evaluation.threading, "Thread", Thread)
+    monkeypatch.setattr(evaluation.torch, "set_num_threads", handled.append)
+    evaluation._start_worker(7)
+    assert threads == [(evaluation._end_with, (7,), True), "started"]
+    assert handled == [1, (signal.SIGINT, signal.SIG_IGN)]
+
+
 # No failure improves a mean --------------------------------------------------------------------
 
 
@@ -152,6 +230,8 @@ def test_a_perfect_copy_and_a_clip_without_a_noisy_score_are_no_failures(tmp_pat
     short = records([0.9, None], "too short", "stoi")
     short[1]["noisy"]["stoi"] = None
     assert not any(failed(each, "stoi") for each in short)
+    untold = {"noisy": {"stoi": 0.7}, "denoised": {}}  # no score, and no word why
+    assert failed(untold, "stoi") and not failed(untold, "pesq")
     row = run.add(short, condition="both", model="unet", split="test")[0]
     assert (row["n"], row["total"], row["denoised"]) == (1, 2, 0.9)
 

@@ -633,3 +633,21 @@ def test_what_the_benchmark_left_is_a_section_of_the_page(clone):
     assert section.count("1.23 <span") == 5 and "1.20 to 1.30" in section
     assert "No asteroid." in section and "0.0123" in section and "all of it" in section
     assert "25.0 %" in section and "RNNoise" in section
+
+
+def test_a_full_disk_keeps_the_last_page(clone):
+    resource = pytest.importorskip("resource")  # not on Windows
+    before = built(clone)
+    numbers = (clone / "report" / "results.json").read_text()
+    usual, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size in (len(numbers.encode()) // 2, len(before.encode()) - 1):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+        try:
+            with pytest.raises(
+                OSError, match=r"File too large: .*report/(results.json|index.html)"
+            ):
+                page.build("quick", clone)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (usual, most))
+        assert (clone / "report" / "index.html").read_text(encoding="utf-8") == before
+        assert not list((clone / "report").glob(".*"))

@@ -76,6 +76,22 @@ def test_a_cut_off_file_is_read_and_its_loss_told(cut):
     assert "75 %) are missing" in told(found)
 
 
+def test_a_second_chunk_of_sound_is_read_and_told():
+    content, samples = as_bytes(VOICE), bytes(as_bytes(voice(seed=1))[44:])
+    second = b"data" + struct.pack("<I", len(samples)) + samples
+    for between in (b"", b"LIST\4\0\0\0INFO"):
+        found, out = read(content + between + second)
+        np.testing.assert_allclose(out[:, 0], np.concatenate([VOICE, voice(seed=1)]), atol=1e-4)
+        assert "2 pieces" in told(found)
+    found, out = read((content + second)[: -len(samples) // 2])
+    assert len(out) == 1.5 * len(VOICE) and "0.50 s" not in told(found) and "25 %" in told(found)
+
+
+def test_a_wav_behind_another_ones_last_chunk_is_read():
+    found, out = read(as_bytes(VOICE) + b"LIST\4\0\0\0INFO" + as_bytes(VOICE))
+    assert len(out) == 2 * len(VOICE) and "2 pieces" in told(found)
+
+
 @pytest.mark.parametrize("container", ["WAV", "FLAC"])
 def test_joined_files_are_both_read_and_the_second_resampled(container):
     second = voice(2.0, 44100, seed=1)
@@ -314,6 +330,7 @@ def test_what_follows_damage_in_an_mp3_keeps_its_place(rate, damage):
     late = sound[int(2.6 * rate) : int(3.1 * rate)]
     assert abs(place(late, samples[:, 0]) / rate - 2.6) < 0.001
     assert "missing in it and stand as silence" in told(found)
+    assert len(samples) == len(sound), "without what only fills its last frames"
 
 
 def test_lost_frames_are_shared_out_by_the_announced_number():

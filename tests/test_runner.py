@@ -105,6 +105,28 @@ def test_the_command_that_is_shown_gives_these_parameters_again(clone, monkeypat
     assert given_values(texts, known, "01_a") == values
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("voices/mine", "{here}/voices/mine"),
+        ("~/mine", "{home}/mine"),
+        ("/mine", "/mine"),
+        ("default", "default"),
+        ("wide", "wide"),
+        ("", ""),
+    ],
+)
+def test_a_folder_is_meant_from_where_it_is_given(clone, text, value, tmp_path, monkeypatch):
+    """The notebook itself works in the folder of its run."""
+    clone.notebook("01_a", parameters=('speech = "default"\nnoise = ""\nkind = ""',))
+    monkeypatch.chdir(tmp_path)
+    study = runner.Study("quick", clone.root)
+    study.override("01_a", {"speech": text, "noise": text, "kind": text})
+    value = value.format(here=tmp_path, home=Path.home())
+    found = study.parameters("01_a")
+    assert (found["speech"], found["noise"], found["kind"]) == (value, value, text)
+
+
 @pytest.mark.parametrize(("name", "text"), [("rate", "nan"), ("rate", ".inf"), ("rate", "-.inf")])
 def test_a_parameter_is_a_finite_number(clone, name, text):
     clone.notebook("01_a")

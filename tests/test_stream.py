@@ -204,8 +204,8 @@ def test_a_level_is_above_zero(level):
 
 
 @pytest.mark.parametrize("name", ["log_mmse", "spectral_gating"])
-def test_what_adapts_to_the_whole_cannot_stream(name):
-    with pytest.raises(UserError, match=f"{name} adapts .* use speech"):
+def test_what_is_run_over_the_whole_cannot_stream(name):
+    with pytest.raises(UserError, match=f"{name} is run over whole .* use speech"):
         Stream(name)
 
 
@@ -250,6 +250,15 @@ def test_rnnoise_streams():
     wanted = RNNoise()(x[None])[0]
     assert len(out) == len(x)
     torch.testing.assert_close(out[:-50], wanted[:-50], atol=1e-4, rtol=0)
+
+
+def test_webrtc_streams():
+    from denoise_lib.models.baselines import WebRTC
+
+    x = noise(20_123)
+    stream = Stream("webrtc", level=NOMINAL)
+    assert stream.latency == 254  # a frame of 10 ms, and what its frames overlap
+    assert torch.equal(streamed(stream, x, [256, 1000, 1]), WebRTC()(x[None])[0])
 
 
 @pytest.mark.parametrize("rate", [0, -1, 44100.0])

@@ -1,11 +1,14 @@
 """The training loop: it learns, keeps its best, resumes to the same result, survives NaN."""
 
 import errno
+import hashlib
 import json
+import math
 import os
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from denoise_lib.data.crops import CleanCrops, clip_generator, fixed_batch
 from denoise_lib.environment import fastest_precision
 from denoise_lib.errors import UserError
 from denoise_lib.files import locked
+from denoise_lib.metrics.wsdr import wsdr
 from denoise_lib.models import ConvAutoencoder, DCUnet, UNet
 from denoise_lib.models.base import find
 from denoise_lib.models.checkpoints import (
@@ -383,6 +387,180 @@ def test_outside_noise_of_other_recordings_is_another_damage():
     assert one.parameters == same.parameters != other.parameters
 
 
+def test_a_plan_names_all_that_fixes_the_result(tmp_path):
+    """Under names that stay, so that trainings of other versions are read back."""
+    given = settings(vary=Vary(0.1), margin=10, fixed_norms=True)
+    start = {name: each.clone() for name, each in given["model"].state_dict().items()}
+    train(**given, checkpoint=tmp_path / "net.safetensors")
+    plan, crops = read_record(tmp_path / "net.safetensors")["plan"], given["crops"]
+
+    def digest(named):
+        total = hashlib.sha256()
+        for name, tensor in named:
+            total.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        return total.hexdigest()
+
+    names = json.dumps([[each.name, each.voice, each.samples] for each in crops.clips])
+    assert plan == {
+        "model": "autoencoder",
+        "config": given["model"].config,
+        "start": digest(start.items()),
+        "corpus": ["small", SMALL.digest],
+        "clips": len(crops.clips),
+        "clip_names": hashlib.sha256(names.encode()).hexdigest(),
+        "validation": digest(zip(("noisy", "clean"), given["validation"], strict=True)),
+        "batch": 2,
+        "samples": crops.samples,
+        "seed": 0,
+        "vary": "Vary",
+        "vary_parameters": {"share": 0.1},
+        "damage": ["Corruption", json.loads(json.dumps(Corruption().parameters))],
+        "loss": "wsdr_loss",
+        "margin": 10,
+        "schedule": {
+            "steps": 2,
+            "learning_rate": 2e-3,
+            "warmup": 50,
+            "weight_decay": 0.01,
+            "clip_norm": 5.0,
+            "validate_every": 1,
+        },
+        "precision": "32-true",
+        "fixed_norms": True,
+        "processes": 1,
+    }
+
+
+def test_a_plan_names_speeds_and_parts_where_there_are_any(tmp_path):
+    given = settings()
+    given["crops"].speeds = [0.9, 1.1]
+    train(**given, checkpoint=tmp_path / "net.safetensors", accumulate=2)
+    plan = read_record(tmp_path / "net.safetensors")["plan"]
+    assert (plan["speeds"], plan["accumulate"]) == ([0.9, 1.1], 2)
+
+
+def test_functions_of_a_plan_are_told_by_name_and_what_they_were_given():
+    name = "vary"
+    assert loop._named(None) is None and loop._named(noise) == "noise"
+    assert loop._named(Vary(0.1)) == "Vary" and loop._named(partial(noise)) == "noise"
+    assert loop._named(partial(noise, seed=name)) == ["noise", {"seed": "vary"}]
+
+
+# What it tells --------------------------------------------------------------------------------
+
+
+def test_the_history_and_what_is_told_of_it(tmp_path, capsys):
+    """The mean loss since the last validation, with the batch in one part or in two."""
+    values, told = [], []
+
+    def watched(estimate, clean, noisy):
+        value = wsdr_loss(estimate, clean, noisy)
+        values.append(float(value.detach()))
+        return value
+
+    for parts in (1, 2):
+        values.clear()
+        told.clear()
+        path = tmp_path / f"{parts}.safetensors"
+        options = {"loss": watched, "progress": told.append, "accumulate": parts}
+        _, history = run(path, steps=6, **options)
+        steps = [sum(values[i : i + parts]) / parts for i in range(0, len(values), parts)]
+        assert [each["step"] for each in history] == [4, 6]
+        losses = [each["loss"] for each in history]
+        assert losses == pytest.approx([sum(steps[:4]) / 4, sum(steps[4:]) / 2], abs=1e-6)
+        schedule = Schedule(6, 5e-3, warmup=3)
+        assert [each["rate"] for each in history] == [5e-3 * schedule.factor(n) for n in (3, 5)]
+        assert all({*each} == HISTORY for each in history)
+        assert told == [{"training": "test", "steps": 6, **each} for each in history]
+        lines = capsys.readouterr().out.splitlines()
+        assert lines == [
+            f"test: step {each['step']}/6  loss {each['loss']:.4f}  valid {each['valid']:.4f}  "
+            f"{each['seconds']:.1f} s"
+            for each in history
+        ]
+        run(path, steps=6, **options)
+        assert capsys.readouterr().out == (
+            f"test: read back the finished training in {parts}.safetensors\n"
+        )
+
+
+HISTORY = {"step", "loss", "valid", "rate", "skipped", "seconds"}
+
+
+def test_a_log_counts_seconds_skipped_steps_and_the_best(monkeypatch):
+    clock = iter([13.04, 14.0])
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: next(clock))
+    log = loop._Log(started=10.0)
+    for value in (1.0, None, 2.0):
+        log.add(value, "net")
+    assert (log.step, log.skipped, log.broken) == (3, 1, 0)
+    assert log.validated(-0.5, 1e-3, "net") is True
+    first = {"step": 3, "loss": 1.5, "valid": -0.5, "rate": 1e-3, "skipped": 1, "seconds": 3.0}
+    assert log.history == [first]
+    for _ in range(loop.MOST_BROKEN_STEPS - 1):
+        log.add(None, "net")
+    assert log.validated(-0.5, 1e-4, "net") is False and log.best == -0.5
+    last = {"step": 12, "loss": None, "valid": -0.5, "rate": 1e-4, "skipped": 10, "seconds": 4.0}
+    assert log.history == [first, last] and log.last() == {"step": 12, "valid": -0.5}
+    assert (
+        loop._progress_line("net", 20, last) == "net: step 12/20  loss none  valid -0.5000  4.0 s"
+    )
+    with pytest.raises(UserError) as error:
+        log.add(None, "net")
+    assert str(error.value) == (
+        "net: the loss or its gradient was not finite for 10 steps up to step 13: lower the "
+        "learning rate or look at the data"
+    )
+    with pytest.raises(UserError, match="^net: the validation at step 13 is not finite: lower the"):
+        log.validated(float("inf"), 1e-4, "net")
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        (
+            4,
+            "a batch of 2 crops cannot be dealt to 1 processes in 4 parts: make it a multiple of 4",
+        ),
+        (
+            3,
+            "a batch of 2 crops cannot be dealt to 1 processes in 3 parts: make it a multiple of 3",
+        ),
+    ],
+)
+def test_a_batch_that_cannot_be_dealt_is_refused(tmp_path, parts, told):
+    with pytest.raises(UserError) as error:
+        run(tmp_path / "net.safetensors", accumulate=parts)
+    assert str(error.value) == f"test: {told}" and not list(tmp_path.iterdir())
+
+
+def test_a_network_for_another_rate_is_refused(tmp_path):
+    model = network()
+    model.rate = 48000
+    with pytest.raises(UserError) as error:
+        run(tmp_path / "net.safetensors", model=model)
+    assert str(error.value) == "test: this dcunet is for 48000 Hz, the speech has 16000"
+
+
+def test_a_factor_is_warmup_times_cosine():
+    plain = [0.5 * (1 + math.cos(math.pi * step / 8)) for step in range(8)]
+    assert [Schedule(8, warmup=0).factor(step) for step in range(8)] == pytest.approx(plain)
+    risen = [min(1, (step + 1) / 4) * each for step, each in enumerate(plain)]
+    assert [Schedule(8, warmup=4).factor(step) for step in range(8)] == pytest.approx(risen)
+
+
+def test_scores_are_in_the_order_of_the_clips_however_many_at_once():
+    noisy, clean = torch.randn(2, 5, 3000, generator=torch.Generator().manual_seed(0))
+    model = network().eval()
+    with torch.inference_mode():
+        pairs = zip(noisy.split(1), clean.split(1), strict=True)
+        alone = torch.cat([wsdr(model(x), y, x) for x, y in pairs])
+    for at_once in (1, 2, 8):
+        found = loop.scores(model, noisy, clean, at_once)
+        assert found == pytest.approx(alone, abs=1e-5) and not model.training
+    assert validate(model, noisy, clean) == pytest.approx(float(alone.mean()), abs=1e-5)
+
+
 # What the optimiser does ----------------------------------------------------------------------
 
 
@@ -489,6 +667,36 @@ def test_a_validation_without_a_score_is_one_line(tmp_path):
             train(**settings(validation=(noisy, clean)), checkpoint=tmp_path / "net.safetensors")
 
 
+# What a record tells of the trainings before ----------------------------------------------------
+
+
+def test_a_record_keeps_the_plans_of_all_trainings_before(tmp_path):
+    paths = [tmp_path / f"{name}.safetensors" for name in ("first", "second", "third")]
+    run(paths[0], steps=4)
+    run(paths[1], steps=5, model=load_model(paths[0]))
+    run(paths[2], steps=6, model=load_pretrained(str(paths[1])))
+    record = read_record(paths[2])
+    lengths = [each["schedule"]["steps"] for each in (record["plan"], *record["earlier"])]
+    assert lengths == [6, 5, 4]
+    assert read_record(paths[0])["earlier"] == []
+
+
+def test_plans_are_added_to_an_older_record_only_where_the_weights_agree(tmp_path):
+    tool = ROOT / "tools" / "earlier.py"
+    first, second, other = (tmp_path / f"{name}.safetensors" for name in ("one", "two", "other"))
+    run(first, steps=4)
+    run(other, steps=4, damage=Corruption(zero=0.0))
+    run(second, steps=5, model=load_model(first))
+    expected, weights = read_record(second), load_model(second)
+    bare = {key: value for key, value in expected.items() if key != "earlier"}
+    write_tensors(second, weights.state_dict(), bare)
+    refused = subprocess.run([sys.executable, tool, second, other], capture_output=True, text=True)
+    assert refused.returncode and "other weights" in refused.stderr
+    assert read_record(second) == bare
+    subprocess.run([sys.executable, tool, second, first], check=True)
+    assert read_record(second) == expected and same_weights(load_model(second), weights)
+
+
 # Files that were damaged, and two at once ------------------------------------------------------
 
 DAMAGES = {
@@ -521,6 +729,25 @@ def test_an_interrupted_training_with_a_damaged_file_starts_over(tmp_path, capsy
     else:
         (line,) = lines
         assert "starting over" in line and "net.state.safetensors" in line
+
+
+@pytest.mark.parametrize("other", ["plan", "score"])
+def test_a_state_beside_the_checkpoint_of_another_training_is_not_used(tmp_path, capsys, other):
+    """Neither with a better score of another plan, nor with a worse one of the same plan."""
+
+    def stopping(entry):
+        raise Stop
+
+    path = tmp_path / "net.safetensors"
+    with pytest.raises(Stop):
+        run(path, steps=8, progress=stopping)
+    record, state = read_record(path), tmp_path / "net.state.safetensors"
+    worse = {"valid": record["valid"] + 1e-3} if other == "score" else {"plan": {}, "valid": -2.0}
+    save_model(path, network(), **{key: record[key] for key in ("plan", "step", "valid")} | worse)
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters())
+    assert loop._State(path, read_record(state)["plan"], model, optimizer)._read() is None
+    assert "net.safetensors is not of this training); starting over" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damaged", ["truncated", "empty", "garbage"])

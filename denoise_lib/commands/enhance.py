@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denoise_lib.commands.options import DENOISER
+from denoise_lib.commands.options import DENOISER, Version
 from denoise_lib.errors import UserError
 from denoise_lib.progress import bar, say
 
@@ -56,7 +56,8 @@ def enhance(
         float | None,
         typer.Option(
             metavar="DB",
-            help="turn noise down by at most so many dB, such as 12; no limit if left out",
+            help="turn noise down by at most so many dB, such as 12, or 6 where music is to stay; "
+            "no limit if left out",
         ),
     ] = None,
     cut: Annotated[
@@ -102,6 +103,7 @@ def enhance(
         float,
         typer.Option(help="seconds of sound in memory at a time; results hardly depend on it"),
     ] = 10.0,
+    version: Version = False,
 ) -> None:
     """Remove noise from recordings.
 
@@ -118,6 +120,10 @@ def enhance(
     sound is replaced. The suffix of OUTPUT decides the file format: .wav, .flac, .mp3, .ogg, .opus,
     .m4a, .mp4, .mkv and others; a pipe gets a wav. What is missing or damaged in a recording is
     said in one line. An input file is never overwritten. Nothing is sent anywhere.
+
+    To `speech` and `rnnoise` all but speech is noise, music and applause too. `speech` takes some
+    of a piece of music for speech and the rest for noise, and turns it up and down by 20 dB and
+    more. Where music is to stay, use --attenuation-limit 6: then it moves by 6 dB at most.
 
     With --out or a folder, what is done already is skipped, and what fails is listed at the end and
     makes the exit status 1. `denoise models` lists the networks for --model.
@@ -321,18 +327,25 @@ class Work:
     def _writer(self, job: Job, found: Survey, channels: int, out: object) -> Writer:
         """What writes the result."""
         from denoise_lib.recordings.film import FilmWriter
-        from denoise_lib.recordings.write import FILMS, SOUNDFILE, SoundFileWriter, writable
+        from denoise_lib.recordings.write import (
+            FILMS,
+            FLAC_IN_OGG,
+            SOUNDFILE,
+            SoundFileWriter,
+            writable,
+        )
 
         suffix = self.container or Path(job.target).suffix[1:].lower()
         suffix = suffix if writable(suffix) else "wav"  # of a pipe or a device
-        if suffix in SOUNDFILE:
+        flac_in_ogg = suffix in FLAC_IN_OGG and found.codec == "flac"
+        if suffix in SOUNDFILE and not flac_in_ogg:
             own = (found.subtype, self.samples)
             about = (found.rate, channels, found.frames, found.tags)
             return SoundFileWriter(out, suffix, *own, *about)
         film = found.file if found.film and suffix in FILMS else None
         own = found.codec if Path(found.name).suffix[1:].lower() == suffix else ""
         about = (found.rate, channels, film, found.track, own, found.tags)
-        return FilmWriter(out, suffix, *about)
+        return FilmWriter(out, suffix, *about, self.samples or found.subtype)
 
     def _pass(
         self,

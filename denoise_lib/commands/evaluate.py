@@ -205,7 +205,7 @@ def _summary(metric: str, values: list[tuple[float, str]], reasons: list[dict]) 
         values: Score and voice of each clip that counts.
     """
     missing = Counter(each[metric] for each in reasons if metric in each)
-    why = "; ".join(f"{reason} ({count} of {len(reasons)})" for reason, count in missing.items())
+    why = "; ".join(_told(reason, count, len(reasons)) for reason, count in missing.items())
     if not values:
         return f"no mean: {why}"
     from denoise_lib.metrics.intervals import interval
@@ -215,6 +215,16 @@ def _summary(metric: str, values: list[tuple[float, str]], reasons: list[dict]) 
         f"{written(metric, mean):>9}   [{written(metric, low)}, {written(metric, high)}]   "
         f"n {len(values)}" + f" of {len(reasons)}, {why}" * (len(values) < len(reasons))
     )
+
+
+def _told(reason: str, count: int, total: int) -> str:
+    """Why clips have no score, and how many of them."""
+    from denoise_lib.metrics.measures import PERFECT
+
+    if reason != PERFECT:
+        return f"{reason} ({count} of {total})"
+    copies = "which are perfect copies" if count > 1 else "which is a perfect copy"
+    return f"infinite for {count} of {total} clips, {copies}"
 
 
 def _write_csv(path: Path, scores: list[dict]) -> None:

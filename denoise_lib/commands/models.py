@@ -17,11 +17,12 @@ LICENCE = re.compile(
     r"CC BY(?:-SA)? [\d.]+|CC0(?: [\d.]+)?|GPL-\d\+?|public domain|MIT|BSD|LGPL\S*"
 )
 LEGEND = """\
-weights: numbers that were trained, in millions. latency: how much later a live stream gives the
-sound, by the algorithm; "whole": not live. speed: seconds of one processor thread for a second of
-sound, measured now. scores: wSDR on the test clips of the published report (notebook 08), or in the
-network's own validation ("valid"); lower is better, -1 is perfect. licences: of the recordings that
-trained it; the cards in denoise_lib/pretrained name their authors."""
+weights: numbers that were trained, in millions. latency: how much later `denoise live` gives the
+sound, by the algorithm; "not live": only for whole recordings, here. speed: seconds of one
+processor thread for a second of sound, measured now. scores: wSDR on the test clips of the
+published report (notebook 08), or in the network's own validation ("valid"); lower is better, -1 is
+perfect. licences: of the recordings that trained it; the cards in denoise_lib/pretrained name their
+authors."""
 
 
 def models(
@@ -72,7 +73,7 @@ def in_columns(rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def latency(model: Denoiser) -> str:
-    """Algorithmic latency as a stream, or why there is none."""
+    """Algorithmic latency as a stream, where it can be one."""
     from denoise_lib import RATE
     from denoise_lib.errors import UserError
     from denoise_lib.models.stream import Stream
@@ -80,7 +81,7 @@ def latency(model: Denoiser) -> str:
     try:
         return f"{1000 * Stream(model).latency / RATE:.0f} ms"
     except UserError:
-        return "whole"
+        return "not live"
 
 
 def speed(model: Denoiser) -> float:
@@ -97,9 +98,9 @@ def speed(model: Denoiser) -> float:
     torch.set_num_threads(1)
     try:
         process(model, noise[:RATE])
-        start = time.perf_counter()
+        start = time.process_time()
         process(model, noise)
-        return (time.perf_counter() - start) / SECONDS
+        return (time.process_time() - start) / SECONDS
     finally:
         torch.set_num_threads(threads)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from denoise_lib import __version__
 from denoise_lib.names import CONDITIONS
 
 DENOISER = "name of a pretrained model, a checkpoint, or a baseline such as rnnoise"
@@ -33,3 +34,14 @@ Hop = Annotated[
     int, typer.Option(help="from frame to frame, samples; 0: 10 ms; the original's is 512", min=0)
 ]
 Snr = Annotated[float, typer.Option(help="SNR of speech to street noise, dB")]
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"denoise {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_say_version, is_eager=True, help="print the version")
+]

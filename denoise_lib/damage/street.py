@@ -113,7 +113,7 @@ def end_to_end(recordings: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
             held.append(each.float())
             if sum(lengths) > IN_MEMORY:
                 for part in held:
-                    part.numpy().tofile(file)
+                    file.write(part.contiguous().numpy())
                 held.clear()
         if sum(lengths) > IN_MEMORY:
             file.flush()

@@ -101,7 +101,8 @@ def open_speech(
     Args:
         source: "default" or "wide" (that and volunteers' speech; both fetched if need be), or a
             folder: VCTK 0.92, VoiceBank+DEMAND, or any folder of audio files with speakers as its
-            first sub-folders, if it has any; see :func:`denoise_lib.data.folders.plain`. What each
+            first sub-folders, if it has any; see :func:`denoise_lib.data.folders.plain`. Of three
+            speakers or more at least one is kept out of training: "unseen_voice". What each
             split of a folder holds, and what was passed over, is said on stderr, once. Or a Lhotse
             manifest of cuts, see :mod:`denoise_lib.data.cuts`.
         rate: Samples per second of the waveforms.

@@ -14,7 +14,7 @@ from denoise_lib.data import wide_corpora
 from denoise_lib.data.default_corpora import Package
 from denoise_lib.data.index import Index
 from denoise_lib.errors import UserError
-from denoise_lib.files import atomic, read_json, write_json
+from denoise_lib.files import Sink, atomic, read_json, write_json
 from denoise_lib.progress import bar
 
 FORMAT = 1  # raise it when the meaning of the files changes: caches are then made anew
@@ -107,8 +107,8 @@ def decode(
             start += len(samples)
     # The index names the array by its digest, so old and new can never be taken for each other.
     array = index.with_name(f"{name}-{digest.hexdigest()[:12]}.npy")
-    with atomic(array) as temporary:
-        np.save(temporary, np.concatenate(blocks))
+    with atomic(array) as temporary, open(temporary, "wb") as file, Sink(file) as sink:
+        np.save(sink, np.concatenate(blocks))
     write_json(
         index,
         {

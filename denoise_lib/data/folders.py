@@ -11,7 +11,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from denoise_lib.data.index import Index
@@ -58,6 +58,7 @@ URBAN_KINDS = (  # by their numbers in the names of UrbanSound8K
 
 COMMON_SENTENCES = 24  # of VCTK, read by everybody
 UNSEEN_SPEAKERS = 0.05  # share of VCTK's 110 speakers that training never hears
+SEVERAL = 3  # voices, of which one at least is kept out of training
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ class Found:
 def find(source: str | Path) -> Found:
     """List the recordings of a speech corpus, whichever layout it has.
 
+    Where it names several voices and no splits, training never hears some of them, or one.
+
     Raises:
         UserError: No such folder, or no audio in it.
     """
@@ -112,8 +115,9 @@ def find(source: str | Path) -> Found:
         if (root / "wav48_silence_trimmed").is_dir():
             return _some(vctk(root, passed), folder, passed)
     if _clean_folders(folder):
-        return _some(pairs(folder), folder, passed)
-    return plain(folder)
+        return _some(_some_kept_out(list(pairs(folder))), folder, passed)
+    found = plain(folder)
+    return Found(_some_kept_out(found.recordings), found.passed)
 
 
 def find_noise(source: str | Path) -> Found:
@@ -182,8 +186,7 @@ def vctk(root: Path, passed: Counter[str]) -> Iterator[Recording]:
         if text and number.isdigit() and int(number) <= COMMON_SENTENCES:
             common.setdefault(number, text)
     texts = any(text for *_, text in spoken)
-    speakers = {speaker for _, _, speaker, *_ in spoken}
-    unseen = {each for each in speakers if share(f"speaker {each}") < UNSEEN_SPEAKERS}
+    unseen = _unseen(Counter(speaker for _, _, speaker, *_ in spoken))
     for path, name, speaker, number, text in spoken:
         key = text or common.get(number) or ("" if texts else number)
         if not key:
@@ -268,6 +271,32 @@ def plain(source: str | Path) -> Found:
             key = Path(*rest[:-1]).as_posix()
         found.append(Recording("/".join(parts), voice, path, key, fixed))
     return _some(found, folder, passed)
+
+
+def _some_kept_out(recordings: list[Recording]) -> list[Recording]:
+    """Mark the voices that training never hears, where the corpus itself has no splits.
+
+    Voices are told apart by sub-folders: whose a file beside them is nobody knows.
+    """
+    known = {item for item in recordings if not item.fixed and "/" in item.name}
+    unseen = _unseen(Counter(item.voice for item in known))
+    return [replace(item, unseen=item in known and item.voice in unseen) for item in recordings]
+
+
+def _unseen(clips: Counter[str]) -> set[str]:
+    """Of several voices those that training never hears, drawn by their names; one at least.
+
+    A voice that says more than half of all is not among them.
+    """
+    if len(clips) < SEVERAL:
+        return set()
+    places = {
+        voice: share(f"speaker {voice}")
+        for voice, count in clips.items()
+        if 2 * count <= clips.total()
+    }
+    drawn = {voice for voice, place in places.items() if place < UNSEEN_SPEAKERS}
+    return drawn or {min(places, key=places.__getitem__)}
 
 
 def _microphone_arrays(files: list[Path]) -> dict[Path, Path]:

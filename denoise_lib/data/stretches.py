@@ -23,7 +23,7 @@ from torch import Tensor
 
 from denoise_lib.audio import load, resample
 from denoise_lib.errors import UserError
-from denoise_lib.files import atomic, locked, read_json, write_json
+from denoise_lib.files import Sink, atomic, locked, read_json, write_json
 from denoise_lib.paths import cache_folder
 from denoise_lib.recordings.by_soundfile import SoundFilePiece
 from denoise_lib.recordings.read import Survey, blocks, survey, told_length
@@ -126,8 +126,8 @@ class Stretches:
         """Write a recording to the cache, mixed down, at the corpus's rate, its peak at half."""
         weights = np.asarray(_weights(found), np.float32) / (2 * _peak(found))
         mono = (block @ weights for block in blocks(found))
-        with atomic(decoded) as temporary:
-            with soundfile.SoundFile(temporary, "w", self.rate, 1, "PCM_24", format="FLAC") as out:
+        with atomic(decoded) as temporary, open(temporary, "wb") as file, Sink(file) as sink:
+            with soundfile.SoundFile(sink, "w", self.rate, 1, "PCM_24", format="FLAC") as out:
                 for block in _resampled(mono, found.rate, self.rate):
                     out.write(block)
 

@@ -30,6 +30,8 @@ class Denoiser(nn.Module):
         PRESETS: Constructor arguments of named sizes.
         config: The arguments that this one was made with, defaults included.
         rate: Samples per second of its waveforms, kept in checkpoints; None where any will do.
+        trainings: Plans of the trainings that made its weights, the latest first, from its
+            checkpoint; of a fresh network none.
         stride: A shift of the input by that many samples shifts the output alike.
         context: Samples on either side that an output sample can depend on, or an upper bound.
         loss: What it is trained with, a name of ``training.losses.LOSSES``.
@@ -40,6 +42,7 @@ class Denoiser(nn.Module):
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
     config: dict[str, Any] = {}
     rate: int | None = RATE
+    trainings: list[dict] = []
     stride: int = 1
     context: int = 0
     loss: str = "wsdr"

@@ -10,12 +10,13 @@ from safetensors import safe_open
 
 from denoise_lib.data import default_corpora, wide_corpora
 from denoise_lib.files import atomic, read_json
-from denoise_lib.models.checkpoints import pretrained_names, read_record
+from denoise_lib.models.checkpoints import plans, pretrained_names, read_record
 from denoise_lib.names import METRICS, PURPOSES, condition, heading, score
 from denoise_lib.paths import PRETRAINED, ROOT
 
 SPLITS = {"test": "training voices", "unseen_voice": "a voice never heard"}
-STARTED = [
+STEPS = ["Each training started from the weights of the one before it.", ""]
+UNKNOWN_START = [
     "- It started from the weights of another network: [README.md](README.md) says which, and what "
     "trained that one."
 ]
@@ -37,20 +38,15 @@ def card(name: str) -> str:
     path = PRETRAINED / f"{name}.safetensors"
     record = read_record(path)
     plan = record.get("plan", {})
-    schedule = plan.get("schedule", {})
+    trainings = plans(record)
     facts = [
         ("network", f"`{record['model']}`, {weights(path):,} weights"),
         ("rate", f"{record['rate']} Hz, one channel"),
-        ("speech", f"{corpus(record)}, {plan.get('clips', 'unknown')} clips"),
-        ("damage", damages(plan.get("damage"))),
-        ("loss", f"`{plan.get('loss')}`"),
-        (
-            "steps",
-            f"{record.get('step')} of {schedule.get('steps')}, batches of {plan.get('batch')}",
-        ),
         ("seed", plan.get("seed")),
+        ("best weights", f"step {record.get('step')} of its last training"),
         ("torch", record["versions"]["torch"]),
     ]
+    unknown = "start" in plan and "earlier" not in record
     lines = [
         f"# {name}",
         "",
@@ -64,8 +60,13 @@ def card(name: str) -> str:
         "",
         "## What trained it",
         "",
+        *STEPS * (len(trainings) > 1),
+        "| training | speech | damage | loss | steps | batch |",
+        "|--:|---|---|---|--:|--:|",
+        *(f"| {n} | {_training(each)} |" for n, each in enumerate(reversed(trainings), 1)),
+        "",
         *(f"- {each}" for each in licences(record)),
-        *STARTED * ("start" in plan),
+        *UNKNOWN_START * unknown,
         "",
         "The code is under the MIT licence, the recordings are under those above.",
         "",
@@ -76,7 +77,7 @@ def card(name: str) -> str:
         "## Limits",
         "",
         "- Speech at 16 kHz; nothing above 8 kHz is known to it.",
-        f"- It was trained on {damages(plan.get('damage'))} only; elsewhere it may harm.",
+        f"- It was trained on {_all_damages(trainings)} only; elsewhere it may harm.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -87,29 +88,45 @@ def weights(path: Path) -> int:
         return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
 
 
-def corpus(record: dict[str, Any]) -> str:
-    """Name of the corpus that a checkpoint's record gives."""
-    return str(record.get("plan", {}).get("corpus", ["unknown"])[0])
+def _training(plan: dict[str, Any]) -> str:
+    """One training as the cells of a table's row."""
+    speech = f"{corpus(plan)}, {plan.get('clips', 'unknown')} clips"
+    told = ", ".join(f"`{each}`" for each in damages(plan))
+    steps = plan.get("schedule", {}).get("steps")
+    return f"{speech} | {told} | `{plan.get('loss')}` | {steps} | {plan.get('batch')}"
 
 
-def damages(found: Any) -> str:
-    """The damages of a plan by their names, each once."""
-    kind, settings = found if found else ("unknown", {})
-    kinds = settings.get("damages", [found]) if found else []
-    return ", ".join(dict.fromkeys(f"`{each[0]}`" for each in kinds)) or f"`{kind}`"
+def corpus(plan: dict[str, Any]) -> str:
+    """Name of the corpus of a training, from its plan."""
+    return str(plan.get("corpus", ["unknown"])[0])
+
+
+def damages(plan: dict[str, Any]) -> list[str]:
+    """The damages of a training by their names, each once, from its plan."""
+    kind, settings = plan.get("damage") or ("unknown", {})
+    kinds = settings.get("damages", [[kind, settings]])
+    return list(dict.fromkeys(each[0] for each in kinds))
+
+
+def _all_damages(trainings: list[dict[str, Any]]) -> str:
+    kinds = dict.fromkeys(kind for plan in trainings for kind in damages(plan))
+    return ", ".join(f"`{each}`" for each in kinds)
 
 
 def licences(record: dict[str, Any]) -> list[str]:
     """Who made the recordings that trained a network, and their licences, each once."""
-    plan = record.get("plan", {})
-    if corpus(record) == "wide":
-        packages = (*wide_corpora.SPEECH, *wide_corpora.NOISE)
-    elif corpus(record) == "default":
-        noisy = any(word in str(plan.get("damage")) for word in ("Street", "recordings"))
-        packages = (*default_corpora.SPEECH, *(default_corpora.STREET if noisy else ()))
-    else:
-        return [f"the corpus {corpus(record)!r}, whose licence is not known here"]
-    return list(dict.fromkeys(f"{each.name}: {each.credit}" for each in packages))
+    return list(dict.fromkeys(each for plan in plans(record) for each in _credits(plan)))
+
+
+def _credits(plan: dict[str, Any]) -> list[str]:
+    """Who made a training's speech and noise; the wide corpora hold the default ones."""
+    noisy = any(word in str(plan.get("damage")) for word in ("Street", "recordings"))
+    if corpus(plan) not in ("default", "wide"):
+        return [f"the corpus {corpus(plan)!r}, whose licence is not known here"]
+    packages = (*default_corpora.SPEECH, *(default_corpora.STREET if noisy else ()))
+    if corpus(plan) == "wide":
+        packages += (*wide_corpora.SPEECH, *(wide_corpora.NOISE if noisy else ()))
+    return [f"{each.name}: {each.credit}" for each in packages]
 
 
 def results(name: str) -> list[dict[str, Any]]:

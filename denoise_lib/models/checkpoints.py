@@ -73,6 +73,12 @@ def read_record(path: Path) -> dict:
     return record
 
 
+def plans(record: dict) -> list[dict]:
+    """Plans of all trainings that made a network, the latest first, from its record."""
+    latest = [record["plan"]] if record.get("plan") else []
+    return [*latest, *record.get("earlier", [])]
+
+
 def load_model(path: Path) -> Denoiser:
     """Rebuild the model that a checkpoint holds, in evaluation mode, on the CPU.
 
@@ -89,6 +95,7 @@ def load_model(path: Path) -> Denoiser:
         model = find(record["model"])(**record["config"])
         model.load_state_dict(safetensors.torch.load_file(path))
         model.rate = rate
+        model.trainings = plans(record)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         told = " ".join(str(error).split())
         raise UserError(

@@ -14,8 +14,9 @@ from denoise_lib import RATE
 from denoise_lib.errors import UserError
 from denoise_lib.models.any_rate import AnyRate
 from denoise_lib.models.base import Denoiser
-from denoise_lib.models.baselines import BASELINES, RNNoise
+from denoise_lib.models.baselines import BASELINES, RNNoise, WebRTC
 from denoise_lib.models.baselines.rnnoise import RNNoiseStream
+from denoise_lib.models.baselines.webrtc import WebRTCStream
 from denoise_lib.models.causal import CausalNet
 from denoise_lib.models.checkpoints import denoiser
 from denoise_lib.models.whole_band import NEAR, NOMINAL, near_sound
@@ -30,8 +31,8 @@ class Stream:
     went in once :meth:`flush` has been called, and does not depend on how it was cut into blocks.
 
     A causal network (``speech``) keeps what it needs of the past and answers after one frame, 32
-    ms; RNNoise does, too. Any other network is run over a second at a time, with the sound on
-    either side that its output depends on, so that it answers seconds later.
+    ms; RNNoise and WebRTC's suppressor do, too. Any other network is run over a second at a time,
+    with the sound on either side that its output depends on, so that it answers seconds later.
 
     A network wants speech at the level that it was trained at. :func:`~denoise_lib.enhance`
     measures the level over the whole recording, which a stream cannot: either ``level`` is given,
@@ -48,7 +49,7 @@ class Stream:
         latency: Samples that go in, at most, before an input sample's output comes out.
 
     Raises:
-        UserError: There is no such model, it adapts to the whole recording and cannot stream, it
+        UserError: There is no such model, it is run over whole recordings and cannot stream, it
             is not for 16 kHz, or the level or the rate is not above 0.
 
     Example:
@@ -249,9 +250,11 @@ def _engine(model: Denoiser) -> _Engine:
         return _FrameByFrame(model.eval())
     if isinstance(model, RNNoise):
         return RNNoiseStream()
+    if isinstance(model, WebRTC):
+        return WebRTCStream(model)
     if model.name in BASELINES and model.name != "neighbourhood":
         raise UserError(
-            f"{model.name} adapts to the whole recording and cannot stream: use speech or "
+            f"{model.name} is run over whole recordings here and cannot stream: use speech or "
             "`denoise enhance`"
         )
     return _LookAhead(model.eval())

@@ -40,6 +40,7 @@ def widened(model: UNet, wider: UNet) -> UNet:
             tensor = _shared(tensor[:, columns], columns)
         new[name].copy_(tensor)
     wider.load_state_dict(new)
+    wider.trainings = model.trainings
     return wider.train(model.training)
 
 
@@ -66,6 +67,7 @@ def grown(model: UNet, larger: UNet) -> UNet:
         return widened(model, larger)
     wider = widened(model, UNet(**larger.config | {"fine_bins": bins}))
     larger.load_state_dict(wider.state_dict())
+    larger.trainings = model.trainings
     return larger.train(model.training)
 
 

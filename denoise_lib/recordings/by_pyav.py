@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from denoise_lib.errors import UserError
 from denoise_lib.recordings import mp3
 from denoise_lib.recordings.by_soundfile import TAGS
+from denoise_lib.recordings.cut_off import cut_off
 from denoise_lib.recordings.pieces import Piece, after_tag
 from denoise_lib.recordings.slices import Slice, silence
 
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     import av
 
 TIMED_FROM_ZERO = ("mov", "matroska")  # containers in which time 0 is the beginning
+TELLING = (*TIMED_FROM_ZERO, "asf", "caf", "flac", "flv", "ogg", "wv")  # their length, exactly
 # Of these nothing but a place in the file tells time: bytes of a channel's largest frame.
 WITHOUT_STAMPS = {"aac": 768, "ac3": 1920}
 RUN_IN = 0.2  # s at the beginning, in which encoders leave holes
 UNITS = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
+UNTIMED = ("aac",)  # frames one behind the other, without a header of their number
 LEAST_GAP = 0.005  # s; stamps are rounded, and some recorders take them from a clock
 
 
@@ -42,6 +45,7 @@ class PyAVPiece:
 
     Attributes:
         tracks: A line on each track of sound.
+        cut: What is known of its end where that is missing.
         film: Seconds of the pictures; None where there are none.
 
     Raises:
@@ -54,8 +58,11 @@ class PyAVPiece:
     ) -> None:
         import av
 
+        self.cut = cut_off(file, piece.start, piece.end)
+        end = self.cut.end if self.cut else piece.end
+
         def part() -> BinaryIO:
-            return io.BufferedReader(Slice(file, piece.start, piece.end), 2**16)
+            return io.BufferedReader(Slice(file, piece.start, end), 2**16)
 
         self._part = part
         self.file = av.open(part(), format=container, metadata_errors="replace")
@@ -76,12 +83,14 @@ class PyAVPiece:
         self.silent, self.errors, self.notes = 0.0, 0, [piece.note] if piece.note else []
         self.frames, self.seconds = piece.frames, self._told_seconds(piece)
         self.reached = 0.0  # s, the end of the last packet of any stream
+        self.last_is_broken = False
+        self.alone = False  # an MP3 file with as many frames as it announces, or fewer
 
     def _told_seconds(self, piece: Piece) -> float | None:
         """Length that the header tells; containers that estimate it from their size tell none."""
         if piece.kind in ("mp3", "raw"):
             return piece.frames and piece.frames / self.rate
-        if self.kind in (*TIMED_FROM_ZERO, "asf", "flac", "ogg") and not self.film:
+        if self.kind in TELLING and not self.film:
             length = _seconds(self.stream, self.stream.duration)
             return length or (self.file.duration and self.file.duration / 1e6)
         return None
@@ -110,16 +119,20 @@ class PyAVPiece:
                 at += missing / rate
             block = self._ended(block, at, rate)
             at += len(block) / rate
-            yield block, rate
-        if self.film and self.film - at > LEAST_GAP:
+            if len(block):
+                yield block, rate
+        if self.film and not self.cut and self.film - at > LEAST_GAP:
+            self.silent += min(self.film - at, self._unreached())
             yield from silence(round((self.film - at) * rate), channels, rate)
 
     def _ended(self, block: NDArray[np.float32], at: float, rate: int) -> NDArray[np.float32]:
-        """Without the samples that only fill the last frame of a codec."""
-        if self.kind != "mov" or self.film or not self.seconds:
+        """Without the samples that only fill the last frames of a codec."""
+        if self.film or not self.seconds:
             return block
-        over = at + len(block) / rate - self.seconds
-        return block[: len(block) - round(over * rate)] if 0 < over * rate < len(block) else block
+        over = round((at + len(block) / rate - self.seconds) * rate)
+        if self.kind == "mp3" and self.alone:  # of a damaged one FFmpeg does not know the end
+            return block[: max(0, len(block) - max(0, over))]
+        return block[: len(block) - over] if self.kind == "mov" and 0 < over < len(block) else block
 
     def _frames(self) -> Iterator[tuple[av.AudioFrame, float | None]]:
         """Decoded frames, each with the time in seconds at which it is due."""
@@ -142,12 +155,14 @@ class PyAVPiece:
                 self.reached = max(self.reached, end)
             if packet.stream is not self.stream:
                 continue
+            self.last_is_broken = self.last_is_broken and not packet.size
             try:
                 for frame in packet.decode():
                     time = None if frame.pts is None else float(frame.pts * frame.time_base)
                     yield frame, None if time is None else time + lost
             except (av.FFmpegError, ValueError):
                 self.errors += 1
+                self.last_is_broken = True
             lost += swallowed(packet) * float((packet.duration or 0) * packet.time_base)
 
     def _swallowed(self) -> Callable[[av.Packet], int]:
@@ -158,14 +173,18 @@ class PyAVPiece:
 
         first = self._part()
         announced = mp3.told(first, after_tag(first))
+        count = itertools.count()
         try:
             with av.open(self._part(), format="mp3", metadata_errors="replace") as file:
                 packets = (
-                    (each.size, bytes(each)[:4]) for each in file.demux(audio=0) if each.size
+                    (each.size, bytes(each)[:4])
+                    for each in file.demux(audio=0)
+                    if each.size and next(count) >= 0
                 )
                 lost = mp3.lost_frames(packets, announced and announced.frames)
         except (av.FFmpegError, OSError):
             return lambda packet: 0
+        self.alone = announced is not None and next(count) <= announced.frames
         at = itertools.count()
         return lambda packet: lost.get(next(at), 0) if packet.size else 0
 
@@ -189,13 +208,27 @@ class PyAVPiece:
 
     def missing_at_end(self, at: float) -> float:
         """Seconds that the header tells and the file no longer holds, after reading to ``at``."""
-        if self.film:
-            length = (self.file.duration or 0) / 1e6
-            stop = length - self.reached if self.kind in TIMED_FROM_ZERO else 0.0
-            return stop if stop > max(0.3, 0.01 * length) else 0.0
-        if self.seconds is None:
+        told = self.cut.seconds if self.cut else self.seconds
+        if self.cut and self.cut.share:
+            # The length is told where packets of different size are listed, which comes first.
+            listed = self.seconds or 0.0
+            told = listed if listed > at + RUN_IN else at / self.cut.share
+        if told is None:  # of a film: what its pictures last is there, if only as silence
             return 0.0
-        return max(0.0, self.seconds - at)
+        return max(0.0, told - at)
+
+    def _unreached(self) -> float:
+        """Seconds of a film behind its last packet; 0 where its end is not far from there."""
+        length = (self.file.duration or 0) / 1e6
+        start = 0.0 if self.kind in TIMED_FROM_ZERO else (self.file.start_time or 0) / 1e6
+        stop = length + start - self.reached
+        return stop if stop > max(0.3, 0.01 * length) else 0.0
+
+    @property
+    def breaks_off(self) -> bool:
+        """Whether its end is missing, and nothing tells how long that was."""
+        cut = self.cut and not (self.cut.seconds or self.cut.share)
+        return bool(cut) or self.kind in UNTIMED and self.last_is_broken
 
     def close(self) -> None:
         """Close the file."""

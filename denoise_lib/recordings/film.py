@@ -17,12 +17,13 @@ from denoise_lib.errors import UserError
 from denoise_lib.recordings.by_soundfile import TAGS
 from denoise_lib.recordings.read import Conformer, failures
 from denoise_lib.recordings.slices import Slice, whole
-from denoise_lib.recordings.write import FFMPEG, FILMS, nearest
+from denoise_lib.recordings.write import FFMPEG, FILMS, FLAC_IN_OGG, as_integers, nearest
 
 if TYPE_CHECKING:
     import av
 
 BITS = 96_000  # per second and channel
+LOSSLESS = {"flac": ("s16", "s32"), "alac": ("s16p", "s32p")}  # formats for 16 and 24 bits
 ENCODERS = {"opus": "libopus", "vorbis": "libvorbis", "mp3": "libmp3lame", "mp3float": "libmp3lame"}
 
 
@@ -31,12 +32,13 @@ class FilmWriter:
 
     Args:
         file: Where to write; it can be sought in.
-        suffix: A key of ``FFMPEG`` or ``FILMS``.
+        suffix: A key of ``FFMPEG``, ``FILMS`` or ``FLAC_IN_OGG``.
         rate, channels: Of the recording.
         film: The film of which the pictures are copied; None for sound alone.
         track: Which track of its sound is replaced, from 1.
         own: FFmpeg's name of the codec to use where the container has it; "" for the usual one.
         tags: What the recording says of itself, by libsndfile's names.
+        samples: Its sample format as soundfile calls it; 24 bits are kept where the codec has them.
 
     Raises:
         UserError: The container cannot hold this sound, or these pictures.
@@ -52,11 +54,13 @@ class FilmWriter:
         track: int = 1,
         own: str = "",
         tags: dict[str, str] | None = None,
+        samples: str = "PCM_16",
     ) -> None:
         import av
 
+        self.samples = samples
         self.suffix, self.clipped, self.given = suffix, 0, rate
-        container, codec = {**FFMPEG, **FILMS}[suffix]
+        container, codec = {**FFMPEG, **FILMS, **FLAC_IN_OGG}[suffix]
         self.out = av.open(file, "w", format=container)
         self.film, self.copied, self.copies = None, iter(()), {}
         self.out.metadata.update({TAGS[name]: told for name, told in (tags or {}).items()})
@@ -98,6 +102,9 @@ class FilmWriter:
         self.too_early = self.suffix == "avi" and codec == "libmp3lame"
         options = {"reservoir": "0"} if self.too_early else {}
         self.sound = self.out.add_stream(codec, rate=self.rate, options=options, layout=layout)
+        if codec in LOSSLESS:
+            self.sound.codec_context.format = LOSSLESS[codec][self.samples != "PCM_16"]
+        self.integers = codec in LOSSLESS or codec.startswith("pcm_s")
         if codec in ("aac", "libopus", "libmp3lame", "libvorbis", "wmav2", "mp2"):
             self.sound.bit_rate = BITS * channels
 
@@ -167,9 +174,13 @@ class FilmWriter:
         if not self.floats:
             self.clipped += int((np.abs(block) > 1).sum())
             block = block.clip(-1, 1)
+        samples, form = block, "fltp"
+        if self.integers:  # FFmpeg's own conversion is off by the last of 24 bits
+            wide = self.sound.codec_context.format.name[:3] in ("s32", "s64")
+            samples, form = as_integers(block, 24 if wide else 16), "s32p" if wide else "s16p"
         frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(block.T),
-            format="fltp",
+            np.ascontiguousarray(samples.T),
+            format=form,
             layout=self.sound.codec_context.layout.name,
         )
         frame.rate, frame.pts = self.rate, self.at

@@ -20,6 +20,7 @@ WAV_CODES |= {3: {32: "FLOAT", 64: "DOUBLE"}, 6: {8: "ALAW"}, 7: {8: "ULAW"}}
 EXTENSIBLE = 0xFFFE
 CHUNKS = (b"fmt ", b"data", b"LIST", b"fact", b"bext", b"JUNK", b"iXML", b"cue ", b"smpl", b"ds64")
 UNKNOWN = 0x7FFFF000  # sizes from here on are what streaming writers put in
+BREAKS_OFF = "it breaks off, how much is missing after its end is not told"
 FLAC = b"fLaC\x00\x00\x00\x22"  # with the head of the block that must come first
 FLAC_TOTAL = 21  # bytes from its beginning to those of which the last 36 bits tell its samples
 
@@ -30,8 +31,8 @@ class Piece:
 
     Args:
         start, end: Its bytes.
-        kind: "ogg", "opus" (in Ogg), "flac", "wav", "mp3", "raw" (samples without a header), or ""
-            where the content does not say.
+        kind: "ogg", "opus" and "flac in ogg" (both in Ogg), "flac", "wav", "mp3", "raw" (samples
+            without a header), or "" where the content does not say.
         raw: For "raw": rate, channels, sample format and byte order, as soundfile takes them.
         frames: Samples of each channel that its header tells; None where it does not.
         note: What its header says wrongly.
@@ -95,15 +96,15 @@ def _ogg_chains(file: BinaryIO, start: int, size: int) -> list[Piece]:
     parts = zip(starts, [*starts[1:], size], strict=True)
     found = [Piece(*part, _ogg_kind(file, part[0])) for part in parts]
     if at > size or not last:
-        note = "it breaks off, how much is missing after its end is not told"
-        found[-1] = replace(found[-1], note=note)
+        found[-1] = replace(found[-1], note=BREAKS_OFF)
     return found
 
 
 def _ogg_kind(file: BinaryIO, start: int) -> str:
     """What is in the chain that begins there."""
     file.seek(start)
-    return "opus" if b"OpusHead" in file.read(64) else "ogg"
+    head = file.read(64)
+    return "opus" if b"OpusHead" in head else "flac in ogg" if b"\x7fFLAC" in head else "ogg"
 
 
 def _flac_files(file: BinaryIO, start: int, size: int) -> list[tuple[int, int]]:
@@ -139,12 +140,54 @@ def _wav_files(file: BinaryIO, start: int, size: int) -> list[Piece]:
         if piece is None:
             break
         found.append(piece)
-        start = piece.end
-        file.seek(start)
-        head = file.read(12)
-        if head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:] != b"WAVE":
-            break
+        more, start = _behind(file, start, piece.end, size)
+        found += more
     return found or [Piece(start, size, "wav")]
+
+
+def _behind(file: BinaryIO, start: int, end: int, size: int) -> tuple[list[Piece], int]:
+    """Further chunks of sound in the WAV file that begins at ``start``, and where the next begins.
+
+    Args:
+        end: End of its first chunk of sound.
+        size: Of the whole file, which is the answer where no other WAV file follows.
+    """
+    file.seek(start)
+    order = ">" if file.read(4) == b"RIFX" else "<"
+    found, at = [], end
+    form = _form(file, start, end, order)
+    file.seek(end)
+    if file.read(1) == b"\0":  # which makes lengths even; some writers leave it out
+        at += 1
+    while at + 8 <= size:
+        file.seek(at)
+        head = file.read(12)
+        if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE":
+            return found, at
+        name, length = struct.unpack(f"{order}4sI", head[:8])
+        if name == b"data" and form and form[0] and form[2]:
+            last = min(size, at + 8 + length)
+            told = length // form[3] if length < UNKNOWN else None
+            if last - at - 8 >= form[3]:
+                found.append(Piece(at + 8, last, "raw", _as_raw(form, order), told))
+        elif not all(32 <= byte < 127 for byte in name):
+            break
+        at += 8 + length + length % 2
+    return found, size
+
+
+def _form(
+    file: BinaryIO, start: int, end: int, order: str
+) -> tuple[int, int, str | None, int] | None:
+    """The sample format of the WAV file between these bytes."""
+    at = start + 12
+    while at + 8 <= end:
+        file.seek(at)
+        name, length = struct.unpack(f"{order}4sI", file.read(8))
+        if name == b"fmt ":
+            return wav_format(file.read(min(length, 40)), order)
+        at += 8 + length + length % 2
+    return None
 
 
 def _wav(file: BinaryIO, start: int, size: int) -> Piece | None:
@@ -243,7 +286,7 @@ def _chunks_follow(file: BinaryIO, at: int, size: int) -> bool:
     while at + 8 <= size:
         file.seek(at)
         name, length = struct.unpack("<4sI", file.read(8))
-        if name in (b"RIFF", b"RF64", b"RIFX", b"FORM") or name[:3] in (b"TAG", b"ID3"):
+        if name in (b"RIFF", b"RF64", b"RIFX", b"FORM", b"data") or name[:3] in (b"TAG", b"ID3"):
             return True
         if not all(32 <= byte < 127 for byte in name) or at + 8 + length > size:
             return False

@@ -21,7 +21,7 @@ from denoise_lib.errors import UserError
 from denoise_lib.recordings.by_pyav import PyAVPiece
 from denoise_lib.recordings.by_soundfile import KNOWN, SoundFilePiece
 from denoise_lib.recordings.level import Meter, integer_scale
-from denoise_lib.recordings.pieces import Piece, pieces
+from denoise_lib.recordings.pieces import BREAKS_OFF, Piece, pieces
 
 SHORT = 0.02  # s; a difference of lengths below this is an encoder's padding
 PADDING = 0.15  # s; the same where an encoder's run-in and its last frame are counted
@@ -91,6 +91,7 @@ class _Tally:
     seconds: float = 0.0
     silent: float = 0.0
     ends_early: float = 0.0
+    breaks_off: bool = False
     rates: set[int] = field(default_factory=set)
     channels: set[int] = field(default_factory=set)
     broken: bool = False
@@ -135,7 +136,7 @@ def survey(
     meter = found.meter
     if meter is None or not meter.frames:
         told = next((tally.error for tally in tallies if tally.error), "")
-        told = "the end of the file, with its index, is missing" if _cut_mp4(file) else told
+        told = "the end of the file, with its index, is missing" if _has_index(file) else told
         raise UserError(
             f"{name} cannot be read as audio ({told})" if told else f"{name} holds no samples"
         )
@@ -192,8 +193,9 @@ def _surveyed(
         return PyAVPiece(file, piece, track, container)
 
     readers = [SoundFilePiece, by_pyav]
-    # libsndfile stops where an MP3's rate changes, and closes holes in Opus.
-    if container or piece.kind in ("mp3", "opus"):
+    # libsndfile stops where an MP3's rate changes, closes holes in Opus, and reads some FLAC in Ogg
+    # only, of which it does not tell the codec.
+    if container or piece.kind in ("mp3", "opus", "flac in ogg"):
         readers = [by_pyav]
     elif piece.kind == "raw":
         readers = [SoundFilePiece]
@@ -260,6 +262,7 @@ def _read_once(
         tally.silent = opened.silent
         if isinstance(opened, PyAVPiece):
             tally.ends_early = opened.missing_at_end(tally.seconds)
+            tally.breaks_off = opened.breaks_off
         elif opened.seconds:
             tally.ends_early = max(0.0, opened.seconds - tally.seconds)
         if tally.ends_early < (PADDING if isinstance(opened, PyAVPiece) else SHORT):
@@ -275,10 +278,11 @@ def reason(error: Exception) -> str:
     return re.sub(r"^Error opening <.*?>: ", "", told).rstrip(".")
 
 
-def _cut_mp4(file: BinaryIO) -> bool:
-    """Whether this is an MP4 file without the index that such a file cannot be read without."""
-    file.seek(4)
-    return file.read(4) == b"ftyp"
+def _has_index(file: BinaryIO) -> bool:
+    """Whether this is an MP4 or CAF file, which mostly cannot be read without its index."""
+    file.seek(0)
+    head = file.read(8)
+    return head[4:] == b"ftyp" or head[:4] == b"caff"
 
 
 def failures() -> tuple[type[Exception], ...]:
@@ -305,6 +309,8 @@ def _note_missing(found: Survey, tallies: list[_Tally]) -> None:
             f"it ends early or is damaged, {early:.2f} s of {total:.2f} s "
             f"({_share(early, total)}) are missing"
         )
+    if any(each.breaks_off for each in tallies):
+        found.notes.append(BREAKS_OFF)
     if unread:
         found.notes.append(f"{len(unread)} of its {len(tallies)} pieces cannot be read")
     elif len(tallies) > 1:

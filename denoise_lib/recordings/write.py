@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise_lib.errors import UserError
+from denoise_lib.files import Sink
 from denoise_lib.recordings.read import Conformer
 
 # soundfile's containers, with the sample format where there is no choice.
@@ -48,6 +49,7 @@ FILMS = {
     "ogv": ("ogg", "libvorbis"),
     "wmv": ("asf", "wmav2"),
 }
+FLAC_IN_OGG = {"ogg": ("ogg", "flac"), "oga": ("ogg", "flac")}  # soundfile does not write it
 SAMPLES = {"16": "PCM_16", "24": "PCM_24", "32": "PCM_32", "float": "FLOAT", "double": "DOUBLE"}
 RATES = {  # Hz that a codec knows
     "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
@@ -163,17 +165,20 @@ class SoundFileWriter:
             container = "RF64"
         self.feed = Conformer(self.rate, channels)
         self.given = rate
-        self.file = soundfile.SoundFile(
-            file.fileno(), "w", self.rate, channels, self.subtype, format=container, closefd=False
-        )
+        self.sink = Sink(file)
+        with self.sink:
+            self.file = soundfile.SoundFile(
+                self.sink, "w", self.rate, channels, self.subtype, format=container
+            )
         for name, told in (tags or {}).items():
             with suppress(RuntimeError, AttributeError):  # no such tag in this format
                 setattr(self.file, name, told)
 
     def write(self, block: NDArray[np.float32]) -> None:
         """Write a block."""
-        for part in self.feed.take(block, self.given):
-            self._write(part)
+        with self.sink:
+            for part in self.feed.take(block, self.given):
+                self._write(part)
 
     def _write(self, block: NDArray[np.float32]) -> None:
         if self.subtype in FLOATS:
@@ -191,9 +196,10 @@ class SoundFileWriter:
 
     def close(self) -> None:
         """Write what is left."""
-        for part in self.feed.flush():
-            self._write(part)
-        self.file.close()
+        with self.sink:
+            for part in self.feed.flush():
+                self._write(part)
+            self.file.close()
 
 
 def as_integers(block: NDArray[np.float32], bits: int) -> NDArray[np.int16] | NDArray[np.int32]:

@@ -19,6 +19,7 @@ import yaml
 from denoise_lib.errors import UserError
 
 GIVEN = ("profile", "out")  # set by the runner for every notebook, by nobody else
+PLACES = ("speech", "noise", "pairs")  # folders or files, or the names of corpora
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,9 @@ def given_values(
 ) -> dict[str, Any]:
     """Parse ``-p name value`` as papermill does, as YAML, and check it against its default's type.
 
+    A folder that is given relative to this process's becomes absolute: the notebook works in
+    another one.
+
     Args:
         texts: {parameter: text}; from a file, values may have their type already.
         known: The parameters of the notebook by their names.
@@ -150,6 +154,8 @@ def given_values(
             values[key] = _fit(text, parameter, name)
             continue
         if isinstance(parameter.default, str):
+            if key in PLACES and text not in ("", "default", "wide"):
+                text = str(Path(text).expanduser().absolute())
             values[key] = text  # as typed: YAML would make a number of "16" and False of "no"
             continue
         try:

@@ -189,6 +189,20 @@ class Run:
         self.differences.append({"experiment": experiment or self.name, **row, "cell": _cell()})
         return self.differences[-1]
 
+    def comparable(
+        self, a: System, b: System, *, condition: str, earlier: Iterable[Row] = ()
+    ) -> bool:
+        """Whether both systems have wSDRs of the same test clips in the same damage.
+
+        Those of another notebook may have none: each notebook has its own parameters.
+        """
+        try:
+            clips = [*self.clips, *earlier]
+            difference_row(clips, a, b, condition=condition, split="test", metric="wsdr")
+        except (KeyError, ValueError):
+            return False
+        return True
+
     def value(
         self,
         condition: str,

@@ -260,7 +260,8 @@ def _train(
         _learn(network, fixed_norms)
         if fabric.is_global_zero:
             if better:
-                save_model(checkpoint, model, half=half, plan=plan, finished=False, **log.last())
+                facts = {"plan": plan, "earlier": model.trainings, **log.last()}
+                save_model(checkpoint, model, half=half, **facts, finished=False)
             state.save(log)
             if progress:
                 progress({"training": label, "steps": schedule.steps, **log.history[-1]})
@@ -370,7 +371,7 @@ def _plan(
     plan = {
         "model": model.name,
         "config": model.config,
-        "start": _digest(model),
+        "start": weights_digest(model),
         "corpus": [crops.corpus.name, crops.corpus.digest],
         "clips": len(crops.clips),
         "clip_names": _clips_digest(crops.clips),
@@ -400,8 +401,8 @@ def _named(function: Callable | None) -> str | list | None:
     return function and getattr(function, "__name__", type(function).__name__)
 
 
-def _digest(model: Denoiser) -> str:
-    """Fingerprint of a model's weights before training."""
+def weights_digest(model: Denoiser) -> str:
+    """Fingerprint of a network's weights, by which a plan names what it started from."""
     return _tensors_digest(model.state_dict().items())
 
 
@@ -422,7 +423,7 @@ def _clips_digest(clips: list[Clip]) -> str:
 
 def _facts(record: dict) -> dict:
     """What a checkpoint's record holds beyond what save_model writes by itself."""
-    return {key: record[key] for key in ("plan", "step", "valid")}
+    return {key: record[key] for key in ("plan", "earlier", "step", "valid") if key in record}
 
 
 def _history_path(checkpoint: Path) -> Path:

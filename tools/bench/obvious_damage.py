@@ -13,22 +13,26 @@ def damage(
 ) -> NDArray[np.float64]:
     """Damage one clip, (time,) -> (time,), by the steps of :class:`Corruption`; rectangular window.
 
-    Every coefficient is decided on by itself, so that the shares hold on average and not exactly.
+    As there, the shares hold exactly: what changes is drawn without replacement.
     """
     size, hop = procedure.n_fft, procedure.hop
     padded = np.pad(np.asarray(waveform, np.float64), size // 2)
     starts = range(0, len(padded) - size + 1, hop)
     spectrum = np.array([np.fft.rfft(padded[start : start + size]) for start in starts])
-    threshold = _threshold(np.abs(spectrum), procedure.quantile)
-    for frame in spectrum:
+    threshold, places = _threshold(np.abs(spectrum), procedure.quantile), []
+    for time, frame in enumerate(spectrum):
         for index, value in enumerate(frame):
-            if abs(value) >= threshold and generator.random() < procedure.zero:
-                frame[index] = 0
-    threshold = _threshold(np.abs(spectrum), procedure.quantile)
-    for frame in spectrum:
+            if abs(value) >= threshold:
+                places.append((time, index))
+    for place in generator.permutation(len(places))[: round(procedure.zero * len(places))]:
+        spectrum[places[place]] = 0
+    threshold, places = _threshold(np.abs(spectrum), procedure.quantile), []
+    for time, frame in enumerate(spectrum):
         for index, value in enumerate(frame):
-            if abs(value) < threshold and generator.random() < procedure.raised:
-                frame[index] = procedure.value
+            if abs(value) < threshold:
+                places.append((time, index))
+    for place in generator.permutation(len(places))[: round(procedure.raised * len(places))]:
+        spectrum[places[place]] = procedure.value
     out, overlap = np.zeros(len(padded)), np.zeros(len(padded))
     for start, frame in zip(starts, spectrum, strict=True):
         out[start : start + size] += np.fft.irfft(frame, size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -65,11 +67,51 @@ class WebRTC(Denoiser):
         """One clip through a processor of its own, (time,) -> (time,)."""
         time = len(clip)
         padded = F.pad(clip, (0, DELAY + -(time + DELAY) % FRAME))
-        samples = (padded * 32768).round().clamp(-32768, 32767).to(torch.int16).numpy()
-        processor = self._processor(0, self.level)
-        frames = [
-            processor.Process10ms(samples[start : start + FRAME].tobytes()).audio
-            for start in range(0, len(samples), FRAME)
-        ]
-        out = torch.frombuffer(bytearray(b"".join(frames)), dtype=torch.int16)
-        return out[DELAY : DELAY + time].float() / 32768
+        return _frames(self.processor(), padded)[DELAY : DELAY + time]
+
+    def processor(self) -> Any:
+        """A new processor, which knows nothing of the noise yet."""
+        return self._processor(0, self.level)
+
+
+class WebRTCStream:
+    """WebRTC's suppressor block by block: what one pass over all blocks gives.
+
+    Attributes:
+        latency: Samples that go in, at most, before one's output comes out.
+    """
+
+    latency = FRAME + DELAY
+
+    def __init__(self, model: WebRTC) -> None:
+        self.processor = model.processor()
+        self.heard = torch.zeros(0)  # less than a frame
+        self.skip = DELAY  # samples that come before the beginning
+        self.taken = self.given = 0
+
+    def push(self, samples: Tensor) -> Tensor:
+        """(time,) -> (samples that are ready,)."""
+        self.taken += len(samples)
+        self.heard = torch.cat([self.heard, samples])
+        whole = len(self.heard) // FRAME * FRAME
+        clean, self.heard = _frames(self.processor, self.heard[:whole]), self.heard[whole:]
+        first, self.skip = min(self.skip, whole), max(0, self.skip - whole)
+        self.given += whole - first
+        return clean[first:]
+
+    def finish(self) -> Tensor:
+        """What still waited, as if silence followed."""
+        left = self.taken - self.given
+        return self.push(torch.zeros(self.latency))[:left]
+
+
+def _frames(processor: Any, waveform: Tensor) -> Tensor:
+    """Whole frames through a processor, (time,) -> (time,), with its delay."""
+    samples = (waveform * 32768).round().clamp(-32768, 32767).to(torch.int16).numpy()
+    frames = [
+        processor.Process10ms(samples[start : start + FRAME].tobytes()).audio
+        for start in range(0, len(samples), FRAME)
+    ]
+    if not frames:
+        return waveform
+    return torch.frombuffer(bytearray(b"".join(frames)), dtype=torch.int16).float() / 32768

@@ -1,0 +1,140 @@
+"""Films and other files that have lost their end: what is missing is told in one line."""
+
+import io
+import struct
+
+import pytest
+from sounds import RATE, as_bytes, film, voice
+
+from denoise_lib.recordings import cut_off
+from denoise_lib.recordings.read import survey
+
+SOUND = voice(4.0, 48000)
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov", "frag_duration": "500000"}
+INDEXED = {"movflags": "frag_keyframe+dash+global_sidx", "frag_duration": "500000"}
+UNTOLD = "it breaks off, how much is missing after its end is not told"
+
+
+def surveyed(content, name="x"):
+    return survey(io.BytesIO(bytes(content)), name)
+
+
+def cut(path, share=0.5):
+    """Surveys of a file and of its beginning, and what is said of the latter."""
+    content = path.read_bytes()
+    whole = surveyed(content)
+    assert not whole.notes, "nothing is missing in a whole file"
+    found = surveyed(content[: round(share * len(content))])
+    return whole, found, "; ".join(found.notes)
+
+
+@pytest.mark.parametrize("pictures", [0, 4.0])
+@pytest.mark.parametrize("codec", ["pcm_s16le", "libmp3lame"])
+def test_of_an_avi_the_share_is_told(tmp_path, codec, pictures):
+    film(tmp_path / "x.avi", [SOUND], codec, pictures=pictures)
+    whole, found, told = cut(tmp_path / "x.avi")
+    assert 1.5 < found.seconds < 2.5 < whole.seconds
+    missing = whole.seconds - found.seconds
+    assert told.startswith("it ends early") and ";" not in told
+    assert abs(float(told.split("damaged, ")[1].split()[0]) - missing) < 0.1
+
+
+def test_an_avi_of_several_parts_is_whole(tmp_path):
+    """Above 1 GB an AVI file goes on in further parts, of which the first header knows nothing."""
+    film(tmp_path / "x.avi", [SOUND], "pcm_s16le", pictures=0)
+    content = (tmp_path / "x.avi").read_bytes()
+    more = b"RIFF" + struct.pack("<I", 16) + b"AVIXJUNK" + struct.pack("<I", 4) + bytes(4)
+    assert cut_off.cut_off(io.BytesIO(content + more), 0, len(content + more)) is None
+    cut_more = content + more[:-4]
+    assert cut_off.cut_off(io.BytesIO(cut_more), 0, len(cut_more)).seconds == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "ALAC_16"])
+def test_of_a_caf_the_share_is_told(tmp_path, subtype):
+    content = as_bytes(voice(4.0), RATE, "CAF", subtype)
+    assert not surveyed(content).notes
+    found = surveyed(content[: len(content) // 2])
+    assert 1.5 < found.seconds < 2.5
+    assert "s of 4.00 s" in found.notes[0] and len(found.notes) == 1
+
+
+@pytest.mark.parametrize("pictures", [0, 4.0])
+def test_of_a_fragmented_mp4_it_is_told_that_it_breaks_off(tmp_path, pictures):
+    film(tmp_path / "x.mp4", [SOUND], pictures=pictures, **FRAGMENTED)
+    _, found, told = cut(tmp_path / "x.mp4")
+    assert told == UNTOLD and 1.0 < found.seconds < 3.0
+
+
+def test_a_fragmented_mp4_can_be_cut_anywhere(tmp_path):
+    """FFmpeg refuses one that ends within the list of a fragment's samples."""
+    film(tmp_path / "x.mp4", [SOUND], pictures=0, **FRAGMENTED)
+    content = (tmp_path / "x.mp4").read_bytes()
+    at = content.index(b"moof", len(content) // 2) + 20
+    found = surveyed(content[:at])
+    assert found.notes == [UNTOLD] and found.seconds > 1.0
+
+
+def test_of_a_fragmented_mp4_with_an_index_the_share_is_told(tmp_path):
+    film(tmp_path / "x.mp4", [SOUND], pictures=4.0, **INDEXED)
+    whole, found, told = cut(tmp_path / "x.mp4")
+    missing, _, _, total = told.split("damaged, ")[1].split()[:4]
+    assert float(missing) + found.seconds == pytest.approx(whole.seconds, abs=0.05)
+    assert float(total) == pytest.approx(whole.seconds, abs=0.05) and UNTOLD not in told
+
+
+def test_the_length_of_all_fragments_counts_where_it_is_told():
+    """As `mehd` tells it: 90 units, of which `mvhd` says that a second has 30."""
+    head = struct.pack(">I4s4x", 108, b"mvhd") + struct.pack(">4I", 0, 0, 30, 0) + bytes(80)
+    more = struct.pack(">I4s", 24, b"mvex") + struct.pack(">I4s4xI", 16, b"mehd", 90)
+    index = struct.pack(">I4s", 8 + len(head) + len(more), b"moov") + head + more
+    content = index + struct.pack(">I4s", 1000, b"mdat") + bytes(500)
+    assert cut_off.cut_off(io.BytesIO(content), 0, len(content)).seconds == 3.0
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.mkv"])
+def test_of_another_film_the_lost_sound_is_counted_once(tmp_path, name):
+    film(tmp_path / name, [SOUND], pictures=4.0, movflags="faststart")
+    whole, found, told = cut(tmp_path / name)
+    assert found.seconds == pytest.approx(whole.seconds, abs=0.05)
+    missing, total = float(told.split()[0]), float(told.split()[3])
+    assert 1.0 < missing < 3.5 and total == pytest.approx(whole.seconds, abs=0.05)
+
+
+@pytest.mark.parametrize("pictures", [0, 4.0])
+@pytest.mark.parametrize("codec", ["aac", "mp2"])
+@pytest.mark.parametrize("whole_packets", [False, True])
+def test_of_a_transport_stream_it_is_told_that_it_breaks_off(
+    tmp_path, codec, pictures, whole_packets
+):
+    film(tmp_path / "x.ts", [SOUND], codec, pictures=pictures)
+    content = (tmp_path / "x.ts").read_bytes()
+    assert not surveyed(content).notes
+    at = len(content) // 2
+    if whole_packets:  # behind the first packet of several that hold one stretch of sound
+        starts = range(at // 188 * 188, len(content), 188)
+        first = next(each for each in starts if b"\0\0\1\xc0" in content[each : each + 188])
+        at = first + 188
+    else:
+        at = at // 188 * 188 + 100
+    found = surveyed(content[:at])
+    assert found.notes == [UNTOLD] and 1.0 < found.seconds < 3.0
+
+
+@pytest.mark.parametrize("name", ["x.flv", "x.wv"])
+def test_other_headers_tell_a_length_too(tmp_path, name):
+    film(tmp_path / name, [SOUND], "aac" if name == "x.flv" else "wavpack", pictures=0)
+    _, found, told = cut(tmp_path / name)
+    assert 0.5 < found.seconds < 3.0 and "it ends early or is damaged" in told
+
+
+def test_frames_of_aac_that_break_off(tmp_path):
+    film(tmp_path / "x.aac", [SOUND], pictures=0)
+    _, found, told = cut(tmp_path / "x.aac", 0.513)
+    assert told == UNTOLD and 1.0 < found.seconds < 3.0
+
+
+def test_a_caf_without_its_index_says_so(tmp_path):
+    film(tmp_path / "x.caf", [SOUND], "alac", pictures=0)
+    content = (tmp_path / "x.caf").read_bytes()
+    with pytest.raises(Exception, match="with its index, is missing"):
+        surveyed(content[: len(content) // 2])
