@@ -388,6 +388,67 @@ def wavenet() -> Svg:
     return svg
 
 
+def wavenet_narrow() -> Svg:
+    """The denoising WaveNet from top to bottom, for a phone."""
+    model = DenoisingWaveNet.from_preset("paper")
+    config = model.config
+    channels, last = config["channels"], 2 ** (config["depth"] - 1)
+    svg = Svg(340, 826, "Denoising WaveNet after Rethage, Pons and Serra, 2018")
+    svg.text(18, 30, "The network", 14, anchor="start", weight=600)
+    dilations = f"{config['stacks']} \u00d7 dilations 1, 2, 4 \u2026 {last}"
+    blocks = [
+        ["3\u00d71 conv", f"{channels} channels"],
+        [f"{len(model.layers)} gated layers", dilations],
+        ["\u03a3 of the skips", f"{channels} channels"],
+        ["ReLU, 3\u00d71 conv", f"{config['final'][0]:,} channels"],
+        ["ReLU, 3\u00d71 conv", f"{config['final'][1]:,} channels"],
+        ["ReLU, 1\u00d71 conv", "1 channel"],
+    ]
+    svg.text(170, 52, "noisy wave", 12, QUIET)
+    y = 74
+    for lines in blocks:
+        svg.arrow((170, y - 17), (170, y - 3))
+        svg.box(70, y, 200, 40, lines, fill="#e9e2f5" if "gated" in lines[0] else FILL)
+        y += 57
+    svg.arrow((170, y - 17), (170, y - 3))
+    svg.text(170, y + 11, "target field", 12, QUIET)
+
+    # One gated layer.
+    top = y + 32
+    svg.box(12, top, 316, 318, fill="#f6f3fb", stroke=ACCENT, dash="4 3")
+    svg.text(26, top + 24, "One gated layer", 14, anchor="start", weight=600)
+    conv = ["3\u00d71 conv", f"dilation d, {2 * channels} ch"]
+    svg.text(170, top + 46, "input", 12, QUIET)
+    svg.arrow((170, top + 51), (170, top + 65))
+    svg.box(90, top + 68, 160, 40, conv, fill=CARD)
+    svg.arrow((130, top + 108), (130, top + 125))
+    svg.arrow((210, top + 108), (210, top + 125))
+    svg.box(92, top + 128, 72, 30, ["tanh"], fill=CARD)
+    svg.box(174, top + 128, 76, 30, ["sigmoid"], fill=CARD)
+    svg.arrow((130, top + 158), (130, top + 182), (155, top + 182))
+    svg.arrow((210, top + 158), (210, top + 182), (185, top + 182))
+    svg.circle(170, top + 182, 12, sign="\u00d7")
+    svg.arrow((170, top + 194), (170, top + 207))
+    svg.box(110, top + 210, 120, 40, ["1\u00d71 conv", f"{2 * channels} ch"], fill=CARD)
+    svg.arrow((140, top + 250), (140, top + 275))
+    svg.circle(140, top + 290, 12, sign="+")
+    svg.arrow((90, top + 56), (44, top + 56), (44, top + 290), (125, top + 290))
+    svg.path(f"M90 {top + 56}L170 {top + 56}")
+    svg.text(52, top + 282, "residual", 12, QUIET, "start")
+    svg.arrow((152, top + 290), (196, top + 290))
+    svg.text(202, top + 294, "next layer", 12, QUIET, "start")
+    svg.arrow((230, top + 230), (248, top + 230))
+    svg.text(254, top + 227, "skip, to", 12, QUIET, "start")
+    svg.text(254, top + 243, "the \u03a3", 12, QUIET, "start")
+
+    field = model.receptive_field
+    svg.text(18, top + 342, f"A sample of the output depends on {field:,}", 12, QUIET, "start")
+    svg.text(
+        18, top + 358, f"samples ({1000 * field / RATE:.0f} ms) of the input.", 12, QUIET, "start"
+    )
+    return svg
+
+
 def _fan(svg: Svg, top: int, step: int) -> None:
     """Rows of samples, input lowest, and the lines that lead to one sample of the target field."""
     dilations, field, spacing, centre = [1, 2, 4, 8], 5, 22, 560
@@ -491,11 +552,59 @@ def dcunet() -> Svg:
     return svg
 
 
+def dcunet_narrow() -> Svg:
+    """The Deep Complex U-Net from top to bottom, for a phone."""
+    table, model = LAYERS["dcunet10"], DCUnet.from_preset("10")
+    deep = len(table)
+    names = [(f"encoder {level + 1}", layer[0], layer) for level, layer in enumerate(table)]
+    outs = [table[level - 1][0] if level else 1 for level in range(deep)]
+    names += [
+        (f"decoder {deep - level}", outs[level], table[level]) for level in reversed(range(deep))
+    ]
+    row, size, left = 50, (190, 38), 40
+    svg = Svg(340, 198 + row * len(names) + 46, "Deep Complex U-Net after Choi et al., 2019")
+    centre = left + size[0] / 2
+    svg.text(centre, 28, "noisy speech", 12, QUIET)
+    svg.arrow((centre, 34), (centre, 47))
+    svg.box(left, 50, size[0], 34, [f"STFT, {model.n_fft} / {model.hop}"])
+    y, places = 96, []
+    for name, channels, (_, kernel, stride) in names:
+        svg.arrow((centre, y - 12), (centre, y - 3))
+        shape = f"{kernel[0]}\u00d7{kernel[1]}, stride {stride[0]}\u00d7{stride[1]}, {channels} ch"
+        svg.box(left, y, *size, [name, shape], fill="#dcebf8")
+        places.append(y + size[1] / 2)
+        y += row
+    for level in range(deep - 1):
+        out = left + size[0] + 12 + 16 * (deep - 1 - level)
+        start, end = places[level], places[-1 - level]
+        edge = left + size[0]
+        svg.arrow((edge + 2, start), (out, start), (out, end), (edge + 3, end), dash="5 4")
+    svg.text(left, y + 4, "dashed: skips, joined as channels", 12, QUIET, "start")
+    svg.arrow((20, 67), (20, y + 76), (left - 3, y + 76))
+    svg.path(f"M{left} 67L20 67")
+    svg.text(9, y + 44, "X", 13, style="italic", anchor="start")
+    svg.box(
+        left,
+        y + 16,
+        size[0],
+        38,
+        ["mask: tanh |O| \u00b7 O / |O|", "from the last layer\u2019s O"],
+        fill=CARD,
+    )
+    svg.arrow((centre, y + 54), (centre, y + 61))
+    svg.box(left, y + 64, size[0], 26, ["mask \u00d7 X, inverse STFT"])
+    svg.text(left, y + 110, "Drawn: DCUnet-10; 16 and 20 are deeper.", 12, QUIET, "start")
+    svg.text(left, y + 128, "The estimate is as long as the input.", 12, QUIET, "start")
+    return svg
+
+
 DIAGRAMS = {
     "noise_pipeline": noise_pipeline,
     "noise_pipeline-narrow": noise_pipeline_narrow,
     "wavenet": wavenet,
+    "wavenet-narrow": wavenet_narrow,
     "dcunet": dcunet,
+    "dcunet-narrow": dcunet_narrow,
 }
 
 
