@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -153,7 +154,7 @@ class Svg:
         self.path(f"M{outline}z", stroke=colour, width=0.8, fill=colour)
 
     def cells(
-        self, x: float, y: float, cell: tuple[int, int], grid: NDArray, fills: Sequence[str]
+        self, x: float, y: float, cell: tuple[float, float], grid: NDArray, fills: Sequence[str]
     ) -> None:
         """A grid of coloured cells, ``grid[row, column]`` = index of a fill; rows go upwards."""
         width, height = cell
@@ -200,8 +201,18 @@ def voice() -> Tensor:
     return torch.tensor(wave * 0.05 / np.sqrt(np.mean(wave**2)), dtype=torch.float32)
 
 
-def noise_pipeline() -> Svg:
-    """The fixed damage, step by step."""
+class Steps(NamedTuple):
+    """What the damage makes of a short clip, and what is said of each step."""
+
+    damage: Corruption
+    clean: NDArray
+    noisy: NDArray
+    grids: tuple[NDArray, NDArray, NDArray]  # magnitudes, then with zeroed, then with raised cells
+    captions: list[tuple[str, ...]]  # a name and lines of text
+
+
+def damage_steps() -> Steps:
+    """The fixed damage of a made-up vowel, step by step."""
     damage = Corruption()
     clean = voice()
     spectrum = damage.stft(clean[None])
@@ -215,17 +226,6 @@ def noise_pipeline() -> Svg:
     first = np.where(was_zeroed, len(GREYS), level)
     second = np.where(was_raised, len(GREYS) + 1, first)
 
-    width, size, gap, left, top = 1040, 160, 46, 28, 30
-    svg = Svg(width, 316, "The fixed damage: speech, STFT, zero, raise, inverse STFT")
-    x = [left + index * (size + gap) for index in range(5)]
-    middle = top + size / 2
-    svg.waveform(x[0], middle, size, size * 0.7, clean.numpy(), tone("clean"))
-    for place, grid in zip(x[1:4], (level, first, second), strict=True):
-        svg.cells(place, top, (4, 2), grid, [*GREYS, ZERO, RAISE])
-    svg.waveform(x[4], middle, size, size * 0.7, noisy.numpy(), tone("noisy"))
-    for place, name in zip(x, ["STFT", "zero", "raise", "iSTFT"], strict=False):
-        svg.arrow((place + size + 7, middle), (place + size + gap - 6, middle))
-        svg.text(place + size + gap / 2, middle - 9, name, 11.5, QUIET)
     shares = (1 - damage.quantile, damage.zero, damage.quantile, damage.raised)
     large, zero, small, raised = (f"{100 * share:.0f}\N{NO-BREAK SPACE}%" for share in shares)
     captions = [
@@ -235,6 +235,25 @@ def noise_pipeline() -> Svg:
         ("2. raise", f"of the smallest {small},", f"a random {raised} become {damage.value:g}"),
         ("damaged speech y", "of the same length"),
     ]
+    grids = (level, first, second)
+    return Steps(damage, clean.numpy(), noisy.numpy(), grids, captions)
+
+
+def noise_pipeline() -> Svg:
+    """The fixed damage from left to right."""
+    steps = damage_steps()
+    damage, captions = steps.damage, steps.captions
+    width, size, gap, left, top = 1040, 160, 46, 28, 30
+    svg = Svg(width, 316, "The fixed damage: speech, STFT, zero, raise, inverse STFT")
+    x = [left + index * (size + gap) for index in range(5)]
+    middle = top + size / 2
+    svg.waveform(x[0], middle, size, size * 0.7, steps.clean, tone("clean"))
+    for place, grid in zip(x[1:4], steps.grids, strict=True):
+        svg.cells(place, top, (4, 2), grid, [*GREYS, ZERO, RAISE])
+    svg.waveform(x[4], middle, size, size * 0.7, steps.noisy, tone("noisy"))
+    for place, name in zip(x, ["STFT", "zero", "raise", "iSTFT"], strict=False):
+        svg.arrow((place + size + 7, middle), (place + size + gap - 6, middle))
+        svg.text(place + size + gap / 2, middle - 9, name, 11.5, QUIET)
     for place, (name, *lines) in zip(x, captions, strict=True):
         svg.text(place + size / 2, top + size + 26, name, 14, weight=600)
         for index, line in enumerate(lines):
@@ -249,6 +268,44 @@ def noise_pipeline() -> Svg:
         svg.box(place, y, 12, 12, fill=colour, stroke="none", radius=0)
         svg.text(place + 18, y + 10, name, 12, QUIET, "start")
     svg.text(x[3] + 68, y + 10, "shown: 0 to 2 kHz, 0.4 s", 12, QUIET, "start")
+    return svg
+
+
+def noise_pipeline_narrow() -> Svg:
+    """The fixed damage from top to bottom, for a phone."""
+    steps, width, size, row, left, top = damage_steps(), 340, 120, 152, 18, 18
+    svg = Svg(
+        width, top + 5 * row + 52, "The fixed damage: speech, STFT, zero, raise, inverse STFT"
+    )
+    y = [top + row * index for index in range(5)]
+    svg.waveform(left, y[0] + size / 2, size, size * 0.7, steps.clean, tone("clean"))
+    for place, grid in zip(y[1:4], steps.grids, strict=True):
+        # A quarter of what the wide one shows, so that the cells can be told apart.
+        svg.cells(left, place, (6, 3), grid[:40, 10:30], [*GREYS, ZERO, RAISE])
+    svg.waveform(left, y[4] + size / 2, size, size * 0.7, steps.noisy, tone("noisy"))
+    for place, name in zip(y, ["STFT", "zero", "raise", "iSTFT"], strict=False):
+        svg.arrow((left + size / 2, place + size + 4), (left + size / 2, place + row - 4))
+        svg.text(left + size / 2 + 10, place + size + 20, name, 12, QUIET, "start")
+    for place, (name, *lines) in zip(y, steps.captions, strict=True):
+        svg.text(left + size + 18, place + size / 2 - 12, name, 14, anchor="start", weight=600)
+        for index, line in enumerate(lines):
+            svg.text(left + size + 18, place + size / 2 + 8 + 17 * index, line, 12, QUIET, "start")
+    bottom = y[4] + size + 12
+    for x, (tint, name) in zip(
+        (left, left + 100),
+        [(ZERO, "set to 0"), (RAISE, f"set to {steps.damage.value:g}")],
+        strict=True,
+    ):
+        svg.box(x, bottom, 12, 12, fill=tint, stroke="none", radius=0)
+        svg.text(x + 18, bottom + 10, name, 12, QUIET, "start")
+    svg.text(
+        left,
+        bottom + 32,
+        "30 dB is dark, \N{MINUS SIGN}30 dB light; 0 to 1 kHz, 0.2 s",
+        12,
+        QUIET,
+        "start",
+    )
     return svg
 
 
@@ -328,6 +385,67 @@ def wavenet() -> Svg:
     )
     svg.text(28, 424, seen, 12, QUIET, "start")
     _fan(svg, 458, 44)
+    return svg
+
+
+def wavenet_narrow() -> Svg:
+    """The denoising WaveNet from top to bottom, for a phone."""
+    model = DenoisingWaveNet.from_preset("paper")
+    config = model.config
+    channels, last = config["channels"], 2 ** (config["depth"] - 1)
+    svg = Svg(340, 826, "Denoising WaveNet after Rethage, Pons and Serra, 2018")
+    svg.text(18, 30, "The network", 14, anchor="start", weight=600)
+    dilations = f"{config['stacks']} \u00d7 dilations 1, 2, 4 \u2026 {last}"
+    blocks = [
+        ["3\u00d71 conv", f"{channels} channels"],
+        [f"{len(model.layers)} gated layers", dilations],
+        ["\u03a3 of the skips", f"{channels} channels"],
+        ["ReLU, 3\u00d71 conv", f"{config['final'][0]:,} channels"],
+        ["ReLU, 3\u00d71 conv", f"{config['final'][1]:,} channels"],
+        ["ReLU, 1\u00d71 conv", "1 channel"],
+    ]
+    svg.text(170, 52, "noisy wave", 12, QUIET)
+    y = 74
+    for lines in blocks:
+        svg.arrow((170, y - 17), (170, y - 3))
+        svg.box(70, y, 200, 40, lines, fill="#e9e2f5" if "gated" in lines[0] else FILL)
+        y += 57
+    svg.arrow((170, y - 17), (170, y - 3))
+    svg.text(170, y + 11, "target field", 12, QUIET)
+
+    # One gated layer.
+    top = y + 32
+    svg.box(12, top, 316, 318, fill="#f6f3fb", stroke=ACCENT, dash="4 3")
+    svg.text(26, top + 24, "One gated layer", 14, anchor="start", weight=600)
+    conv = ["3\u00d71 conv", f"dilation d, {2 * channels} ch"]
+    svg.text(170, top + 46, "input", 12, QUIET)
+    svg.arrow((170, top + 51), (170, top + 65))
+    svg.box(90, top + 68, 160, 40, conv, fill=CARD)
+    svg.arrow((130, top + 108), (130, top + 125))
+    svg.arrow((210, top + 108), (210, top + 125))
+    svg.box(92, top + 128, 72, 30, ["tanh"], fill=CARD)
+    svg.box(174, top + 128, 76, 30, ["sigmoid"], fill=CARD)
+    svg.arrow((130, top + 158), (130, top + 182), (155, top + 182))
+    svg.arrow((210, top + 158), (210, top + 182), (185, top + 182))
+    svg.circle(170, top + 182, 12, sign="\u00d7")
+    svg.arrow((170, top + 194), (170, top + 207))
+    svg.box(110, top + 210, 120, 40, ["1\u00d71 conv", f"{2 * channels} ch"], fill=CARD)
+    svg.arrow((140, top + 250), (140, top + 275))
+    svg.circle(140, top + 290, 12, sign="+")
+    svg.arrow((90, top + 56), (44, top + 56), (44, top + 290), (125, top + 290))
+    svg.path(f"M90 {top + 56}L170 {top + 56}")
+    svg.text(52, top + 282, "residual", 12, QUIET, "start")
+    svg.arrow((152, top + 290), (196, top + 290))
+    svg.text(202, top + 294, "next layer", 12, QUIET, "start")
+    svg.arrow((230, top + 230), (248, top + 230))
+    svg.text(254, top + 227, "skip, to", 12, QUIET, "start")
+    svg.text(254, top + 243, "the \u03a3", 12, QUIET, "start")
+
+    field = model.receptive_field
+    svg.text(18, top + 342, f"A sample of the output depends on {field:,}", 12, QUIET, "start")
+    svg.text(
+        18, top + 358, f"samples ({1000 * field / RATE:.0f} ms) of the input.", 12, QUIET, "start"
+    )
     return svg
 
 
@@ -434,7 +552,60 @@ def dcunet() -> Svg:
     return svg
 
 
-DIAGRAMS = {"noise_pipeline": noise_pipeline, "wavenet": wavenet, "dcunet": dcunet}
+def dcunet_narrow() -> Svg:
+    """The Deep Complex U-Net from top to bottom, for a phone."""
+    table, model = LAYERS["dcunet10"], DCUnet.from_preset("10")
+    deep = len(table)
+    names = [(f"encoder {level + 1}", layer[0], layer) for level, layer in enumerate(table)]
+    outs = [table[level - 1][0] if level else 1 for level in range(deep)]
+    names += [
+        (f"decoder {deep - level}", outs[level], table[level]) for level in reversed(range(deep))
+    ]
+    row, size, left = 50, (190, 38), 40
+    svg = Svg(340, 198 + row * len(names) + 46, "Deep Complex U-Net after Choi et al., 2019")
+    centre = left + size[0] / 2
+    svg.text(centre, 28, "noisy speech", 12, QUIET)
+    svg.arrow((centre, 34), (centre, 47))
+    svg.box(left, 50, size[0], 34, [f"STFT, {model.n_fft} / {model.hop}"])
+    y, places = 96, []
+    for name, channels, (_, kernel, stride) in names:
+        svg.arrow((centre, y - 12), (centre, y - 3))
+        shape = f"{kernel[0]}\u00d7{kernel[1]}, stride {stride[0]}\u00d7{stride[1]}, {channels} ch"
+        svg.box(left, y, *size, [name, shape], fill="#dcebf8")
+        places.append(y + size[1] / 2)
+        y += row
+    for level in range(deep - 1):
+        out = left + size[0] + 12 + 16 * (deep - 1 - level)
+        start, end = places[level], places[-1 - level]
+        edge = left + size[0]
+        svg.arrow((edge + 2, start), (out, start), (out, end), (edge + 3, end), dash="5 4")
+    svg.text(left, y + 4, "dashed: skips, joined as channels", 12, QUIET, "start")
+    svg.arrow((20, 67), (20, y + 76), (left - 3, y + 76))
+    svg.path(f"M{left} 67L20 67")
+    svg.text(9, y + 44, "X", 13, style="italic", anchor="start")
+    svg.box(
+        left,
+        y + 16,
+        size[0],
+        38,
+        ["mask: tanh |O| \u00b7 O / |O|", "from the last layer\u2019s O"],
+        fill=CARD,
+    )
+    svg.arrow((centre, y + 54), (centre, y + 61))
+    svg.box(left, y + 64, size[0], 26, ["mask \u00d7 X, inverse STFT"])
+    svg.text(left, y + 110, "Drawn: DCUnet-10; 16 and 20 are deeper.", 12, QUIET, "start")
+    svg.text(left, y + 128, "The estimate is as long as the input.", 12, QUIET, "start")
+    return svg
+
+
+DIAGRAMS = {
+    "noise_pipeline": noise_pipeline,
+    "noise_pipeline-narrow": noise_pipeline_narrow,
+    "wavenet": wavenet,
+    "wavenet-narrow": wavenet_narrow,
+    "dcunet": dcunet,
+    "dcunet-narrow": dcunet_narrow,
+}
 
 
 if __name__ == "__main__":

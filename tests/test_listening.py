@@ -14,6 +14,7 @@ from test_accessible import FOLDS, violations
 import denoise_lib
 from denoise_lib.damage.street import add_noise
 from denoise_lib.report import page as page_builder
+from denoise_lib.report.hearing import Wanted, heard
 from denoise_lib.report.matrix import matrix
 from denoise_lib.study.run import Run
 from denoise_lib.study.sentences import Sentence
@@ -94,6 +95,48 @@ def test_versions_of_several_runs_stand_in_one_matrix(clone):
     assert [each["who"] for each in made.sentences] == list(WHO)
     keys = {entry["key"] for tab in made.tabs for row in tab["rows"] for entry in row.values()}
     assert keys == set(made.sounds) and len(made.street()) == 2
+    assert [tab["missing"] for tab in made.tabs] == [
+        "Not run on zeroing and raising: RNNoise and speech.",
+        "Not run on zeroing alone: RNNoise and speech.",
+        "Not run on street noise: DCUnet and repair.",
+    ]
+
+
+def test_a_finding_is_heard_with_the_sounds_of_the_matrix(clone):
+    made = matrix(clone / "report" / "build" / "quick", ["04_dcunet", "05_street_noise"])
+    cells = made.tabs[0]["rows"][0]
+    found = heard(Wanted("both", ("noisy", "unet", "dcunet")), made)
+    assert (found.who, found.seconds) == (WHO[0], made.sentences[0]["seconds"])
+    assert [(each.key, each.gain) for each in found.buttons] == [
+        (cells["noisy"]["key"], 1.0),
+        (cells["dcunet"]["key"], 1.0),
+    ]
+    for name, gains in (("twice the volume", [0.5, 1.0]), ("half the volume", [1.0, 0.5])):
+        loud = heard(Wanted("both", ("noisy", name)), made)
+        assert [each.key for each in loud.buttons] == [cells["noisy"]["key"]] * 2
+        assert [each.gain for each in loud.buttons] == gains
+    assert heard(Wanted("both", ("noisy", "unet")), made) is None  # nothing to compare
+    assert heard(Wanted("raise", ("noisy", "clean")), made) is None
+    assert heard(Wanted("both", ("noisy", "clean"), unseen=True), made) is None
+    assert heard(Wanted("both", ("noisy", "clean")), None) is heard(None, made) is None
+
+
+def test_a_finding_is_heard_at_once(page):
+    buttons = page.locator(".hearing").first.get_by_role("button")
+    assert buttons.all_inner_texts() == ["noisy", "DCUnet", "clean"]
+    page.evaluate(
+        "() => { for (const each of denoisePlayers.players) each.transport.loop = true; }"
+    )
+    buttons.nth(1).click()
+    pressed = "each => each.getAttribute('aria-pressed') === 'true'"
+    wait(buttons.nth(1), pressed)
+    buttons.nth(2).click()
+    assert [each.evaluate(pressed) for each in buttons.all()] == [False, False, True]
+    playing = "() => [...denoisePlayers.players].filter((each) => each.transport.playing).length"
+    assert page.evaluate(playing) == 1
+    buttons.nth(2).click()
+    assert not any(each.evaluate(pressed) for each in buttons.all())
+    assert page.evaluate(playing) == 0
 
 
 def test_a_run_with_another_damage_is_left_out(clone, tmp_path):

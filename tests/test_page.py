@@ -1,5 +1,6 @@
 """The page as a file: what is in it, that its numbers are those of results.json, its flags."""
 
+import base64
 import json
 import re
 import shutil
@@ -179,7 +180,7 @@ def test_findings_are_made_of_the_numbers_and_lead_to_them(text, results):
         each.text for each in found
     ]
     items = re.findall(
-        r"<li [^>]*>(.*?)</li>", re.search(r'<ol class="findings">(.*?)</ol>', text, re.S)[1]
+        r"<li [^>]*>(.*?)</li>", re.search(r'<ol class="findings">(.*?)</ol>', text, re.S)[1], re.S
     )
     for item, each in zip(items, found, strict=True):
         section = glance.section(each.row)
@@ -308,6 +309,29 @@ def test_a_network_that_does_harm_is_said_to():
         "For zeroing alone, the autoencoder does harm: SI-SDR falls from 12.0 dB to 10.1 dB, "
         "although wSDR calls it an improvement."
     )
+
+
+def test_a_diagram_fits_a_phone_and_is_on_the_page_once(tmp_path):
+    for name in ("a.svg", "a-narrow.svg", "b.svg"):
+        (tmp_path / name).write_text(f"<svg>{name}</svg>")
+    both, alone = (sections.diagram(tmp_path / name, "It <x>") for name in ("a.svg", "b.svg"))
+    held = [base64.b64decode(each).decode() for each in re.findall(r"base64,([^\"]+)", both)]
+    assert held == ["<svg>a-narrow.svg</svg>", "<svg>a.svg</svg>"] and "It &lt;x&gt;" in both
+    assert "<picture>" not in alone
+    again = both.replace("It", "That")
+    kept = store_once(f"{both}<p>{again}</p>{alone}{alone}")
+    assert kept.count("<picture>") == 1 and kept.count('<p><a href="#head-picture">') == 1
+    assert kept.count(alone) == 2
+
+
+def test_the_page_says_where_fewer_clips_are_scored():
+    usual = result(n=60, total=60, noisy=-0.803)
+    few = result(n=6, total=6, noisy=-0.818, experiment="07_ideas")
+    other_frames = result(n=4, total=4, noisy=-0.689, experiment="06_why_it_works:overlap 2")
+    (line,) = glance.lines(of(usual))
+    said = glance.subsets(of(usual, few, other_frames), [line])
+    assert "from 6 on" in said and "between −0.803 and −0.818" in said
+    assert glance.subsets(of(usual, other_frames), [line]) == ""
 
 
 @pytest.mark.parametrize(

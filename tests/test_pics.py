@@ -9,7 +9,9 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[1] / "pics"
 SVG = "{http://www.w3.org/2000/svg}"
-NAMES = ["dcunet", "noise_pipeline", "wavenet"]
+NAMES = sorted(
+    f"{name}{end}" for name in ("dcunet", "noise_pipeline", "wavenet") for end in ("", "-narrow")
+)
 
 
 @pytest.fixture(scope="module")

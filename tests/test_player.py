@@ -170,8 +170,8 @@ def test_excerpt():
 
 def test_scores_of_an_excerpt_are_said_to_be_of_the_whole():
     given = {"versions": {"clean": voice(seconds=0.5)}, "scores": {"clean": {"wsdr": -1}}}
-    assert "scores of the whole" in compare(**given, title="x", seconds=0.2).html()
-    assert "scores of the whole" not in compare(**given, title="x", seconds=0.5).html()
+    assert "the scores are of all of it" in compare(**given, title="x", seconds=0.2).html()
+    assert "the scores are of all of it" not in compare(**given, title="x", seconds=0.5).html()
 
 
 @pytest.mark.parametrize("samples", [1, 2, 100, 16001])

@@ -130,7 +130,8 @@ def _retrained(line: Line | None, rows: list[Row]) -> Finding | None:
     if not line or not line.si_sdr:
         return None
     model = line.best[0]
-    text = f"Trained on other streets, {_the(model)} {_goes(line, model)}."
+    text = f"On street noise, after training on other street recordings, {_the(model)} "
+    text += f"{_goes(line, model)}."
     others = [name for name in line.si_sdr if name != model]
     if others:
         parts = [
@@ -141,7 +142,7 @@ def _retrained(line: Line | None, rows: list[Row]) -> Finding | None:
     best = _winner(rows, "street", "stoi")
     if best:
         text += (
-            f" The most intelligible output by STOI is {_of(best['model'])}: "
+            f" By STOI, the most intelligible output comes from {_source(best['model'])}: "
             f"{score('stoi', best['denoised'])}, where noisy clips have "
             f"{score('stoi', best['noisy'])} ({names.over([best])})."
         )
@@ -208,5 +209,5 @@ def _the(model: str) -> str:
     return f"the network “{model}”" if model in ("repair", "speech") else f"the {label(model)}"
 
 
-def _of(model: str) -> str:
-    return f"that of {_the(model) if model in glance.NETWORKS else label(model)}"
+def _source(model: str) -> str:
+    return _the(model) if model in glance.NETWORKS else label(model)

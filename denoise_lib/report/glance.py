@@ -36,6 +36,7 @@ NETWORKS = ("autoencoder", "wavenet", "dcunet", "unet", "repair", "speech", "une
 BEFOREHAND = ("repair", "speech", "unet-street")  # trained before the report, for hours
 VOLUME = "volume"  # the stage of experiments that only change the volume
 LIMIT = -1.0
+SUBSET = 0.03  # wSDR by which the noisy clips of some clips and of all may differ
 # The drawing.
 FAR, NEAR = 1.05, 0.004  # distances from the limit at the two ends of the axis
 TOP = 28  # pixels above the first line
@@ -246,6 +247,31 @@ def over(table: list[Line]) -> str:
 def voices(table: list[Line]) -> int:
     """The largest number of voices behind a mean of a table."""
     return max(row["voices"] for line in table for row in line.rows.values())
+
+
+def subsets(results: dict[str, Any], table: list[Line]) -> str:
+    """A sentence on experiments that score fewer clips than a table, and on what that changes.
+
+    Empty where there are none. It compares what the noisy clips score under zeroing and raising.
+    """
+    wanted = {"condition": "both", "split": "test", "metric": "wsdr"}
+    usual = next((line.best[1] for line in table if line.condition == "both"), None)
+    fewer = [
+        row
+        for row in results["results"]
+        if usual and wanted.items() <= row.items() and row["n"] < usual["n"]
+        # Other frames are another damage.
+        if row["noisy"] is not None and abs(row["noisy"] - usual["noisy"]) < SUBSET
+    ]
+    if not fewer:
+        return ""
+    values = [row["noisy"] for row in [usual, *fewer]]
+    return (
+        f"Some parts of this page score fewer clips, from {min(row['n'] for row in fewer)} on, to "
+        "save time, and say how many. Their means differ from these because the clips differ: "
+        f"under zeroing and raising, the noisy clips score between {number(max(values))} and "
+        f"{number(min(values))}. So numbers should be compared within a table or figure only."
+    )
 
 
 def choice(table: list[Line]) -> str:

@@ -22,8 +22,9 @@ class Matrix:
 
     Attributes:
         sentences: {"clip", "who", "meaning", "seconds"} of each row.
-        tabs: For each damage {"condition", "name", "hint", "versions": [{"name", "written",
-            "colour"}], "rows": [{version: {"key", "grid", "scores": {heading: text}}}]}.
+        tabs: For each damage {"condition", "name", "hint", "missing": a sentence on what is not
+            heard, "versions": [{"name", "written", "colour"}], "rows": [{version: {"key", "grid",
+            "scores": {heading: text}}}]}.
         sounds: FLAC files by key.
     """
 
@@ -64,6 +65,8 @@ def matrix(runs: Path, notebooks: list[str]) -> Matrix | None:
     known = [*TABS, *(each for each in names.CONDITIONS if each not in TABS)]
     listed = sorted({condition for condition, _ in rows}, key=known.index)
     tabs = [_tab(condition, rows, sorted(sentences)) for condition in listed]
+    for tab in tabs:
+        tab["missing"] = _missing(tab, tabs)
     used = {cell["key"] for tab in tabs for row in tab["rows"] for cell in row.values()}
     if not used:
         return None
@@ -104,6 +107,19 @@ def _tab(condition: str, rows: dict, places: list[int]) -> dict[str, Any]:
         ],
         "rows": [{name: _cell(each) for name, each in row.items()} for row in here],
     }
+
+
+def _missing(tab: dict[str, Any], tabs: list[dict[str, Any]]) -> str:
+    """A sentence on what other damages are heard with and this one is not; may be empty."""
+    here = {_system(each["name"]) for each in tab["versions"]}
+    others = [_system(each["name"]) for other in tabs for each in other["versions"]]
+    absent = [names.label(each) for each in dict.fromkeys(others) if each not in here]
+    return f"Not run on {tab['name']}: {names.listed(absent)}." if absent else ""
+
+
+def _system(version: str) -> str:
+    """What made a version: "dcunet, retrained" -> "dcunet"."""
+    return version.partition(",")[0]
 
 
 def _cell(version: dict[str, Any]) -> dict[str, Any]:

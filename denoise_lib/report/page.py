@@ -18,7 +18,7 @@ from markupsafe import Markup
 from denoise_lib import names
 from denoise_lib.data import default_corpora
 from denoise_lib.display import style
-from denoise_lib.display.player import ASSETS, Player, data_uri
+from denoise_lib.display.player import ASSETS, Player
 from denoise_lib.errors import UserError
 from denoise_lib.files import atomic, read_json, resource, write_json
 from denoise_lib.paths import ROOT, TEMPLATE, runs_folder
@@ -194,7 +194,12 @@ def render(
             cite=cite,
             glossary=glossary.TERMS,
             scores=section_scores,
-            pipeline=data_uri("image/svg+xml", (ROOT / "pics" / "noise_pipeline.svg").read_bytes()),
+            pipeline=Markup(
+                sections.diagram(
+                    ROOT / "pics" / "noise_pipeline.svg",
+                    "Speech, its STFT, zeroing, raising, and the inverse STFT",
+                )
+            ),
             anchor=cell,
             source=source,
             chart=glance.chart,
@@ -261,6 +266,10 @@ def duration(seconds: float) -> str:
 
 AUDIO = re.compile(r'<audio class="player-native"([^>]*?)data-sound="(\w+)" src="[^"]+"></audio>')
 PICTURE = re.compile(r'<img class="player-picture"([^>]*) src="(data:image/webp;base64,[^"]+)">')
+DIAGRAM = re.compile(
+    r'<picture><source [^>]*><img class="diagram fits" alt="[^"]*" '
+    r'src="(?P<source>[^"]+)"></picture>'
+)
 BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 NOTEBOOK_ASSETS = re.compile(f"{ASSETS[0]}.*?{ASSETS[1]}", re.DOTALL)
 
@@ -270,7 +279,7 @@ def store_once(text: str) -> str:
 
     Where a sound occurs again its player names it by key, and the reader without scripts gets a
     link to where it can be played. A picture that occurs again is named by key too; player.js fills
-    it in, and without scripts it is blank.
+    it in, and without scripts it is blank. A diagram that stands at the head is not shown again.
     """
     sounds: set[str] = set()
     pictures: set[str] = set()
@@ -293,4 +302,13 @@ def store_once(text: str) -> str:
         pictures.add(key)
         return f'<img class="player-picture"{attributes} data-picture="{key}" src="{source}">'
 
+    diagrams: set[str] = set()
+
+    def diagram(match: re.Match[str]) -> str:
+        if match["source"] in diagrams:
+            return '<a href="#head-picture">The diagram at the head of this page</a> shows it.'
+        diagrams.add(match["source"])
+        return match[0]
+
+    text = DIAGRAM.sub(diagram, text)
     return PICTURE.sub(picture, AUDIO.sub(sound, NOTEBOOK_ASSETS.sub("", text)))

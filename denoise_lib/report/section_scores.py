@@ -12,6 +12,7 @@ from denoise_lib.names import condition as written
 from denoise_lib.report.glance import STAGES
 
 Row = dict[str, Any]  # of results.json
+CLIPS = SPLITS | {"train": "training clips"}
 
 
 @dataclass
@@ -30,15 +31,15 @@ class Scores:
         return label(self.model)
 
     @property
-    def place(self) -> str:
-        """On what it was scored."""
-        stage = STAGES.get(self.experiment.partition(":")[2], "")
-        return f"{written(self.condition)}{stage}, {SPLITS.get(self.split, self.split)}"
+    def damage(self) -> str:
+        """On what damage it was scored."""
+        return written(self.condition) + STAGES.get(self.experiment.partition(":")[2], "")
 
     @property
-    def over(self) -> str:
-        """Over how many clips and voices its means are."""
-        return means_over(self.rows.values())
+    def clips(self) -> str:
+        """On what clips it was scored, and over how many of how many voices its means are."""
+        over = means_over(self.rows.values())
+        return f"{CLIPS.get(self.split, self.split)}: {over}"
 
     @property
     def anchor(self) -> str:
@@ -73,6 +74,14 @@ def section_scores(results: dict[str, Any], section: str) -> list[Scores]:
     return sorted(
         lines.values(), key=lambda line: splits.index(line.split) if line.split in splits else 9
     )
+
+
+def groups(lines: list[Scores]) -> list[list[Scores]]:
+    """Lines with the same clips beneath each other, in their order."""
+    found: dict[str, list[Scores]] = {}
+    for line in lines:
+        found.setdefault(line.clips, []).append(line)
+    return list(found.values())
 
 
 def measures(lines: list[Scores]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import mimetypes
 import re
@@ -21,6 +20,8 @@ from nbconvert.filters import Highlight2HTML, strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
+from denoise_lib.display.player import data_uri
+from denoise_lib.display.show import PHONE
 from denoise_lib.errors import UserError
 from denoise_lib.files import read_json
 from denoise_lib.paths import TEMPLATE
@@ -222,6 +223,26 @@ def _final_lines(text: str) -> str:
     return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n")).strip("\n")
 
 
+def diagram(path: Path, text: str) -> str:
+    """A picture as HTML that holds it; on a phone the one beside it that ends in -narrow, if any.
+
+    Args:
+        path: Of the picture.
+        text: What it shows, for those who do not see it.
+    """
+    kind = mimetypes.guess_type(path.name)[0]
+    wide, narrow = (
+        data_uri(kind, each.read_bytes()) if each.is_file() else ""
+        for each in (path, path.with_stem(f"{path.stem}-narrow"))
+    )
+    if not narrow:
+        return f'<img class="diagram" alt="{escape(text)}" src="{wide}">'
+    return (
+        f'<picture><source media="{PHONE}" srcset="{narrow}">'
+        f'<img class="diagram fits" alt="{escape(text)}" src="{wide}"></picture>'
+    )
+
+
 class Renderer(IPythonRenderer):
     """Markdown to HTML: formulas as MathML, pictures inside, headings below the section's title."""
 
@@ -264,8 +285,7 @@ class Renderer(IPythonRenderer):
             raise UserError(
                 f"{self.name}: there is no picture {url}; pictures must be files of the repository"
             )
-        source = base64.b64encode(path.read_bytes()).decode()
-        return f'<img class="diagram" alt="{escape(text)}" src="data:{kind};base64,{source}">'
+        return diagram(path, text)
 
     def inline_math(self, body: str) -> str:
         """A formula in a line, as MathML."""

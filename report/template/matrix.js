@@ -54,7 +54,8 @@
     // ---- The table
 
     fill() {
-      const { versions, rows } = tabs[this.tab], grid = root.querySelector(".matrix-grid");
+      const { versions, rows, missing } = tabs[this.tab], grid = root.querySelector(".matrix-grid");
+      root.querySelector("[data-part=missing]").textContent = missing;
       this.buttons.forEach((button, index) => {
         button.setAttribute("aria-selected", String(index === this.tab));
         button.tabIndex = index === this.tab ? 0 : -1;
