@@ -281,23 +281,23 @@ def test_the_page_says_what_is_better_and_is_whole(tmp_path):
         for seed in (0, 1, 2)
     ]
     done = [
-        {"name": f"steps {each['point']}", "point": {"steps": each["point"]}, "seed": each["seed"]}
+        {"name": "", "point": {"steps": each["point"], "batch": 4}, "seed": each["seed"]}
         | {"status": "finished", "results": [each], "seconds": 61.2, "threads": 2, "dirty": False}
         | {"commit": "0123456789abcdef", "finished": "2026-01-01", "error": "", "measurements": []}
         for each in rows
     ]
-    missing = done[0] | {
-        "name": "steps 9",
-        "point": {"steps": 9},
-        "status": "failed",
-        "error": "<b>&",
-    }
-    results = dict(notebook="04_dcunet", profile="quick", grid=["steps"], cells=[*done, missing])
+    missing = done[0] | {"point": {"steps": 9, "batch": 4}, "status": "failed", "error": "<b>&"}
+    results = dict(
+        notebook="04_dcunet", profile="quick", grid=["steps", "batch"], cells=[*done, missing]
+    )
     results |= {"comparison": comparison(done), "command": "denoise sweep 04_dcunet -p steps 1 2"}
     html = page.build(results, tmp_path / "index.html").read_text()
-    assert "DCUnet on zeroing and raising" in html and "steps 9: &lt;b&gt;&amp;" in html
+    assert "DCUnet on zeroing and raising" in html and "steps 9, seed 0: &lt;b&gt;&amp;" in html
     assert "−0.9399" in html or "−0.940" in html
     assert re.search(r"−0\.020 <span[^>]*>\[[^]]*\]</span></td><td>better", html)
     assert "Noisy: wSDR −0.800." in html
+    heads = re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', html)
+    assert heads[:2] == ["steps", "seeds"], "what all have alike has no column"
+    assert "All have batch 4." in html
     assert not re.search(r"(?:src|href)=\"(?!data:|#)", html), "nothing comes from elsewhere"
     assert math.isclose(results["comparison"][1]["difference"], -0.02)

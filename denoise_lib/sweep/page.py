@@ -11,10 +11,11 @@ from typing import Any
 from denoise_lib.display import style
 from denoise_lib.files import atomic
 from denoise_lib.names import METRICS, SPLITS, heading, label, number, score, shown_decimals
-from denoise_lib.names import condition as written
+from denoise_lib.names import condition as in_words
 from denoise_lib.paths import TEMPLATE
 from denoise_lib.report import page as report_page
 from denoise_lib.study.verdicts import outcome
+from denoise_lib.sweep.grid import written
 
 Row = dict[str, Any]
 
@@ -26,7 +27,11 @@ def build(results: Row, path: Path) -> Path:
         results: What results.json of the sweep holds.
         path: The file to write.
     """
-    done = [cell for cell in results["cells"] if cell["status"] == "finished"]
+    points = _unique([cell["point"] for cell in results["cells"]])
+    varied = [name for name in results["grid"] if len(_unique([p[name] for p in points])) > 1]
+    fixed = {name: points[0][name] for name in results["grid"] if name not in varied}
+    cells = [{**cell, "name": _name(cell, varied)} for cell in results["cells"]]
+    done = [cell for cell in cells if cell["status"] == "finished"]
     text = json.dumps(results, indent=1, ensure_ascii=False)
     html = (
         report_page.environment()
@@ -34,10 +39,12 @@ def build(results: Row, path: Path) -> Path:
         .render(
             results=results,
             notebook=results["notebook"],
-            points=_unique([cell["point"] for cell in results["cells"]]),
+            points=points,
+            varied=varied,
+            fixed=written(fixed) if fixed else "",
             seeds=_unique([cell["seed"] for cell in results["cells"]]),
             done=done,
-            failed=[cell for cell in results["cells"] if cell["status"] != "finished"],
+            failed=[cell for cell in cells if cell["status"] != "finished"],
             commits=_unique([cell["commit"] for cell in done]),
             tables=tables(results["comparison"]),
             style=style,
@@ -50,6 +57,12 @@ def build(results: Row, path: Path) -> Path:
     with atomic(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return path
+
+
+def _name(cell: Row, varied: list[str]) -> str:
+    """A run by what tells it from the others: "learning_rate 0.001, seed 2"."""
+    seed = {} if cell["seed"] is None else {"seed": cell["seed"]}
+    return written({name: cell["point"][name] for name in varied} | seed)
 
 
 def tables(comparison: list[Row]) -> list[Row]:
@@ -67,7 +80,7 @@ def tables(comparison: list[Row]) -> list[Row]:
         rows = list(rows)
         metrics = _unique([row["metric"] for row in rows])
         alike = all(not row["difference"] for row in rows)
-        where = f"{label(model)} on {written(condition)}, {SPLITS.get(split, split)}"
+        where = f"{label(model)} on {in_words(condition)}, {SPLITS.get(split, split)}"
         suffix = experiment.partition(":")[2]
         found.append(
             {
