@@ -180,6 +180,9 @@ def test_a_batch_has_as_many_frames_as_its_clips_alone():
     waveform = torch.zeros(100, 961)
     alone = Corruption().stft(waveform[:1]).shape[-1]
     assert Corruption().stft(waveform).shape[-1] == alone == 1 + 961 // 160
+    wide = Corruption(n_fft=640, hop=400)  # frames that overlap by less than half are padded
+    assert wide.stft(torch.zeros(1, 801)).shape[-1] == 4
+    assert wide.stft(torch.zeros(399, 801)).shape[-1] == 4
 
 
 def test_a_frame_lasts_as_long_at_every_rate():

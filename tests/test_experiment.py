@@ -36,7 +36,7 @@ from denoise_lib.study.run import Run
 from denoise_lib.study.strength import strength_for_level
 from denoise_lib.study.verdicts import describe_unseen
 from denoise_lib.training import loop
-from denoise_lib.training.loop import Schedule, _digest
+from denoise_lib.training.loop import Schedule, weights_digest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,7 +62,7 @@ def test_denoise_trains_and_scores_every_condition(lab):
         "raise": 2,
     }
     # Each change alone goes on from the network for both.
-    start = _digest(models["both"])
+    start = weights_digest(models["both"])
     assert read_record(lab.run.out / "zero.safetensors")["plan"]["start"] == start
     assert read_record(lab.run.out / "raise.safetensors")["plan"]["start"] == start
     lab.run.finish()

@@ -178,7 +178,7 @@ def test_each_clone_makes_its_report_with_its_own_code(tmp_path, shared, noteboo
 def test_most_mutants_are_killed_and_what_survives_is_explained():
     text = (ROOT / "docs" / "MUTANTS.md").read_text(encoding="utf-8")
     tried, killed = map(int, re.search(r"^\| all \| \| (\d+) \| (\d+) \|", text, re.M).groups())
-    assert tried >= 100 and killed >= 0.85 * tried
+    assert tried >= 100 and killed >= 0.9 * tried
     assert "not explained yet" not in text
 
 

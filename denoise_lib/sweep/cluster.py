@@ -99,7 +99,7 @@ def _local(distributed: Any, jobs: int) -> Any:
         worker_dashboard_address=f"{LOCAL}:0",
         security=True,
         memory_limit=0,  # the notebooks' kernels are processes of their own, which it cannot see
-        silence_logs="ERROR",
+        silence_logs="CRITICAL",  # what went wrong in a run is said once, by `results`
     )
 
 
