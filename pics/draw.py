@@ -28,6 +28,7 @@ from denoise_lib.names import colour as tone
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 LINE, CARD, FILL = "#c9ccd2", "#fbfbfa", "#eef0f3"
+LILAC, PALE_LILAC, PALE_BLUE = "#e9e2f5", "#f6f3fb", "#dcebf8"
 ZERO, RAISE, ACCENT = tone("zero"), tone("raise"), tone("wavenet")
 GREYS = ["#f2f2f0", "#d8d8d6", "#b4b4b3", "#8a8a8a", "#5e5e5f", "#333436"]
 # By night the card is dark and its text light; what shows data keeps its colour.
@@ -36,6 +37,9 @@ NIGHT = " ".join(
     for day, night in {
         CARD: DARK[PAPER],
         FILL: "#2a2e34",
+        LILAC: "#3d3455",
+        PALE_LILAC: "#26232f",
+        PALE_BLUE: "#1e3a54",
         LINE: "#4a4f58",
         INK: DARK[INK],
         QUIET: DARK[QUIET],
@@ -335,7 +339,7 @@ def wavenet() -> Svg:
     edges = []
     for size, lines in blocks:
         svg.arrow((x - gap + 3, y + height / 2), (x - 3, y + height / 2))
-        svg.box(x, y, size, height, lines, fill="#e9e2f5" if "gated" in lines[0] else FILL)
+        svg.box(x, y, size, height, lines, fill=LILAC if "gated" in lines[0] else FILL)
         edges.append((x, x + size))
         x += size + gap
     svg.arrow((x - gap + 3, y + height / 2), (x - 3, y + height / 2))
@@ -344,7 +348,7 @@ def wavenet() -> Svg:
 
     # One gated layer.
     top, base = 172, 282
-    svg.box(edges[0][0], top, 710, 186, fill="#f6f3fb", stroke=ACCENT, dash="4 3")
+    svg.box(edges[0][0], top, 710, 186, fill=PALE_LILAC, stroke=ACCENT, dash="4 3")
     svg.path(f"M{edges[1][0] + 30} {y + height}L{edges[0][0] + 60} {top}", ACCENT, 1, dash="4 3")
     svg.path(f"M{edges[1][1] - 30} {y + height}L{edges[0][0] + 650} {top}", ACCENT, 1, dash="4 3")
     left = edges[0][0]
@@ -408,14 +412,14 @@ def wavenet_narrow() -> Svg:
     y = 74
     for lines in blocks:
         svg.arrow((170, y - 17), (170, y - 3))
-        svg.box(70, y, 200, 40, lines, fill="#e9e2f5" if "gated" in lines[0] else FILL)
+        svg.box(70, y, 200, 40, lines, fill=LILAC if "gated" in lines[0] else FILL)
         y += 57
     svg.arrow((170, y - 17), (170, y - 3))
     svg.text(170, y + 11, "target field", 12, QUIET)
 
     # One gated layer.
     top = y + 32
-    svg.box(12, top, 316, 318, fill="#f6f3fb", stroke=ACCENT, dash="4 3")
+    svg.box(12, top, 316, 318, fill=PALE_LILAC, stroke=ACCENT, dash="4 3")
     svg.text(26, top + 24, "One gated layer", 14, anchor="start", weight=600)
     conv = ["3\u00d71 conv", f"dilation d, {2 * channels} ch"]
     svg.text(170, top + 46, "input", 12, QUIET)
@@ -524,9 +528,9 @@ def dcunet() -> Svg:
         x1, x2 = left + shift, right - shift - size[0]
         shape = f"{kernel[0]}\u00d7{kernel[1]}, stride {stride[0]}\u00d7{stride[1]}"
         out = table[level - 1][0] if level else 1
-        svg.box(x1, y, *size, [f"encoder {level + 1}", f"{shape}, {channels} ch"], fill="#dcebf8")
+        svg.box(x1, y, *size, [f"encoder {level + 1}", f"{shape}, {channels} ch"], fill=PALE_BLUE)
         svg.box(
-            x2, y, *size, [f"decoder {len(table) - level}", f"{shape}, {out} ch"], fill="#dcebf8"
+            x2, y, *size, [f"decoder {len(table) - level}", f"{shape}, {out} ch"], fill=PALE_BLUE
         )
         innermost = level == len(table) - 1
         middle = y + size[1] / 2
@@ -571,7 +575,7 @@ def dcunet_narrow() -> Svg:
     for name, channels, (_, kernel, stride) in names:
         svg.arrow((centre, y - 12), (centre, y - 3))
         shape = f"{kernel[0]}\u00d7{kernel[1]}, stride {stride[0]}\u00d7{stride[1]}, {channels} ch"
-        svg.box(left, y, *size, [name, shape], fill="#dcebf8")
+        svg.box(left, y, *size, [name, shape], fill=PALE_BLUE)
         places.append(y + size[1] / 2)
         y += row
     for level in range(deep - 1):

@@ -60,6 +60,17 @@ def test_text_stays_on_the_card_and_apart(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_what_is_light_by_day_is_dark_by_night(name):
+    """Text is light by night, so that no box it stands on may stay pale."""
+    root = parse(name)
+    by_night = root.find(f"{SVG}style").text
+    boxes = [each for each in root.findall(f".//{SVG}rect") if float(each.get("width")) > 30]
+    assert len(boxes) > 0
+    for fill in {each.get("fill") for each in boxes} - {"none"}:
+        assert f'[fill="{fill}"]' in by_night, fill
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_diagram_stands_alone_on_any_background(name):
     root = parse(name)
     card = root.find(f"{SVG}rect")
