@@ -171,7 +171,8 @@ def render(
         found = with_sources(
             finding.text, [*rows, *finding.others], lambda row: at.get(id(row)) or cell(row)
         )
-        return Markup(found)
+        # A hyphen is no place to break a short name.
+        return Markup(re.sub(r"\b(SI-SDR|U-Net)\b", r'<span class="whole">\1</span>', found))
 
     found = findings.findings(results)
     text = json.dumps(results, indent=1, ensure_ascii=False)
