@@ -1,11 +1,14 @@
 """What a run depends on and where it came from, one changed thing at a time."""
 
+import gc
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -80,6 +83,42 @@ def test_a_better_docstring_is_no_change_and_other_code_is(root, old, new, count
     after = provenance.sources(root)
     changed = {name for name in before if before[name] != after[name]}
     assert changed == ({"denoise_lib.report.deep"} if counts else set())
+
+
+class Rubbish:
+    """Goes only with the cyclic collector, and lets other threads run while it goes."""
+
+    def __init__(self):
+        self.me = self
+
+    def __del__(self):
+        time.sleep(1e-4)
+
+
+def test_two_threads_may_ask_for_the_sources_at_once(root):
+    """Python 3.11 counts the depth of two trees together, if a thread begins one amid another."""
+    code = "x = [" + "(a + b) * c, " * 300 + "]"
+    (root / "denoise_lib" / "report" / "deep.py").write_text(code)
+    failed, before = [], gc.get_threshold()
+
+    def ask():
+        try:
+            for _ in range(40):
+                _ = [Rubbish() for _ in range(5)]
+                provenance.sources(root)
+        except SystemError as error:
+            failed.append(str(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    gc.set_threshold(50)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        gc.set_threshold(*before)
+    assert not failed
 
 
 def test_a_run_reaches_what_it_loaded_and_read_and_the_lock():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import math
+import threading
 import tokenize
 import tomllib
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from denoise_lib.errors import UserError
 
 GIVEN = ("profile", "out")  # set by the runner for every notebook, by nobody else
 PLACES = ("speech", "noise", "pairs")  # folders or files, or the names of corpora
+
+_PARSING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def cell_parameters(notebook: nbformat.NotebookNode, name: str) -> dict[str, Par
         raise UserError(f"{name}: {len(cells)} cells are tagged `parameters`; tag exactly one")
     source = cells[0].source
     try:
-        statements = ast.parse(source).body
+        statements = syntax_tree(source).body
     except SyntaxError as error:
         raise UserError(f"{name}: the parameters cell is not Python: {error}") from None
     comments = {
@@ -226,6 +229,16 @@ def names(folder: str | Path) -> list[str]:
     if not found:
         raise UserError(f"no numbered notebooks in {folder}; run this from a clone of the project")
     return found
+
+
+def syntax_tree(source: str) -> ast.Module:
+    """``ast.parse``, one at a time: Python 3.11 counts the depth of all trees together.
+
+    Notebooks that run at once are looked after by threads. Where two of them parse, the count may
+    end in a SystemError (https://github.com/python/cpython/issues/106905).
+    """
+    with _PARSING:
+        return ast.parse(source)
 
 
 def declared(notebook: nbformat.NotebookNode, key: str, default: object) -> object:

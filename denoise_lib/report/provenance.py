@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from denoise_lib.environment import fastest_precision
 from denoise_lib.errors import UserError
 from denoise_lib.files import read_json, sha256
-from denoise_lib.report.parameters import declared, read_notebook
+from denoise_lib.report.parameters import declared, read_notebook, syntax_tree
 
 PACKAGES = (
     "torch",
@@ -57,7 +57,7 @@ def sources(root: Path) -> dict[str, str]:
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
+        tree = _without_docstrings(syntax_tree(path.read_text(encoding="utf-8")))
         found[name] = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
     for path in sorted((package / "pretrained").glob("*")):
         if path.suffix in (".safetensors", ".json"):  # and nothing that an editor leaves there
