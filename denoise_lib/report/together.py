@@ -107,7 +107,7 @@ def run_all(plan: Plan, run: Callable[[str], None], stop: Callable[[], None]) ->
         KeyboardInterrupt: Nothing runs any more, and what was done can be resumed.
     """
     running: dict[Future[None], str] = {}
-    failures: list[str] = []
+    failures: dict[str, str] = {}
     pool = ThreadPoolExecutor(plan.jobs, thread_name_prefix="notebook")
     try:
         while True:
@@ -122,7 +122,7 @@ def run_all(plan: Plan, run: Callable[[str], None], stop: Callable[[], None]) ->
                 try:
                     future.result()
                 except UserError as error:
-                    failures.append(str(error))
+                    failures[name] = str(error)
                     if running:
                         say(f"{error}; still running: {', '.join(running.values())}")
                 plan.done.add(name)
@@ -133,4 +133,4 @@ def run_all(plan: Plan, run: Callable[[str], None], stop: Callable[[], None]) ->
     finally:
         pool.shutdown()
     if failures:
-        raise UserError("; ".join(failures))
+        raise UserError("; ".join(failures[name] for name in plan.needs if name in failures))
