@@ -141,8 +141,11 @@ def forest(differences: Sequence[Mapping[str, Any]]) -> Figure:
 
     Args:
         differences: What :meth:`denoise_lib.study.run.Run.compare` returned. Those of one measure
-            stand together, in their order, with their numbers at the right.
+            stand together, in their order, with their numbers at the right. Where there are
+            none, the figure is empty.
     """
+    if not differences:
+        return Figure()
     parts: dict[str, list[Mapping[str, Any]]] = {}
     for row in differences:
         parts.setdefault(row["metric"], []).append(row)
