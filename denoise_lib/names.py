@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 OTHER_COLOUR = "#84665a"  # of what has none of its own
@@ -251,3 +251,11 @@ def column(title: str, decimals: int = 3) -> tuple[str, int]:
     if named:
         return title, named[0].decimals
     return title, UNIT_DECIMALS.get(title.rpartition(", ")[2].strip(), decimals)
+
+
+def change_of_ratio(row: Mapping[str, Any]) -> str:
+    """What a system does to the mean SI-SDR, as the rest of a sentence that begins with it."""
+    before, after = (score("si_sdr", row[side]) for side in ("noisy", "denoised"))
+    if before == after:
+        return f"leaves the mean SI-SDR at {before}"
+    return f"takes the mean SI-SDR from {before} to {after}"

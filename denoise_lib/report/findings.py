@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from denoise_lib import names
+from denoise_lib.names import change_of_ratio, label, listed, number, score
 from denoise_lib.names import condition as written
-from denoise_lib.names import label, listed, number, score
 from denoise_lib.report import glance
 from denoise_lib.report.glance import Line, Row
 from denoise_lib.report.hearing import Wanted
@@ -120,7 +120,7 @@ def _street(line: Line | None) -> Finding | None:
     does = "does not help" if gained < NOTHING_DB else "helps"
     return Finding(
         f"What {_the(model)} learned from the fixed damage {does} against street noise: it "
-        f"{_ratio(row)}.",
+        f"{change_of_ratio(row)}.",
         row,
         sounds=Wanted(line.condition, ("noisy", f"{model}, as it is", "clean")),
     )
@@ -185,15 +185,7 @@ def _goes(line: Line, model: str) -> str:
     interval = f" {glance.interval(row)}".rstrip()
     if model not in line.si_sdr:
         return f"takes the mean wSDR {span}{interval}"
-    return f"{_ratio(line.si_sdr[model])}, and wSDR {span}{interval}"
-
-
-def _ratio(row: Row) -> str:
-    """What a network does to the mean SI-SDR."""
-    before, after = (score("si_sdr", row[side]) for side in ("noisy", "denoised"))
-    if before == after:
-        return f"leaves the mean SI-SDR at {before}"
-    return f"takes the mean SI-SDR from {before} to {after}"
+    return f"{change_of_ratio(line.si_sdr[model])}, and wSDR {span}{interval}"
 
 
 def _both(line: Line, model: str) -> str:

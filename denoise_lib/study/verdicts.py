@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from denoise_lib.names import METRICS, counted, number, score
+from denoise_lib.names import METRICS, change_of_ratio, counted, number, score
 from denoise_lib.names import condition as written
 from denoise_lib.study.run import Row, Run
 
@@ -25,14 +25,6 @@ def describe_network(
     if not (ratio := _ratio(run, condition, model, experiment)):
         return f"{where} takes the mean {wsdr} {over}."
     return f"{where} {change_of_ratio(ratio)} ({wsdr}) {over}."
-
-
-def change_of_ratio(row: Row) -> str:
-    """What a system does to the mean SI-SDR, as the rest of a sentence that begins with it."""
-    before, after = (score("si_sdr", row[side]) for side in ("noisy", "denoised"))
-    if before == after:
-        return f"leaves the mean SI-SDR at {before}"
-    return f"takes the mean SI-SDR from {before} to {after}"
 
 
 def describe_harm(
