@@ -36,8 +36,7 @@ TELLING = (
     "tta",
     "wv",
 )  # their length, exactly
-# Of these nothing but a place in the file tells time: bytes of a channel's largest frame.
-WITHOUT_STAMPS = {"aac": 768, "ac3": 1920}
+WITHOUT_STAMPS = ("aac", "ac3", "dts", "eac3", "mp3")  # nothing but a place in the file tells time
 RUN_IN = 0.2  # s at the beginning, in which encoders leave holes
 UNITS = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
 LATE_STAMPS = 32  # frames in a row of which the stamps may be late
@@ -204,8 +203,8 @@ class PyAVPiece:
 
     def _swallowed(self) -> Callable[[av.Packet], int]:
         """What tells, packet by packet, how many frames are lost behind it."""
-        if self.kind != "mp3":
-            return _Sizes(self.kind, self.channels).frames_lost
+        if self.kind != "mp3" or self.codec.startswith("mp2"):
+            return _Sizes(self.kind, self.codec).frames_lost
         import av
 
         first = self._part()
@@ -297,20 +296,23 @@ def _one_after_another(
 class _Sizes:
     """How many frames a packet has swallowed, where packets are cut at the marks of frames.
 
-    Damage between two marks makes one long packet of many. A packet longer than any frame can be
-    stands for as many as fit in.
+    Damage between two marks makes one long packet of many. What is longer than its first frame says
+    stands for as many more as fit in.
     """
 
-    def __init__(self, kind: str, channels: int) -> None:
-        self.most = WITHOUT_STAMPS.get(kind, 0) * max(1, channels)
+    def __init__(self, kind: str, codec: str) -> None:
+        self.codec = codec if kind in WITHOUT_STAMPS else ""
         self.count, self.total = 0, 0
 
     def frames_lost(self, packet: av.Packet) -> int:
         """Frames that the packet holds beside its first."""
-        if self.most and packet.size > self.most and self.count:
-            return max(0, round(packet.size * self.count / self.total) - 1)
-        self.count, self.total = self.count + 1, self.total + packet.size
-        return 0
+        told = told_length(self.codec, bytes(packet)[:HEAD]) if self.codec else None
+        if told and told == packet.size:
+            self.count, self.total = self.count + 1, self.total + packet.size
+        if not self.codec or not self.count:
+            return 0
+        mean = self.total / self.count
+        return max(0, round((packet.size - (told or mean)) / mean))
 
 
 def chosen(file: Any, track: int | None) -> av.AudioStream:
