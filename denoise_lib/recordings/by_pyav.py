@@ -39,6 +39,7 @@ TELLING = (
 WITHOUT_STAMPS = ("aac", "ac3", "dts", "eac3", "mp3")  # nothing but a place in the file tells time
 RUN_IN = 0.2  # s at the beginning, in which encoders leave holes
 UNITS = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
+JUMPING, LONGEST_GAP = ("mpegts", "mpeg"), 60.0  # s; a longer one is no gap in these
 LATE_STAMPS = 32  # frames in a row of which the stamps may be late
 LEAST_GAP = 0.005  # s; stamps are rounded, and some recorders take them from a clock
 
@@ -116,6 +117,10 @@ class PyAVPiece:
                 origin = due if self._own_beginning(due) else self._beginning()
             least = max(LEAST_GAP, 0.75 * len(block) / rate)
             gap = 0.0 if due is None else due - origin - at
+            if self._jumped(gap):
+                self.notes.append(f"its clock jumps by {gap:.0f} s, which are left out")
+                self.film = self.film and self.film - gap
+                origin, gap = due - at, 0.0
             if gap < -1.0 or gap > self._longest_gap(at):  # the clock was set anew
                 origin, gap = due - at, 0.0
             if gap < 0 and at == 0:  # before the beginning, such as an encoder's run-in
@@ -236,6 +241,10 @@ class PyAVPiece:
         """Time stamp of the film's beginning, s."""
         start = (self.file.start_time or 0) / 1e6
         return min(start, 0.0) if self.kind in TIMED_FROM_ZERO and start < 60 else start
+
+    def _jumped(self, gap: float) -> bool:
+        """Whether a clock was set forward: transport streams are joined without care for theirs."""
+        return self.kind in JUMPING and gap > LONGEST_GAP
 
     def _longest_gap(self, at: float) -> float:
         """Seconds of silence that can be meant: to the end of the recording, where it is known."""
