@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from denoise_lib.commands.export import export
 from denoise_lib.commands.live import live
 from denoise_lib.commands.models import models
 from denoise_lib.commands.options import Version
+from denoise_lib.commands.signals import Ended, ending, let_go
 from denoise_lib.commands.train import train
 from denoise_lib.errors import UserError
 from denoise_lib.progress import is_first
@@ -49,8 +51,9 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(body)
     def run(*args: Any, **kwargs: Any) -> None:
         try:
-            _check_numbers(kwargs)
-            return body(*args, **kwargs)
+            with ending():
+                _check_numbers(kwargs)
+                return body(*args, **kwargs)
         except UserError as error:
             print(f"{_who()}: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
@@ -62,6 +65,11 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             print("denoise: interrupted", file=sys.stderr)
             raise typer.Exit(130) from None
+        except Ended as ended:
+            with suppress(OSError):  # the terminal is gone, perhaps, with SIGHUP
+                print(f"{_who()}: ended by {ended.signal}", file=sys.stderr)
+            let_go(sys.stdout)
+            raise typer.Exit(ended.code) from None
 
     return app.command(help=inspect.getdoc(body).partition("\n\nRaises:")[0])(run)
 
@@ -82,7 +90,7 @@ def _check_numbers(options: dict[str, Any]) -> None:
 @command
 def fetch(
     corpus: Annotated[
-        str, typer.Argument(help="default, or wide: volunteers' speech and others' noise, 1.2 GB")
+        str, typer.Argument(help="default, or wide: volunteers' speech and others' noise, 1.4 GB")
     ] = "default",
 ) -> None:
     """Fetch the default corpora, or the wide ones, into the cache.

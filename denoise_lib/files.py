@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import glob
 import hashlib
 import json
 import os
@@ -11,7 +10,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -123,11 +122,9 @@ def _beside(path: Path) -> Iterator[Path]:
     """
     folder = path.parent
     folder.mkdir(parents=True, exist_ok=True)
-    mark = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+    remove_left_over([path])
     suffix = path.suffix if len(os.fsencode(path.suffix)) <= 16 else ""
-    for left in folder.glob(f".{mark}-????????{glob.escape(suffix)}"):
-        _remove_unlocked(left)
-    temporary = folder / f".{mark}-{secrets.token_hex(4)}{suffix}"
+    temporary = folder / f".{_mark(path)}-{secrets.token_hex(4)}{suffix}"
     handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
         _flock(handle)
@@ -137,6 +134,22 @@ def _beside(path: Path) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
         os.close(handle)
+
+
+def remove_left_over(paths: Iterable[Path]) -> None:
+    """Remove what killed writers of these files have left beside them; the files stay."""
+    marks: dict[Path, set[str]] = {}
+    for path in paths:
+        marks.setdefault(path.parent, set()).add(_mark(path))
+    for folder, own in marks.items():
+        for left in folder.glob(".????????-????????*"):
+            if left.name[1:9] in own:
+                _remove_unlocked(left)
+
+
+def _mark(path: Path) -> str:
+    """What the names of a file's temporary ones begin with, behind a dot."""
+    return hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
 
 
 def _remove_unlocked(path: Path) -> None:

@@ -34,9 +34,10 @@ HEAD = """# Errors
 Written by `python tools/errors.py` from the code; a test holds the two together. What stands in
 angle brackets is filled in. The command line prints a message as one line, `denoise: ...`, and ends
 with status 1; wrong usage, such as an unknown option, ends with status 2, Ctrl-C with `denoise:
-interrupted` and status 130. What the system refuses (a full disk, a folder that cannot be
-written) is told with the file and the system's own words. Nothing is left half-written in any of
-these cases, and the same command goes on where it was.
+interrupted` and status 130, SIGTERM with `denoise: ended by SIGTERM` and status 143, SIGHUP
+likewise with 129. What the system refuses (a full disk, a folder that cannot be written) is told
+with the file and the system's own words. Nothing is left half-written in any of these cases, and
+the same command goes on where it was.
 
 A message says what is wrong, with which file or value, and what is expected or to be done.
 """

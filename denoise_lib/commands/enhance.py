@@ -140,6 +140,7 @@ def enhance(
         raise UserError(
             f"--attenuation-limit must be a number of dB from 0 on, got {attenuation_limit}"
         )
+    from denoise_lib.files import remove_left_over
     from denoise_lib.recordings import places as where
     from denoise_lib.recordings.write import asked
 
@@ -149,9 +150,12 @@ def enhance(
         say(f"{passed_over} files are passed over: by their names, they are no recordings")
     many = out is not None or Path(places[0]).is_dir()
     inputs = {where.identity(job.source) for job in planned} - {None}
-    waiting = [job for job in planned if force or not (many and where.done(job, inputs))]
-    if skipped := len(planned) - len(waiting):
-        say(f"{skipped} of {len(planned)} results are there already, --force makes them again")
+    skipped = {job for job in planned if many and not force and where.done(job, inputs)}
+    waiting = [job for job in planned if job not in skipped]
+    if skipped:
+        count = f"{len(skipped)} of {len(planned)}"
+        say(f"{count} results are there already, --force makes them again")
+        remove_left_over(Path(job.target).resolve() for job in skipped)
     for job in waiting[: not many]:
         where.refuse_to_lose(job, inputs, force)
     if not waiting:
