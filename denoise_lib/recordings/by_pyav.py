@@ -188,7 +188,7 @@ class PyAVPiece:
                 take it for one that is not meant to be heard. Some recorders stamp fragments so.
 
         Raises:
-            av.FFmpegError, ValueError: It is damaged, or shorter than its head says; a decoder
+            av.FFmpegError: It is damaged, or shorter than its head says; a decoder
                 would fill that up with noise.
         """
         import av
@@ -198,7 +198,7 @@ class PyAVPiece:
             return context.decode(None)
         told = told_length(self.codec, bytes(packet)[:HEAD])
         if told and packet.size < told:
-            raise ValueError("it breaks off")
+            raise av.error.InvalidDataError(1, "it breaks off")
         if not repeated:
             return context.decode(packet)
         again = av.Packet(bytes(packet))
