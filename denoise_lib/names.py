@@ -165,6 +165,11 @@ def condition(key: str) -> str:
     return CONDITIONS[key].written if key in CONDITIONS else prose(key)
 
 
+def series(name: str) -> str:
+    """What a line or a panel of a figure shows: a condition, or systems."""
+    return condition(name) if name in CONDITIONS else label(name)
+
+
 def number(value: float | None, decimals: int = 3) -> str:
     """A number with a real minus sign; a missing one is an en dash."""
     if value is None or value != value:

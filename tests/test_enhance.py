@@ -158,6 +158,21 @@ def test_of_a_film_only_the_sound_is_replaced(tmp_path, capsys, name):
     assert abs(place(sound[:24000], out[:, 0])) < 100
 
 
+def test_pictures_are_copied_whatever_their_time_stamps(tmp_path, capsys):
+    """Two transport streams joined, of which the clock starts anew; and stamps that come twice."""
+    film(tmp_path / "one.ts", [voice(2.0, 48000)], pictures=2.0)
+    joined = 2 * (tmp_path / "one.ts").read_bytes()
+    (tmp_path / "joined.ts").write_bytes(joined)
+    film(tmp_path / "every.mp4", [voice(4.0, 48000)], pictures=4.0, movflags="frag_every_frame")
+    for name in ("joined.ts", "every.mp4"):
+        out = tmp_path / "out.mkv"
+        assert run(capsys, "enhance", f"{tmp_path}/{name}", str(out), "--force")[0] == 0
+        with av.open(str(out)) as file:
+            times = [float(p.pts * p.time_base) for p in file.demux(video=0) if p.size]
+        assert len(times) == 20 and times == sorted(times) and 3.7 < times[-1] < 4.3
+        assert times[10] == pytest.approx(2.0, abs=0.3)
+
+
 # What must not be lost
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot
+from matplotlib.text import Text
 from page_fixture import captured, voice
 
 from denoise_lib import names
-from denoise_lib.display import figures, spectra, style
+from denoise_lib.display import figures, narrow, spectra, style
 from denoise_lib.display.show import show, table
 from denoise_lib.display.style import DARK, INK, PAPER
 
@@ -232,6 +233,83 @@ def test_a_figure_is_drawn_for_wide_and_for_narrow_screens():
     ]
     assert widths[0] < 358 < 700 < widths[1]
     assert '<source media="(max-width: 34rem)"' in html
+
+
+LONG = [
+    {**DIFFERENT[0], "a": a, "b": "dcunet", "condition": condition, "metric": metric, "mean": mean}
+    for metric, mean in (("wsdr", -0.034), ("si_sdr", 3.5))
+    for a, condition in (
+        ("repair", "zero"),
+        ("repair", "both"),
+        ("speech", "street"),
+        ("unet-street", "street"),
+    )
+]
+MANY = {name: [(-0.8, None)] * 9 for name in ("noisy", "DCUnet, as it is", "DCUnet, retrained")}
+PATCH = np.eye(17, 13)
+NARROWED = DRAWN | {
+    "forest of two measures": lambda: figures.forest(LONG),
+    "six curves": lambda: figures.training_curves(
+        {
+            **dict.fromkeys(("zero", "raise", "both"), HISTORY),
+            "speech": [{**entry, "loss": 0.4} for entry in HISTORY],
+        }
+    ),
+    "close ticks": lambda: figures.sweep(
+        [-12, -6, -3, -1, 0, 1, 3, 6, 12], MANY, "gain (dB)", "wSDR, lower is better"
+    ),
+    "three patches": lambda: spectra.patches(
+        {"zeroed": dict.fromkeys(("lost", "DCUnet adds", "repair adds"), PATCH)},
+        "mask, dB",
+        bin_width=25,
+        frame_step=10,
+    ),
+    "two pictures": lambda: spectra.touched(
+        torch.ones(321, 120, dtype=torch.cfloat),
+        (torch.rand(1, 321, 120) > 0.9, torch.rand(1, 321, 120) > 0.8),
+        rate=16000,
+        hop=160,
+    ),
+}
+
+
+def texts_of(figure):
+    """[(text, its box in pixels)] of all that is written in a figure, as it is laid out."""
+    figure.draw_without_rendering()
+    # Labels of ticks beyond the ends of their axis are kept, but not drawn.
+    beyond = {
+        tick.label1
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in axis.get_major_ticks()
+        if not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
+    }
+    found = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    return [(text.get_text(), text.get_window_extent()) for text in found if text not in beyond]
+
+
+@pytest.mark.parametrize("name", NARROWED)
+def test_on_a_phone_no_text_is_cut_off_or_overprinted(name):
+    figure = NARROWED[name]()
+    with matplotlib.rc_context(style.STYLE):
+        narrow.make_narrow(figure)
+        texts = texts_of(figure)
+    assert figure.get_figwidth() == narrow.WIDTH and len(texts) > 5
+    for text, box in texts:
+        assert box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1, f"{text!r} is cut off"
+    for (one, first), (other, second) in combinations(texts, 2):
+        wide = min(first.x1, second.x1) - max(first.x0, second.x0)
+        high = min(first.y1, second.y1) - max(first.y0, second.y0)
+        assert wide <= 1 or high <= 3, f"{one!r} is printed over {other!r}"
+
+
+def test_a_condition_is_written_out_in_every_figure():
+    figure = figures.scores_distribution({"zero": VALUES["both"], "both": VALUES["both"]})
+    rows = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert rows[0] == "zeroing alone: noisy" and rows[-1] == "zeroing and raising: DCUnet"
+    assert spectra.spectrograms({"raise": voice(seconds=0.2)}).axes[0].get_title("left") == (
+        "raising alone"
+    )
 
 
 def test_curves_of_one_colour_differ_in_their_line():

@@ -1,5 +1,7 @@
 """enhance(): same length, level, rate and channels, and memory that does not grow."""
 
+import threading
+import time
 import tracemalloc
 
 import numpy as np
@@ -12,9 +14,10 @@ from small_corpus import small_corpus
 from denoise_lib import RATE, Corruption, enhance
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.evaluate import evaluate
-from denoise_lib.models import DenoisingWaveNet
+from denoise_lib.models import DenoisingWaveNet, inference
 from denoise_lib.models.baselines import Identity
-from denoise_lib.models.inference import process
+from denoise_lib.models.checkpoints import load_pretrained
+from denoise_lib.models.inference import evaluated, process, process_each
 from denoise_lib.models.whole_band import Treatment, WholeBand, stretches
 
 
@@ -251,3 +254,57 @@ def test_chunks_are_bounded():
     x = white(100_000)
     assert torch.equal(process(Measuring(), x, chunk_seconds=0.5), x)
     assert max(longest) <= 8000 + 2 * (100 + 7)
+
+
+class Remembering(Identity):
+    """Keeps its input from one layer to the next, as networks with a state do."""
+
+    def forward(self, noisy):
+        self.kept = noisy
+        time.sleep(0.002)
+        return self.kept * 2
+
+
+def test_several_at_once_give_what_each_gives_alone(monkeypatch):
+    """In their order, to the last bit, and with threads left as they were."""
+    monkeypatch.setattr(inference.loky, "cpu_count", lambda: 4)
+    waveforms = [white(1000 + 37 * index) for index in range(13)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)  # one for each of those that run at once
+    for model in (Remembering(), load_pretrained("speech")):
+        with evaluated(model):
+            together = process_each(model, waveforms)
+            assert torch.get_num_threads() == 4
+            torch.set_num_threads(1)
+            alone = [process(model, each) for each in waveforms]
+            torch.set_num_threads(4)
+        assert all(map(torch.equal, together, alone))
+    torch.set_num_threads(threads)
+
+
+def test_they_do_run_at_once(monkeypatch):
+    monkeypatch.setattr(inference.loky, "cpu_count", lambda: 3)
+    meeting = threading.Barrier(3, timeout=60)
+
+    class Meeting(Identity):
+        def forward(self, noisy):
+            meeting.wait()
+            return noisy
+
+        def __deepcopy__(self, memo):
+            return Meeting()
+
+    assert len(process_each(Meeting().eval(), [white(10)] * 3)) == 3
+
+
+def test_an_error_in_one_of_them_is_raised(monkeypatch):
+    monkeypatch.setattr(inference.loky, "cpu_count", lambda: 2)
+
+    class Refusing(Identity):
+        def forward(self, noisy):
+            if noisy.shape[-1] == 12:
+                raise UserError("twelve samples")
+            return noisy
+
+    with pytest.raises(UserError, match="twelve"):
+        process_each(Refusing(), [white(length) for length in range(10, 20)])

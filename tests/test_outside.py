@@ -222,6 +222,17 @@ def test_each_kind_is_made_as_often_as_it_says():
     assert len(made) == 20 and all(len(each) == RATE // 2 for each in made)
 
 
+def test_a_call_is_a_tone_that_glides():
+    """In the loudest frame, most of the power lies in a few bins between 500 Hz and 7.6 kHz."""
+    noise = made_noise.calls(8, 2 * RATE, clip_generator("calls"))
+    window = torch.hann_window(512)
+    power = torch.stft(noise, 512, 128, window=window, return_complex=True).abs().square()
+    for frames in power:
+        loudest = frames[:, frames.sum(0).argmax()]
+        assert float(loudest.topk(40).values.sum() / loudest.sum()) > 0.6
+        assert 500 < float(loudest.argmax()) * RATE / 512 < 7600
+
+
 def test_a_colour_is_heard_at_its_points():
     gains = torch.tensor([[0.0, -6.0, 3.0, 0.0, 12.0, -20.0, 5.0, 1.0]])
     flat = torch.ones(1, 8001, dtype=torch.complex64)  # a bin each hertz
@@ -298,11 +309,11 @@ def test_groups_of_a_corpus():
     clips = [Clip("1", "cars", "train", RATE), Clip("2", "songs music", "train", RATE)]
     recordings, speech = Corpus("noises", RATE, clips, _Memory(), ""), small_corpus()
     mix = outside_noise(
-        recordings, clips, speech, speech.split("train"), made=10, babbles=2, snr_db=(0, 5)
+        recordings, clips, speech, speech.split("train"), made=12, babbles=2, snr_db=(0, 5)
     )
-    assert mix.parameters["recordings"] == {"recordings": 1, "music": 1, "babble": 2, "made": 10}
+    assert mix.parameters["recordings"] == {"recordings": 1, "music": 1, "babble": 2, "made": 12}
     torch.testing.assert_close(mix.weights.sum(), torch.tensor(1.0))
-    silent = outside_noise(recordings, clips[:1], speech, [], made=10)
+    silent = outside_noise(recordings, clips[:1], speech, [], made=12)
     assert set(silent.parameters["recordings"]) == {"recordings", "made"}
     torch.testing.assert_close(at_unit_level(noise(2, 100)).square().mean(-1), torch.ones(2))
 

@@ -2,10 +2,12 @@
 
 import json
 import math
+import os
 import re
+import subprocess
 import sys
 import threading
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 
 import psutil
@@ -192,6 +194,44 @@ def test_a_sweep_outlives_a_process_that_is_killed_in_the_middle(clone, monkeypa
         (row,) = cell["results"]
         assert row["denoised"] == pytest.approx(-0.5 - cell["point"]["steps"] / 100 - 0.005)
     assert not (clone.build / "01_a").exists(), "the report's own run is not touched"
+
+
+@pytest.fixture
+def scheduler(tmp_path):
+    """The address of a scheduler and a worker that were started by hand, on loopback."""
+    pytest.importorskip("distributed")
+    file, root = tmp_path / "scheduler.json", Path(__file__).resolve().parents[1]
+    own = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    dask = [sys.executable, "-m", "dask"]
+    place = ["--host", "127.0.0.1", "--scheduler-file", str(file), "--no-dashboard"]
+    with ExitStack() as stack:
+
+        def start(*command):
+            process = subprocess.Popen([*dask, *command], env=own, cwd=tmp_path)
+            stack.callback(process.wait, 60)
+            stack.callback(process.terminate)
+
+        start("scheduler", "--port", "0", *place)
+        while not file.exists():
+            threading.Event().wait(0.05)
+        start("worker", "--nthreads", "2", "--no-nanny", *place)
+        yield json.loads(file.read_text())["address"]
+
+
+def test_a_sweep_runs_on_a_scheduler_that_was_started_by_hand(clone, scheduler, capsys):
+    assert scheduler.startswith("tcp://127.0.0.1:")
+    # The two runs are in one process at once: each waits for the other to have begun.
+    meet = """
+deadline = time.monotonic() + 120
+while len(list(Path(out).parents[1].glob("*/01_a*/began.txt"))) < 2:
+    assert time.monotonic() < deadline
+    time.sleep(0.05)"""
+    notebook(clone, meet)
+    path = sweep("01_a", {"steps": ["1", "2"]}, scheduler=scheduler, root=clone.root)
+    assert [cell["status"] for cell in read(path)["cells"]] == 2 * ["finished"]
+    assert [line["value"] for line in read(path)["comparison"]] == pytest.approx([-0.515, -0.525])
+    with pytest.raises(UserError, match="--scheduler nowhere:1: cannot be reached"):
+        sweep("01_a", {"steps": ["3", "4"]}, scheduler="nowhere:1", root=clone.root)
 
 
 def test_what_is_finished_is_kept_and_what_a_notebook_needs_is_read(clone, capsys, here):

@@ -86,10 +86,10 @@ def test_cores_are_divided_unless_the_threads_are_given(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert [threads_each(jobs) for jobs in (1, 2, 3, 16)] == [None, 4, 2, 1]
     assert together.shared_cores(1) == {}
-    assert together.shared_cores(2) == {"OMP_NUM_THREADS": "4", "LOKY_MAX_CPU_COUNT": "4"}
+    assert together.shared_cores(2) == {"OMP_NUM_THREADS": "4", "LOKY_MAX_CPU_COUNT": "8"}
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert [threads_each(jobs) for jobs in (1, 2)] == [3, 3]
-    assert together.shared_cores(2) == {"OMP_NUM_THREADS": "3", "LOKY_MAX_CPU_COUNT": "4"}
+    assert together.shared_cores(2) == {"OMP_NUM_THREADS": "3", "LOKY_MAX_CPU_COUNT": "8"}
 
 
 def test_a_failure_lets_the_others_end_and_none_begin(monkeypatch):

@@ -97,6 +97,11 @@ def test_who_speaks(name, placed):
         ("ufoai/0snd/sound/civilians/hurt", None),
         ("fillets/sound/linux/en/x", None),
         ("moh/macroform-cold_day", ("moh" + MUSIC, "train")),
+        ("megaglest/birch_forest/sounds/night", ("megaglest", "train")),
+        ("btanks/ambient/city", ("btanks", "train")),
+        ("btanks/deadman1", None),
+        ("btanks/menu/select", None),
+        ("btanks-music/glory", ("btanks" + MUSIC, "train")),
     ],
 )
 def test_what_is_noise(name, placed):

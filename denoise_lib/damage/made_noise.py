@@ -1,4 +1,4 @@
-"""Noise that nobody recorded: coloured, moving, wind, hum, clicks, and babble made of voices."""
+"""Noise that nobody recorded: coloured, moving, wind, hum, clicks, calls, and babble of voices."""
 
 from __future__ import annotations
 
@@ -107,8 +107,36 @@ def clicks(batch: int, samples: int, generator: torch.Generator) -> Tensor:
     return at_unit_level(out[:, :samples]) + 0.1 * steady(batch, samples, generator)
 
 
+def calls(batch: int, samples: int, generator: torch.Generator) -> Tensor:
+    """Tones that glide within 0.6 to 7 kHz, again and again, as birds, bats, brakes and alarms do.
+
+    Each noise has three calls of its own, of 20 ms to 0.6 s. They come up to eight times a second.
+    """
+    length = round(0.6 * RATE)
+    seconds = torch.arange(length) / RATE
+    out = torch.zeros(batch, samples + length)
+    for row in out:
+        lasting = 0.02 * 30 ** torch.rand(3, 1, generator=generator)
+        place = (seconds / lasting).clamp_max(1)
+        low, glide, trill = torch.rand(3, 3, 1, generator=generator)
+        rate = 5 * 12 ** torch.rand(3, 1, generator=generator)  # Hz, of the trill
+        octaves = (2 * glide - 1) * place + 0.3 * trill * torch.sin(2 * torch.pi * rate * seconds)
+        pitch = (1200 * 3**low * 2**octaves).clamp(600, 7000)
+        phase = 2 * torch.pi * (pitch.double() / RATE).cumsum(-1).float()
+        second = torch.rand(3, 1, generator=generator) * (pitch < 3500) * torch.sin(2 * phase)
+        sung = (torch.sin(phase) + second) * torch.sin(torch.pi * place)
+        count = int((0.5 + 7.5 * torch.rand((), generator=generator)) * samples / RATE) + 1
+        places = (torch.rand(count, generator=generator) * samples).long().tolist()
+        strengths = (10 ** (torch.rand(count, generator=generator) - 1)).tolist()
+        kinds = torch.randint(3, (count,), generator=generator).tolist()
+        for start, strength, kind in zip(places, strengths, kinds, strict=True):
+            row[start : start + length] += strength * sung[kind]
+    around = 0.5 * torch.rand(batch, 1, generator=generator)
+    return at_unit_level(out[:, :samples]) + around * steady(batch, samples, generator)
+
+
 # How often each kind is made, relative to each other.
-KINDS = {steady: 2, moving: 4, wind: 1, hum: 2, clicks: 1}
+KINDS = {steady: 2, moving: 4, wind: 1, hum: 2, clicks: 1, calls: 2}
 
 
 def made_noises(count: int, seconds: float, generator: torch.Generator) -> list[Tensor]:

@@ -18,6 +18,7 @@ GAMES = "usr/share/games"
 # Source packages that are named otherwise than the packages made from them.
 SOURCES = {
     "asterisk-moh-opsound-g722": "asterisk-moh-opsound",
+    "btanks-data": "btanks",
     "colobot-common-sounds": "colobot",
     "fillets-ng-data-cs": "fillets-ng-data",
     "fillets-ng-data-nl": "fillets-ng-data",
@@ -78,6 +79,11 @@ COLOBOT = (
     "colobot-common-sounds",
     "0.2.0-2",
     "819e799542eac69c95b072567b5584eb3e0b2bb900de13efa3684915747b1644",
+)
+BTANKS = (
+    "btanks-data",
+    "0.9.8083-9",
+    "fbe1a476d95c68fe73d87715f4f0aecc1bc5428a979cd19451722665c9dbb5ae",
 )
 WARZONE = (
     "warzone2100-data",
@@ -299,6 +305,29 @@ NOISE = (
         suffix=".wav",
     ),
     _package(
+        "megaglest",
+        "megaglest-data",
+        "3.13.0-3",
+        "ed4783d9fc78e201a548b266f7c30325eb16cfd58a20bf4597dd6e622f84a07e",
+        f"{GAMES}/megaglest/tilesets",
+        "3210245111ebd3897ddfb1ec63b64bbf2c28629183c60f3a948ef64fa2da767d",
+        "the MegaGlest Team, dobroide and others, CC BY-SA 3.0",
+    ),
+    _package(
+        "btanks",
+        *BTANKS,
+        f"{GAMES}/btanks/data/sounds",
+        "b0386fc80a60e5bb636209e38d646b850eac554fd5ebeed97c0ddd1b6bc0684e",
+        "Netive Company and the Battle Tanks developers, GPL-2+",
+    ),
+    _package(
+        "btanks-music",
+        *BTANKS,
+        f"{GAMES}/btanks/data/tunes",
+        "2890ccbd154dd7449d58fdc03b67c2bb225524e29bbf6ca7c78ba2f78b24e387",
+        "Netive Company and the Battle Tanks developers, GPL-2+",
+    ),
+    _package(
         "openttd",
         "openttd-opensfx",
         "1.0.3-2",
@@ -391,8 +420,8 @@ _MUSIC = re.compile(
 # Speech, shouts and crowds of actors, single beeps; sounds that the game's program makes itself.
 _NO_NOISE = re.compile(
     r"_desc|^tuxpaint/.*_[a-z]{2}(_[a-z]{2})?$|roll-call|/voices?/|/(cs|nl|en|fr|de)/|hogchant|yoohoo|civilians|soldiers"
-    r"|/aliens/|tv_news|radiomess|laugh|scream|die\d|hurt|^warzone/base/(?!audio/sfx)|^warzone/mp/"
-    r"|^scorched3d/(?!.*/(misc|movement)/)"
+    r"|/aliens/|tv_news|radiomess|laugh|scream|die\d|deadman|hurt|^warzone/base/(?!audio/sfx)|^warzone/mp/"
+    r"|^scorched3d/(?!.*/(misc|movement)/)|^btanks/menu/"
 )
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from denoise_lib.display.style import INK, QUIET, styled, subplots
-from denoise_lib.names import METRICS, colour, label, number, over, shown_decimals
+from denoise_lib.names import METRICS, colour, label, number, over, series, shown_decimals
 from denoise_lib.names import condition as written
 
 WSDR_AXIS = "wSDR in [\N{MINUS SIGN}1, 1], lower is better, \N{MINUS SIGN}1 is perfect"
@@ -39,7 +39,7 @@ def training_curves(histories: Mapping[str, History], other_losses: Collection[s
         figure, (above, below) = subplots(2, 1, (7.6, 4.2), sharex=True, height_ratios=(2, 3))
         above.set_ylabel("training loss")
         if beside:
-            whose = ", ".join(label(name) for name in histories if name in apart)
+            whose = ", ".join(series(name) for name in histories if name in apart)
             above.set_title(f"training loss of {whose}", loc="left")
     else:
         figure, below = subplots(size=(7.6, 3.0))
@@ -51,17 +51,17 @@ def training_curves(histories: Mapping[str, History], other_losses: Collection[s
         steps, valid = _column(history, "valid")
         style = {"color": colour(name), "marker": marker, "markersize": 3.5}
         best = f": best {number(min(valid))}" if len(valid) else ""
-        below.plot(steps, valid, label=label(name) + best, **style)
+        below.plot(steps, valid, label=series(name) + best, **style)
     below.set_xlabel("training step")
     below.set_ylabel("wSDR" if beside else "validation wSDR")
     below.set_title(WSDR_AXIS, loc="left")
     if beside:
-        whose = f" of {', '.join(map(label, beside))}" * bool(apart)
+        whose = f" of {', '.join(map(series, beside))}" * bool(apart)
         below.plot(
             [], [], color=QUIET, linewidth=0.8, alpha=0.7, label=f"thin: training loss{whose}"
         )
         below.plot([], [], color=QUIET, label="thick: validation")
-    figure.legend(ncols=4, loc="outside lower left")
+    figure.legend(ncols=3, loc="outside lower left")
     return figure
 
 
@@ -95,7 +95,7 @@ def scores_distribution(conditions: Mapping[str, Mapping[str, Sequence[float | N
             axis.plot([middle, middle], [y - 0.36, y + 0.36], color=INK, linewidth=1.4)
         counts.append(len(values))
         positions.append(y)
-        names.append(f"{condition}: {label(name)}" if len(conditions) > 1 else label(name))
+        names.append((f"{written(condition)}: " if len(conditions) > 1 else "") + label(name))
     axis.set_yticks(positions, names)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="y", visible=False)
@@ -203,7 +203,7 @@ def sweep(
             "markersize": 4,
             "linestyle": LINES[drawn.count(colour(name)) % 5],
         }
-        axis.plot(values, means, color=colour(name), label=label(name), **style)
+        axis.plot(values, means, color=colour(name), label=series(name), **style)
         drawn.append(colour(name))
         ends = [interval or [mean] * 2 for mean, interval in points]
         axis.fill_between(values, *zip(*ends, strict=True), color=colour(name), alpha=0.15, lw=0)

@@ -10,21 +10,19 @@ import base64
 import html
 import io
 import re
-import textwrap
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from denoise_lib.display.mean import Mean, footnote
+from denoise_lib.display.narrow import make_narrow
 from denoise_lib.display.style import DARK, styled
 from denoise_lib.names import column, number, prose
 
-NARROW = 3.6  # inches of a figure on a phone, where its text keeps its size
 PHONE = "(max-width: 34rem)"  # page.css has the same width
 # A number, or a text that is one: with an interval in brackets, a unit, or two ends.
 NUMERIC = re.compile(r"[\u2212-]?\d[\d.\u202f]*(\s?(dB|%|s|ms))?(\s*\[.*\]| to .*)?|\u2013|")
@@ -40,7 +38,7 @@ def show(figure: Figure, caption: str) -> None:
         caption: Its one message, plain text; also for those who do not see the figure.
     """
     wide = _data_uri(figure)
-    _make_narrow(figure)
+    make_narrow(figure)
     narrow = _data_uri(figure)
     caption = html.escape(prose(caption))
     _display(
@@ -52,41 +50,6 @@ def show(figure: Figure, caption: str) -> None:
 
 def _data_uri(figure: Figure) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(_svg(figure).encode()).decode()
-
-
-def _make_narrow(figure: Figure) -> None:
-    """Give a figure the width of a phone; what would be too wide is broken into lines."""
-    width, height = figure.get_size_inches()
-    if width <= NARROW:
-        return
-    columns = max(
-        (axis.get_subplotspec().get_gridspec().ncols for axis in _plots(figure)), default=1
-    )
-    figure.set_size_inches(NARROW, height if columns == 1 else height * 0.8)
-    for legend in figure.legends:
-        legend.set_ncols(2)
-    for axis in _plots(figure):
-        axis.set_title(_broken(axis.get_title("left"), 46 // columns), loc="left")
-        for each in (axis.xaxis, axis.yaxis):
-            each.set_label_text(_broken(each.get_label_text(), 40))
-        names = [text.get_text() for text in axis.get_yticklabels()]
-        if any(": " in each or " minus " in each for each in names):
-            broken = [each.replace(": ", ":\n").replace(" minus ", "\nminus ") for each in names]
-            axis.set_yticks(axis.get_yticks(), broken)
-            figure.set_size_inches(NARROW, 1.3 * height if axis.child_axes else height)
-        for side in axis.child_axes:  # numbers: their intervals are drawn
-            means = [text.get_text().partition(" [")[0] for text in side.get_yticklabels()]
-            side.set_yticks(side.get_yticks(), means)
-
-
-def _plots(figure: Figure) -> list[Axes]:
-    return [
-        axis for axis in figure.axes if axis.get_subplotspec() and axis.get_label() != "<colorbar>"
-    ]
-
-
-def _broken(text: str, width: int) -> str:
-    return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
 
 
 def note(text: str) -> None:

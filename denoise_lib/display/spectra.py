@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from denoise_lib import RATE
 from denoise_lib.display.style import INK, styled, subplots
-from denoise_lib.names import colour, label
+from denoise_lib.names import colour, label, series
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -174,7 +174,7 @@ def spectrograms(waveforms: Mapping[str, ArrayLike | Tensor], rate: int = RATE) 
         # One pixel per coefficient in the file: the viewer scales it.
         style = {"vmin": low, "vmax": high, "interpolation": "none"}
         picture = _picture(axis, spectrogram_db(waveform, rate), extent, **style)
-        axis.set_title(label(name))
+        axis.set_title(series(name))
         axis.set_ylabel("frequency (kHz)")
     axes[-1, 0].set_xlabel("time (s)")
     _scale(figure, picture, axes[:, 0], "dB re full scale", 14 * len(waveforms))

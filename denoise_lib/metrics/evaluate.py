@@ -18,7 +18,7 @@ from denoise_lib.metrics.measures import METRICS, PERFECT, any_slow, score
 from denoise_lib.metrics.score_cache import known
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.inference import device as best_device
-from denoise_lib.models.inference import evaluated, process
+from denoise_lib.models.inference import evaluated, process_each
 from denoise_lib.progress import say
 
 
@@ -57,15 +57,15 @@ def evaluate(
     quick = tuple(each for each in metrics if not any_slow((each,)))
     if slow_clips and not quick:
         clips = clips[:slow_clips]
-    jobs = []
+    pairs = [fixed_clip(corpus, clip, damage, seed, max_seconds) for clip in clips]
     with evaluated(model, device):
-        for index, clip in enumerate(clips):
-            chosen = quick if slow_clips and index >= slow_clips else metrics
-            noisy, clean = fixed_clip(corpus, clip, damage, seed, max_seconds)
-            denoised = process(model, noisy.to(device), rate=corpus.rate).cpu()
-            versions = {"noisy": noisy, "denoised": denoised}
-            versions |= {"clean": clean} if reference else {}
-            jobs.append((versions, clean, noisy, chosen, corpus.rate))
+        estimates = process_each(model, [noisy for noisy, _ in pairs], corpus.rate, device)
+    jobs = []
+    for index, ((noisy, clean), denoised) in enumerate(zip(pairs, estimates, strict=True)):
+        chosen = quick if slow_clips and index >= slow_clips else metrics
+        versions = {"noisy": noisy, "denoised": denoised}
+        versions |= {"clean": clean} if reference else {}
+        jobs.append((versions, clean, noisy, chosen, corpus.rate))
     # Networks first, scores after: both at once would fight for the cores.
     records = []
     for clip, scores in zip(clips, _score_all(jobs, metrics), strict=True):

@@ -31,6 +31,7 @@ WITHOUT_STAMPS = {"aac": 768, "ac3": 1920}
 RUN_IN = 0.2  # s at the beginning, in which encoders leave holes
 UNITS = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
 UNTIMED = ("aac",)  # frames one behind the other, without a header of their number
+LATE_STAMPS = 32  # frames in a row of which the stamps may be late
 LEAST_GAP = 0.005  # s; stamps are rounded, and some recorders take them from a clock
 
 
@@ -98,7 +99,7 @@ class PyAVPiece:
     def blocks(self) -> Iterator[tuple[NDArray[np.float32], int]]:
         """Blocks (time, channels), each with its rate; what is missing is silent."""
         at, origin, rate, channels = 0.0, None, self.rate, self.channels
-        for frame, due in self._frames():
+        for frame, due in _one_after_another(self._frames()):
             block, rate = samples(frame), frame.sample_rate
             channels = block.shape[1]
             if not len(block):
@@ -138,7 +139,7 @@ class PyAVPiece:
         """Decoded frames, each with the time in seconds at which it is due."""
         import av
 
-        lost = 0.0
+        lost, last = 0.0, None
         swallowed = self._swallowed()
         streams = [self.stream, *self.file.streams.video] if self.film else [self.stream]
         packets = self.file.demux(streams)
@@ -156,8 +157,11 @@ class PyAVPiece:
             if packet.stream is not self.stream:
                 continue
             self.last_is_broken = self.last_is_broken and not packet.size
+            if packet.is_discard and packet.size and packet.dts == last:
+                packet = _again(packet)
+            last = packet.dts
             try:
-                for frame in packet.decode():
+                for frame in self.stream.codec_context.decode(packet if packet.size else None):
                     time = None if frame.pts is None else float(frame.pts * frame.time_base)
                     yield frame, None if time is None else time + lost
             except (av.FFmpegError, ValueError):
@@ -233,6 +237,41 @@ class PyAVPiece:
     def close(self) -> None:
         """Close the file."""
         self.file.close()
+
+
+def _again(packet: av.Packet) -> av.Packet:
+    """A packet that FFmpeg would pass over, as one that is decoded.
+
+    Some recorders give the packets of two fragments one time stamp. FFmpeg takes the second for one
+    that is not meant to be heard.
+    """
+    import av
+
+    again = av.Packet(bytes(packet))
+    again.pts, again.dts, again.time_base = packet.pts, packet.dts, packet.time_base
+    again.duration = packet.duration
+    return again
+
+
+def _one_after_another(
+    frames: Iterator[tuple[av.AudioFrame, float | None]],
+) -> Iterator[tuple[av.AudioFrame, float | None]]:
+    """Frames, each with its time in seconds, where some are stamped a frame too late.
+
+    Such a frame ends where the next one has begun already; it lies before that.
+    """
+    waiting: list[tuple[av.AudioFrame, float | None]] = []
+    for each in frames:
+        waiting.append(each)
+        for at in range(len(waiting) - 2, -1, -1):
+            (frame, due), (_, after) = waiting[at : at + 2]
+            length = frame.samples / frame.sample_rate
+            if None in (due, after) or not 0.5 * length < due + length - after < 1.5 * length:
+                break
+            waiting[at] = frame, after - length
+        if len(waiting) > LATE_STAMPS:
+            yield waiting.pop(0)
+    yield from waiting
 
 
 class _Sizes:

@@ -22,6 +22,7 @@ from denoise_lib.recordings.write import FFMPEG, FILMS, FLAC_IN_OGG, as_integers
 if TYPE_CHECKING:
     import av
 
+CLOCK_SET = 1.0  # s; time stamps that go back further were started anew
 BITS = 96_000  # per second and channel
 LOSSLESS = {"flac": ("s16", "s32"), "alac": ("s16p", "s32p")}  # formats for 16 and 24 bits
 ENCODERS = {"opus": "libopus", "vorbis": "libvorbis", "mp3": "libmp3lame", "mp3float": "libmp3lame"}
@@ -146,7 +147,7 @@ class FilmWriter:
         """What is copied, each packet with the second at which it is due."""
         streams = [self.film.streams[index] for index in self.copies]
         packets = self.film.demux(streams) if streams else iter(())
-        last = 0.0
+        last, clocks = 0.0, {index: _Clock() for index in self.copies}
         while True:
             try:
                 packet = next(packets)
@@ -154,11 +155,12 @@ class FilmWriter:
                 return
             if packet.dts is None and packet.pts is None or not packet.size:
                 continue
-            stamp = packet.dts if packet.dts is not None else packet.pts
-            last = max(last, float(stamp * packet.time_base) - self.start)
             shift = round(self.start / packet.time_base)
             packet.dts = None if packet.dts is None else packet.dts - shift
             packet.pts = None if packet.pts is None else packet.pts - shift
+            clocks[packet.stream.index].put_behind(packet)
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            last = max(last, float(stamp * packet.time_base))
             yield last, packet
 
     def write(self, block: NDArray[np.float32]) -> None:
@@ -221,3 +223,24 @@ class FilmWriter:
         self.out.close()
         if self.film is not None:
             self.film.close()
+
+
+class _Clock:
+    """Puts the packets of a stream one behind the other, as containers want them."""
+
+    def __init__(self) -> None:
+        self.shift, self.end, self.latest = 0, 0, None
+
+    def put_behind(self, packet: av.Packet) -> None:
+        """Move a packet that does not come after the one before: all, if the clock was set anew."""
+        if packet.dts is None:
+            return
+        own = packet.dts
+        if self.latest is not None:
+            back = float((self.latest - own - self.shift) * packet.time_base)
+            if back > CLOCK_SET:
+                self.shift = self.end - own
+            own = max(own + self.shift, self.latest + 1)
+        packet.pts = None if packet.pts is None else packet.pts + own - packet.dts
+        packet.dts = self.latest = own
+        self.end = own + max(1, packet.duration or 0)

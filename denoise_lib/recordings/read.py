@@ -318,7 +318,8 @@ def _note_missing(found: Survey, tallies: list[_Tally]) -> None:
 
 
 def _share(part: float, total: float) -> str:
-    return f"{100 * part / total:.2g} %"
+    percent = 100 * part / total
+    return f"{percent:.2g} %" if percent < 99.5 else f"{percent:.3g} %"
 
 
 def _note_scale(found: Survey) -> None:

@@ -29,9 +29,11 @@ def shared_cores(jobs: int) -> dict[str, str]:
     """Variables that hand each of `jobs` notebooks its share of the cores."""
     if jobs == 1:
         return {}
-    cores = max(1, loky.cpu_count(only_physical_cores=True) // jobs)
-    # The second is for the processes that score clips.
-    return {"OMP_NUM_THREADS": str(threads_each(jobs)), "LOKY_MAX_CPU_COUNT": str(cores)}
+    cores = loky.cpu_count(only_physical_cores=True)
+    # The second is for what hears and scores several clips at once. It is twice the share, since
+    # the other notebooks seldom do the same at the time, and the last one is alone.
+    at_once = max(1, min(cores, 2 * cores // jobs))
+    return {"OMP_NUM_THREADS": str(threads_each(jobs)), "LOKY_MAX_CPU_COUNT": str(at_once)}
 
 
 class Plan:
