@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sounds import RATE, as_bytes, film, voice
 
-from denoise_lib.recordings import cut_off
+from denoise_lib.recordings import cut_off, frames
 from denoise_lib.recordings.read import blocks, survey
 
 SOUND = voice(4.0, 48000)
@@ -137,6 +137,64 @@ def test_other_headers_tell_a_length_too(tmp_path, name):
     film(tmp_path / name, [SOUND], "aac" if name == "x.flv" else "wavpack", pictures=0)
     _, found, told = cut(tmp_path / name)
     assert 0.5 < found.seconds < 3.0 and "it ends early or is damaged" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pictures"),
+    [("x.ac3", "ac3", 0), ("x.eac3", "eac3", 0), ("x.mp2", "mp2", 0), ("x.voc", "pcm_s16le", 0)]
+    + [("x.vob", "mp2", 0), ("x.vob", "mp2", 4.0), ("x.mpg", "mp2", 4.0)],
+)
+def test_what_tells_no_length_breaks_off(tmp_path, name, codec, pictures):
+    """In the middle of a frame, or of a part of the file; what is left of it is no sound."""
+    film(tmp_path / name, [SOUND], codec, pictures=pictures)
+    whole, found, told = cut(tmp_path / name, 0.513)
+    assert whole.seconds == pytest.approx(4.0, abs=0.05)
+    assert told == UNTOLD and 1.0 < found.seconds < 3.0
+    assert found.meter.peak.max() < 1.2 * np.abs(SOUND).max()
+
+
+@pytest.mark.parametrize("name", ["x.mkv", "x.webm"])
+def test_a_live_matroska_stream_breaks_off(tmp_path, name):
+    film(tmp_path / name, [SOUND], "libopus", pictures=0, live="1")
+    _, found, told = cut(tmp_path / name)
+    assert told == UNTOLD and 1.0 < found.seconds < 3.0
+
+
+@pytest.mark.parametrize(("told", "seconds"), [(500, 7.0), (300, None)])
+def test_the_length_of_a_wma_file_counts_where_bytes_are_missing(told, seconds):
+    """10 s, of which 3 s are read ahead; 300 bytes are there."""
+    lengths = struct.pack("<16xQ16xQ8xQ12x", told, 100_000_000, 3000)
+    content = cut_off.ASF + bytes(14) + cut_off.ASF_FILE + bytes(8) + lengths
+    content += bytes(300 - len(content))
+    found = cut_off.cut_off(io.BytesIO(content), 0, len(content))
+    assert (found and found.seconds) == seconds
+
+
+def test_the_blocks_of_a_voc_file_are_no_sound(tmp_path):
+    film(tmp_path / "x.voc", [SOUND], "pcm_s16le", pictures=0)
+    file = io.BytesIO((tmp_path / "x.voc").read_bytes())
+    found = survey(file, "x")
+    out = np.concatenate(list(blocks(found)))[:, 0]
+    np.testing.assert_allclose(out, SOUND, atol=2**-15)
+
+
+@pytest.mark.parametrize(
+    ("codec", "head", "length"),
+    [
+        ("ac3", "0b7734980c402f84", 384),
+        ("ac3", "0b770000 40 40 0000", 138),  # 32 kbit/s at 44.1 kHz: 69 words
+        ("ac3", "0b770000 41 40 0000", 140),  # and one more
+        ("eac3", "0b7700bf3287c000", 384),
+        ("mp2", "fffde4c4dbbcbccb", 1152),
+        ("mp3float", "fffb54c40000055c", 192),
+        ("dca", "7ffe8001fc3c75b0", 1884),
+        ("aac", "fff14c80221ffc00", 272),
+        ("aac", "211b8000", None),  # in a container, without a head of its own
+        ("ac3", "0b77", None),
+    ],
+)
+def test_frames_tell_their_lengths(codec, head, length):
+    assert frames.told_length(codec, bytes.fromhex(head)) == length
 
 
 def test_frames_of_aac_that_break_off(tmp_path):

@@ -332,8 +332,8 @@ def test_a_table_gives_intervals_and_what_they_are_over(monkeypatch):
     assert '<td class="number">-0.900 <span class="interval">[-0.910, -0.890]</span></td>' in text
     assert '<span class="lacking">4 of 5 clips</span>' in text and text.count("lacking") == 1
     assert (
-        "<caption>All. Means with 95 % intervals over voices and their clips: wSDR over 6 clips of "
-        "3 voices; PESQ over 5 clips of 3 voices.</caption>"
+        "<caption>All. Means with 95 % intervals: wSDR over 6 clips of 3 voices; PESQ over 5 clips "
+        "of 3 voices.</caption>"
     ) in text
     assert means_over([row(), row("pesq", 2.0, total=3)]) == (
         "wSDR over 6 clips of 3 voices; PESQ over 3 clips of 3 voices"

@@ -95,7 +95,7 @@ def test_clean_against_clean_is_perfect(speech):
 def test_silence_is_missing_with_a_reason_not_zero():
     silence = torch.zeros(2 * RATE)
     values, reasons = score(silence, silence, silence, ALL_METRICS)
-    assert values["pesq"] is None and "NoUtterances" in reasons["pesq"]
+    assert values["pesq"] is None and "finds no speech" in reasons["pesq"]
     assert values["wsdr"] == 0
     for metric in ("snr", "si_sdr", "lsd"):
         assert values[metric] is None
@@ -141,7 +141,18 @@ def test_speech_too_short_for_stoi_has_no_stoi(speech):
     loudest = int(speech.square().argmax())
     short[:3000] = speech[max(0, loudest - 1500) :][:3000]
     values, reasons = score(short, short, short, ("stoi",))
-    assert values == {"stoi": None} and "Not enough STFT frames" in reasons["stoi"]
+    assert values == {"stoi": None}
+    assert reasons == {"stoi": "undefined: STOI needs 0.4 s of speech without its pauses"}
+
+
+def test_pesq_says_in_words_why_it_has_no_score(speech):
+    for clip, why in (
+        (torch.zeros(RATE), "PESQ finds no speech in it"),
+        (speech[:100], "a quarter of a sec"),
+    ):
+        values, reasons = score(clip, clip, clip, ("pesq",))
+        assert values == {"pesq": None} and reasons["pesq"].startswith("undefined: ")
+        assert why in reasons["pesq"]
 
 
 def test_lsd_is_taken_in_the_precision_of_its_waveforms(speech):

@@ -1,5 +1,6 @@
 """The page in print: what the paper shows, the PDF, and what is said where there is no Chromium."""
 
+import re
 import subprocess
 import sys
 
@@ -41,6 +42,31 @@ def test_pdf_of_the_page(tmp_path, path):
     assert data.startswith(b"%PDF-") and data.rstrip().endswith(b"%%EOF")
     assert data.count(b"/Type /Page\n") > 3
     assert sorted(each.name for each in report.iterdir()) == ["index.html", "report.pdf"]
+
+
+def test_on_paper_figures_are_as_narrow_as_a_column(path):
+    page = path.read_text(encoding="utf-8")
+    paper = pdf.for_paper(page)
+    assert '<html class="paper" lang="en">' in paper and len(page) > 10_000
+    figures = re.findall(r'<figure class="figure"><picture><source media="([^"]*)"', page)
+    assert figures and set(figures) == {"(max-width: 34rem)"}
+    assert paper.count('<source media="all"') == len(figures)
+
+
+def test_nothing_on_paper_is_smaller_than_nine_points(browser, path, tmp_path):
+    paper = tmp_path / "paper.html"
+    paper.write_text(pdf.for_paper(path.read_text(encoding="utf-8")), encoding="utf-8")
+    with opened(browser, paper) as page:
+        page.emulate_media(media="print")
+        sizes = page.evaluate(
+            """() => [...document.querySelectorAll("main *")]
+                .filter((e) => e.offsetParent && [...e.childNodes].some(
+                    (node) => node.nodeType === 3 && node.data.trim()))
+                .filter((e) => !e.closest("svg, math"))
+                .map((e) => [0.75 * parseFloat(getComputedStyle(e).fontSize), e.outerHTML])"""
+        )
+    assert len(sizes) > 50
+    assert not [element for points, element in sizes if points < 8.99]
 
 
 def test_no_page_no_pdf(tmp_path):

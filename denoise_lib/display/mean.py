@@ -62,5 +62,5 @@ def footnote(means: Iterable[Mean]) -> str:
     """A sentence on what the means of a table are over; empty for no means."""
     if not (clips := means_over(mean.row for mean in means)):
         return ""
-    where = clips if " over " in clips else f"over {clips}"
-    return f"Means with 95 % intervals over voices and their clips: {where}."
+    where = f": {clips}" if " over " in clips else f" over {clips}"
+    return f"Means with 95 % intervals{where}."

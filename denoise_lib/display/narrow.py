@@ -27,8 +27,9 @@ def make_narrow(figure: Figure) -> None:
     if figure.get_figwidth() <= WIDTH:
         return
     axes = plots(figure)
-    columns = max((axis.get_subplotspec().get_gridspec().ncols for axis in axes), default=1)
-    figure.set_size_inches(WIDTH, height if columns == 1 else 0.8 * height)
+    # Rows that have names keep their height.
+    rows = any(isinstance(axis.yaxis.get_major_locator(), FixedLocator) for axis in axes)
+    figure.set_size_inches(WIDTH, height if rows else 0.8 * height)
     for axis in axes:
         axis.tick_params(labelsize=SIZE)
         _short_rows(figure, axis)

@@ -71,11 +71,29 @@ def _not_finite(estimate: Tensor, clean: Tensor) -> str | None:
     return None if clean.isfinite().all() else "undefined: the clean clip is not finite"
 
 
+class _NoScoreError(Exception):
+    """A measure has none for a clip; the text says why."""
+
+
+def _pesq(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
+    from pesq import BufferTooShortError, NoUtterancesError
+
+    try:
+        return perceptual_evaluation_speech_quality(estimate, clean, RATE, "wb")
+    except NoUtterancesError:
+        raise _NoScoreError("PESQ finds no speech in it") from None
+    except BufferTooShortError:
+        raise _NoScoreError("PESQ needs a quarter of a second") from None
+
+
 def _stoi(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
-    """STOI, or a RuntimeWarning raised where pystoi would put 1e-5 in the place of a score."""
+    """STOI; pystoi would warn, and put 1e-5 in the place of a score, where speech is too short."""
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Not enough STFT frames", RuntimeWarning)
-        return short_time_objective_intelligibility(estimate, clean, RATE)
+        try:
+            return short_time_objective_intelligibility(estimate, clean, RATE)
+        except RuntimeWarning:
+            raise _NoScoreError("STOI needs 0.4 s of speech without its pauses") from None
 
 
 def _infinite(estimate: Tensor, clean: Tensor) -> str | None:
@@ -129,15 +147,7 @@ MEASURES = {
         rated=True,
     ),
     # PESQ wide-band (ITU-T P.862.2), MOS-LQO, 1.04 .. 4.64.
-    "pesq": Measure(
-        lambda estimate, clean, _: perceptual_evaluation_speech_quality(
-            estimate, clean, RATE, "wb"
-        ),
-        fails=True,
-        slow=True,
-        usual=True,
-        only_rate=RATE,
-    ),
+    "pesq": Measure(_pesq, fails=True, slow=True, usual=True, only_rate=RATE),
     # 0 .. 1.
     "stoi": Measure(_stoi, fails=True, slow=True, usual=True, only_rate=RATE),
     # OVRL, about 1 .. 5.
@@ -197,6 +207,8 @@ def score(
                     for each in (estimate, clean, noisy)
                 ]
                 value = float(measure.take(*waveforms, *([rate] if measure.rated else [])))
+            except _NoScoreError as error:
+                reason = f"undefined: {error}"
             except Exception as error:  # PESQ's own exceptions derive from Exception directly
                 if not measure.fails:
                     raise

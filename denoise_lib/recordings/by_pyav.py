@@ -18,6 +18,7 @@ from denoise_lib.errors import UserError
 from denoise_lib.recordings import mp3
 from denoise_lib.recordings.by_soundfile import TAGS
 from denoise_lib.recordings.cut_off import cut_off
+from denoise_lib.recordings.frames import HEAD, told_length
 from denoise_lib.recordings.pieces import Piece, after_tag
 from denoise_lib.recordings.slices import Slice, silence
 
@@ -25,12 +26,20 @@ if TYPE_CHECKING:
     import av
 
 TIMED_FROM_ZERO = ("mov", "matroska")  # containers in which time 0 is the beginning
-TELLING = (*TIMED_FROM_ZERO, "asf", "caf", "flac", "flv", "ogg", "wv")  # their length, exactly
+TELLING = (
+    *TIMED_FROM_ZERO,
+    "asf",
+    "caf",
+    "flac",
+    "flv",
+    "ogg",
+    "tta",
+    "wv",
+)  # their length, exactly
 # Of these nothing but a place in the file tells time: bytes of a channel's largest frame.
 WITHOUT_STAMPS = {"aac": 768, "ac3": 1920}
 RUN_IN = 0.2  # s at the beginning, in which encoders leave holes
 UNITS = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
-UNTIMED = ("aac",)  # frames one behind the other, without a header of their number
 LATE_STAMPS = 32  # frames in a row of which the stamps may be late
 LEAST_GAP = 0.005  # s; stamps are rounded, and some recorders take them from a clock
 
@@ -156,18 +165,42 @@ class PyAVPiece:
                 self.reached = max(self.reached, end)
             if packet.stream is not self.stream:
                 continue
-            self.last_is_broken = self.last_is_broken and not packet.size
-            if packet.is_discard and packet.size and packet.dts == last:
-                packet = _again(packet)
-            last = packet.dts
+            self.last_is_broken = packet.is_corrupt if packet.size else self.last_is_broken
+            repeated, last = packet.is_discard and packet.dts == last, packet.dts
             try:
-                for frame in self.stream.codec_context.decode(packet if packet.size else None):
+                for frame in self._decoded(packet, repeated):
                     time = None if frame.pts is None else float(frame.pts * frame.time_base)
                     yield frame, None if time is None else time + lost
             except (av.FFmpegError, ValueError):
                 self.errors += 1
                 self.last_is_broken = True
             lost += swallowed(packet) * float((packet.duration or 0) * packet.time_base)
+
+    def _decoded(self, packet: av.Packet, repeated: bool) -> list[av.AudioFrame]:
+        """The frames of a packet.
+
+        Args:
+            repeated: Whether it has the time stamp of the packet before it, so that FFmpeg would
+                take it for one that is not meant to be heard. Some recorders stamp fragments so.
+
+        Raises:
+            av.FFmpegError, ValueError: It is damaged, or shorter than its head says; a decoder
+                would fill that up with noise.
+        """
+        import av
+
+        context = self.stream.codec_context
+        if not packet.size:
+            return context.decode(None)
+        told = told_length(self.codec, bytes(packet)[:HEAD])
+        if told and packet.size < told:
+            raise ValueError("it breaks off")
+        if not repeated:
+            return context.decode(packet)
+        again = av.Packet(bytes(packet))
+        again.pts, again.dts, again.time_base = packet.pts, packet.dts, packet.time_base
+        again.duration = packet.duration
+        return context.decode(again)
 
     def _swallowed(self) -> Callable[[av.Packet], int]:
         """What tells, packet by packet, how many frames are lost behind it."""
@@ -231,26 +264,13 @@ class PyAVPiece:
     @property
     def breaks_off(self) -> bool:
         """Whether its end is missing, and nothing tells how long that was."""
-        cut = self.cut and not (self.cut.seconds or self.cut.share)
-        return bool(cut) or self.kind in UNTIMED and self.last_is_broken
+        if self.cut:
+            return not (self.cut.seconds or self.cut.share)
+        return self.last_is_broken and not self.seconds and not self.film
 
     def close(self) -> None:
         """Close the file."""
         self.file.close()
-
-
-def _again(packet: av.Packet) -> av.Packet:
-    """A packet that FFmpeg would pass over, as one that is decoded.
-
-    Some recorders give the packets of two fragments one time stamp. FFmpeg takes the second for one
-    that is not meant to be heard.
-    """
-    import av
-
-    again = av.Packet(bytes(packet))
-    again.pts, again.dts, again.time_base = packet.pts, packet.dts, packet.time_base
-    again.duration = packet.duration
-    return again
 
 
 def _one_after_another(

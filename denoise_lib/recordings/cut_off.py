@@ -1,7 +1,8 @@
 """Files that end before their container does: what its header tells of the rest.
 
 A recorder that loses its power, or a copy that breaks off, leaves the beginning of a file. FFmpeg
-takes what is there of an AVI, MPEG-TS, CAF or fragmented MP4 file for all of it, without a word.
+takes what is there of an AVI, MPEG-TS, CAF, WMA or fragmented MP4 file for all of it, without a
+word.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from denoise_lib.recordings.parts import ends_within
+
+ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # the object that tells lengths
 HEAD = 2**16  # bytes in which an AVI file tells the lengths of its streams
 TAIL = 2**21  # bytes at the end of a transport stream in which its last packets of sound begin
 SOUND = (0xBD, 0xFD, *range(0xC0, 0xE0))  # kinds of packets of sound in a transport stream
@@ -39,6 +44,10 @@ def cut_off(file: BinaryIO, start: int, size: int) -> CutOff | None:
         return _avi(file, start, size)
     if head[:4] == b"caff":
         return _caf(file, start, size)
+    if head[:16] == ASF:
+        return _asf(file, start, size)
+    if ends_within(file, start, size, head):
+        return CutOff(size)
     if head[4:8] in (b"ftyp", b"styp", b"moov", b"moof"):
         return _fragments(file, start, size)
     for length, first in ((188, 0), (192, 4), (204, 0)):
@@ -80,6 +89,21 @@ def _caf(file: BinaryIO, start: int, size: int) -> CutOff | None:
             return None
         at += length
     return None
+
+
+def _asf(file: BinaryIO, start: int, size: int) -> CutOff | None:
+    """WMA and WMV tell their bytes, and their length with the time that is read ahead."""
+    file.seek(start)
+    head = file.read(HEAD)
+    at = head.find(ASF_FILE)
+    if at < 0 or at + 88 >= len(head):
+        return None
+    told, duration = (int.from_bytes(head[at + k : at + k + 8], "little") for k in (40, 64))
+    ahead = int.from_bytes(head[at + 80 : at + 88], "little")
+    seconds = duration / 1e7 - ahead / 1e3
+    if told <= size - start or head[at + 88] & 1:  # of a broadcast neither is known
+        return None
+    return CutOff(size, seconds if seconds > 0 else None)
 
 
 def _fragments(file: BinaryIO, start: int, size: int) -> CutOff | None:

@@ -31,8 +31,8 @@ class Piece:
 
     Args:
         start, end: Its bytes.
-        kind: "ogg", "opus" and "flac in ogg" (both in Ogg), "flac", "wav", "mp3", "raw" (samples
-            without a header), or "" where the content does not say.
+        kind: "ogg", "opus" and "flac in ogg" (both in Ogg), "flac", "wav", "mp3", "voc", "raw"
+            (samples without a header), or "" where the content does not say.
         raw: For "raw": rate, channels, sample format and byte order, as soundfile takes them.
         frames: Samples of each channel that its header tells; None where it does not.
         note: What its header says wrongly.
@@ -61,6 +61,8 @@ def pieces(file: BinaryIO) -> list[Piece]:
     if len(head) > 3 and head[0] == 0xFF and head[1] >= 0xE2 and (head[1] >> 1) & 3:
         announced = mp3.told(file, start)
         return [Piece(0, size, "mp3", frames=announced and announced.samples)]
+    if head[:12] == b"Creative Voi":
+        return [Piece(0, size, "voc")]
     return [Piece(0, size)]
 
 

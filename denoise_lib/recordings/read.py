@@ -194,8 +194,9 @@ def _surveyed(
 
     readers = [SoundFilePiece, by_pyav]
     # libsndfile stops where an MP3's rate changes, closes holes in Opus, and reads some FLAC in Ogg
-    # only, of which it does not tell the codec.
-    if container or piece.kind in ("mp3", "opus", "flac in ogg"):
+    # only, of which it does not tell the codec; it takes what stands between the blocks of a VOC
+    # file for sound.
+    if container or piece.kind in ("mp3", "opus", "flac in ogg", "voc"):
         readers = [by_pyav]
     elif piece.kind == "raw":
         readers = [SoundFilePiece]

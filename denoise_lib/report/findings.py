@@ -77,10 +77,10 @@ def _volume(line: Line | None) -> Finding | None:
     mark = line.original[1]
     against = "worse" if row["denoised"] < mark else "better"
     return Finding(
-        f"wSDR can be moved by volume alone: {row['model']} takes {line.name} from "
-        f"{number(row['noisy'])} to {number(row['denoised'])} and repairs nothing. The original "
-        f"study’s best network scored {glance.as_given(mark)}, which is {against} than that. So "
-        "SI-SDR, which does not depend on volume, stands beside wSDR on this page.",
+        f"wSDR can be moved by volume alone: for {line.name}, {row['model']} takes the mean wSDR "
+        f"from {number(row['noisy'])} to {number(row['denoised'])} and repairs nothing. The "
+        f"original study’s best network scored {glance.as_given(mark)} there, which is {against} "
+        "than that. So SI-SDR, which does not depend on volume, stands beside wSDR on this page.",
         row,
         sounds=Wanted(line.condition, ("noisy", row["model"])),
     )

@@ -28,7 +28,7 @@ class Term(NamedTuple):
 TERMS = (
     Term(
         "ABX",
-        "A listening test: X is either A or B, and the listener says which. Who cannot hear a "
+        "A listening test: X is either A or B, and the listener says which. One who hears no "
         "difference is right half of the time.",
     ),
     Term(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -46,10 +47,22 @@ def build(root: Path = ROOT) -> Path:
             "its path"
         )
     path = page.with_name("report.pdf")
-    with atomic(path) as temporary, tempfile.TemporaryDirectory() as profile:
-        _print(browser, page, temporary, profile)
+    with atomic(path) as temporary, tempfile.TemporaryDirectory() as folder:
+        paper = Path(folder) / "paper.html"
+        paper.write_text(for_paper(page.read_text(encoding="utf-8")), encoding="utf-8")
+        _print(browser, paper, temporary, str(Path(folder) / "profile"))
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     return path
+
+
+def for_paper(text: str) -> str:
+    """The page with the narrow version of each figure, which fits one of paper's two columns.
+
+    A browser that prints does not choose among versions anew, so this is done before.
+    """
+    text = text.replace("<html ", '<html class="paper" ', 1)
+    figure = r'(<figure class="figure"><picture><source) media="[^"]*"'
+    return re.sub(figure, r'\1 media="all"', text)
 
 
 def _print(browser: str, page: Path, target: Path, profile: str) -> None:
