@@ -17,7 +17,17 @@ from denoise_lib.data.corpora import open_speech
 from denoise_lib.data.crops import fixed_clip
 from denoise_lib.metrics.dnsmos import dnsmos
 from denoise_lib.metrics.evaluate import evaluate
-from denoise_lib.metrics.measures import ALL_METRICS, METRICS, PERFECT, log_spectral_distance, score
+from denoise_lib.metrics.measures import (
+    ALL_METRICS,
+    MEASURES,
+    METRICS,
+    PERFECT,
+    Measure,
+    any_slow,
+    brought_down,
+    log_spectral_distance,
+    score,
+)
 from denoise_lib.models.baselines import Identity
 
 
@@ -88,13 +98,14 @@ def test_silence_is_missing_with_a_reason_not_zero():
     assert values["pesq"] is None and "finds no speech" in reasons["pesq"]
     assert values["wsdr"] == 0
     for metric in ("snr", "si_sdr", "lsd"):
-        assert values[metric] is None and "the clean clip is silent" in reasons[metric]
+        assert values[metric] is None
+        assert reasons[metric] == "undefined: the clean clip is silent"
 
 
 def test_a_silent_estimate_has_lost_the_speech_not_reached_0_db(speech):
     values, reasons = score(0 * speech, speech, speech, ("snr", "si_sdr", "lsd"))
     assert values["snr"] == pytest.approx(0, abs=1e-4)  # the error is the speech itself
-    assert values["si_sdr"] is None and "the estimate is silent" in reasons["si_sdr"]
+    assert values["si_sdr"] is None and reasons == {"si_sdr": "undefined: the estimate is silent"}
     assert values["lsd"] > 10
 
 
@@ -105,6 +116,23 @@ def test_what_is_no_number_is_missing(speech):
         values, reasons = score(estimate, clean, speech, ALL_METRICS)
         assert set(values.values()) == {None}
         assert set(reasons.values()) == {f"undefined: the {what} is not finite"}
+
+
+def test_a_measure_that_gives_no_number_or_raises(speech, monkeypatch):
+    """Only what a measure is known to refuse is a reason; other errors are not hidden."""
+
+    def refuse(*_):
+        raise ArithmeticError("too loud")
+
+    monkeypatch.setitem(MEASURES, "nan", Measure(lambda *_: torch.tensor(torch.nan)))
+    monkeypatch.setitem(MEASURES, "picky", Measure(refuse, fails=True))
+    monkeypatch.setitem(MEASURES, "broken", Measure(refuse))
+    assert score(speech, speech, speech, ("nan", "picky", "wsdr")) == (
+        {"nan": None, "picky": None, "wsdr": pytest.approx(-1, abs=1e-6)},
+        {"nan": "not a number", "picky": "ArithmeticError: too loud"},
+    )
+    with pytest.raises(ArithmeticError, match="too loud"):
+        score(speech, speech, speech, ("broken",))
 
 
 def test_speech_too_short_for_stoi_has_no_stoi(speech):
@@ -125,6 +153,13 @@ def test_pesq_says_in_words_why_it_has_no_score(speech):
         values, reasons = score(clip, clip, clip, ("pesq",))
         assert values == {"pesq": None} and reasons["pesq"].startswith("undefined: ")
         assert why in reasons["pesq"]
+
+
+def test_lsd_is_taken_in_the_precision_of_its_waveforms(speech):
+    estimate, clean = (speech + 0.004 * white(len(speech))).double(), speech.double()
+    distance = log_spectral_distance(estimate, clean)
+    assert distance.dtype == torch.float64
+    assert float(distance) == pytest.approx(scipy_lsd(estimate.numpy(), clean.numpy()), abs=1e-9)
 
 
 def test_lsd_of_another_level_is_that_level():
@@ -175,7 +210,8 @@ def test_every_measure_has_a_name_and_a_direction():
 
 
 def test_unknown_measure_is_named(speech):
-    with pytest.raises(ValueError, match="'visqol'"):
+    known = "wsdr, snr, si_sdr, lsd, pesq, stoi, dnsmos"
+    with pytest.raises(ValueError, match=f"^unknown metric 'visqol': use one of {known}$"):
         score(speech, speech, speech, ("visqol",))
 
 
@@ -237,3 +273,10 @@ def test_scored_clips_are_those_that_are_heard():
 def test_every_measure_is_named_and_every_name_is_taken():
     assert list(names.METRICS) == list(ALL_METRICS)
     assert METRICS == ("wsdr", "si_sdr", "pesq", "stoi")
+
+
+def test_those_that_are_slow_and_those_that_want_another_rate_are_known():
+    assert [each for each in ALL_METRICS if any_slow((each,))] == ["pesq", "stoi", "dnsmos"]
+    assert any_slow(("wsdr", "pesq")) and not any_slow(())
+    assert brought_down(ALL_METRICS, 48000) == ["pesq", "stoi", "dnsmos"]
+    assert brought_down(("stoi", "wsdr"), RATE) == []

@@ -70,10 +70,12 @@ def test_lock_is_complete_and_installed():
         installed = importlib.metadata.distribution(name)
         assert installed.version.split("+")[0] == version, f"{name}: run make"
         # Debian 12 has 3.11.2: a package may well need a later patch of Python.
-        runs_on = SpecifierSet(installed.metadata["Requires-Python"] or "")
+        runs_on = SpecifierSet(installed.metadata.get("Requires-Python", ""))
         assert all(f"{python}.0" in runs_on for python in PYTHONS), f"{name} needs {runs_on}"
         for line in installed.requires or []:
             need = Requirement(line)
+            if name == "torch" and "platform_system" in line:
+                continue  # NVIDIA's libraries, which a torch built for CUDA pins itself
             if need.marker is None or need.marker.evaluate({"extra": ""}):
                 assert canonicalize_name(need.name) in locked, f"{name} needs {need.name}"
 

@@ -162,7 +162,8 @@ def test_a_run_of_another_number_of_threads_is_not_taken_up(clone, monkeypatch):
     runner.report(root=clone.root, jobs=2)
 
 
-INTERRUPTED = """import sys
+INTERRUPTED = """import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import types
@@ -178,7 +179,11 @@ cli.main(["report", "--jobs", "2"])
 """
 
 
-def test_one_interruption_ends_all_in_one_line_and_they_go_on_later(clone):
+@pytest.mark.parametrize(
+    ("number", "status", "line"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "ended by SIGTERM")],
+)
+def test_one_interruption_ends_all_in_one_line_and_they_go_on_later(clone, number, status, line):
     wait = (
         "\nfrom pathlib import Path\nimport os, time\nPath(out, 'pid').write_text(str(os.getpid()))"
     )
@@ -201,9 +206,9 @@ def test_one_interruption_ends_all_in_one_line_and_they_go_on_later(clone):
         assert process.poll() is None, process.stderr.read()
         threading.Event().wait(0.1)
     pids = [int(each.with_name("pid").read_text()) for each in halves]
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 130 and err == "denoise: interrupted\n"
+    assert process.returncode == status and err == f"denoise: {line}\n"
     assert "[1/2] 01_a  stopped after" in out and "[2/2] 02_b  stopped after" in out
     for pid in pids:
         with pytest.raises(ProcessLookupError):
