@@ -22,6 +22,7 @@ SMOKE, FULL = (profile_values(FOLDER, each, KNOWN) for each in ("smoke", "full")
 SHORT = {"max_seconds": 1.0, "metrics": ["wsdr", "si_sdr"], "steps": 2, "identity_steps": 2}
 SHORT |= {"alone_steps": 1, "unet_steps": 1, "unet_alone_steps": 1, "ablation_steps": 1}
 SHORT |= {"crop": 0.3, "sweep_snr_db": [0.0], "variants": ["unet"], "batch": 2, "unet_batch": 2}
+SHORT |= {"compared_metrics": ["wsdr", "si_sdr"]}
 ORIGINAL = {"rate": 48_000, "n_fft": 2048, "hop": 512}  # in the full profile
 
 
