@@ -189,7 +189,8 @@ def shown_decimals(decimals: int, values: Iterable[float], most: int = 2) -> int
 
 
 def prose(text: str) -> str:
-    """Text as it is set on the page: a hyphen that stands for minus becomes one ("-0.94")."""
+    """Text as it is set on the page: with minus signs for hyphens ("-0.94"), and apostrophes."""
+    text = re.sub(r"(?<=\w)'(?=\w)|(?<=s)'(?= \w)", "\N{RIGHT SINGLE QUOTATION MARK}", text)
     return re.sub(r"(?<![\w.-])-(?=[\d.])", "\N{MINUS SIGN}", text)
 
 

@@ -160,13 +160,18 @@ def test_of_a_film_only_the_sound_is_replaced(tmp_path, capsys, name):
 
 def test_pictures_are_copied_whatever_their_time_stamps(tmp_path, capsys):
     """Two transport streams joined, of which the clock starts anew; and stamps that come twice."""
-    film(tmp_path / "one.ts", [voice(2.0, 48000)], pictures=2.0)
-    joined = 2 * (tmp_path / "one.ts").read_bytes()
-    (tmp_path / "joined.ts").write_bytes(joined)
+    sound = voice(2.0, 48000)
+    film(tmp_path / "one.ts", [sound], pictures=2.0)
+    film(tmp_path / "late.ts", [sound], pictures=2.0, output_ts_offset="3000")
+    one, late = ((tmp_path / name).read_bytes() for name in ("one.ts", "late.ts"))
+    (tmp_path / "joined.ts").write_bytes(2 * one)
+    (tmp_path / "forward.ts").write_bytes(one + late)
     film(tmp_path / "every.mp4", [voice(4.0, 48000)], pictures=4.0, movflags="frag_every_frame")
-    for name in ("joined.ts", "every.mp4"):
+    for name in ("joined.ts", "forward.ts", "every.mp4"):
         out = tmp_path / "out.mkv"
-        assert run(capsys, "enhance", f"{tmp_path}/{name}", str(out), "--force")[0] == 0
+        status, _, err = run(capsys, "enhance", f"{tmp_path}/{name}", str(out), "--force")
+        assert status == 0 and ("its clock jumps by 299" in err) == (name == "forward.ts")
+        assert "missing" not in err
         with av.open(str(out)) as file:
             times = [float(p.pts * p.time_base) for p in file.demux(video=0) if p.size]
         assert len(times) == 20 and times == sorted(times) and 3.7 < times[-1] < 4.3

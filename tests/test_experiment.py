@@ -193,7 +193,8 @@ def test_baselines_are_scored_under_their_own_names(lab, name):
 
 
 def test_identity_check_trains_and_scores_the_same_few_clips(lab):
-    model, row = lab.identity(network, Schedule(4, validate_every=4), 2)
+    model, row = lab.identity(network, Schedule(5, validate_every=5), 2)
+    assert [entry["step"] for entry in lab.histories["identity"]] == [1, 2, 3, 4, 5]
     assert row["condition"] == "identity" and row["split"] == "train" and row["n"] == 2
     # Without noise wSDR is minus the cosine between clip and copy; whole clips are scored.
     lab.max_seconds = 0

@@ -427,6 +427,8 @@ def test_scores_have_the_places_of_their_measure():
 
 def test_prose_sets_minus_signs_but_keeps_hyphens():
     assert names.prose("from -0.8 to [-1, 1], vm-1 and 2-3") == "from −0.8 to [−1, 1], vm-1 and 2-3"
+    apart = "the network's input, volunteers' voices, trains 'light'."
+    assert names.prose(apart) == "the network’s input, volunteers’ voices, trains 'light'."
 
 
 def test_differences_that_there_are_none_of_are_an_empty_figure():

@@ -161,13 +161,35 @@ def test_chained_streams_are_read_whatever_their_rates(subtype):
     assert abs(place(last, out[:, 0]) - 2 * found.rate) <= 2
 
 
-def test_an_mp3_of_two_rates_is_read_to_its_end():
-    joined = as_bytes(VOICE, RATE, "MP3", "MPEG_LAYER_III")
-    joined += as_bytes(voice(2.0, 44100, seed=1), 44100, "MP3", "MPEG_LAYER_III")
+@pytest.mark.parametrize("tag", [b"", b"ID3\x04\0\0\0\0\x01\x10" + bytes(144)])
+@pytest.mark.parametrize("rate", [RATE, 44100])
+def test_joined_mp3s_are_read_without_what_their_encoders_add(rate, tag):
+    joined = as_bytes(VOICE, RATE, "MP3", "MPEG_LAYER_III") + tag
+    joined += as_bytes(voice(2.0, rate, seed=1), rate, "MP3", "MPEG_LAYER_III")
     found, out = read(joined)
-    assert 4.0 <= len(out) / RATE < 4.3 and "44100 Hz in it is resampled" in told(found)
-    last = soxr.resample(voice(2.0, 44100, seed=1), 44100, RATE)[:RATE]
-    assert 2 * RATE <= place(last, out[:, 0]) < 2.3 * RATE
+    assert len(out) == 4 * RATE and "2 pieces" in told(found)
+    assert ("44100 Hz in it is resampled" in told(found)) == (rate == 44100)
+    assert "missing" not in told(found)
+    last = soxr.resample(voice(2.0, rate, seed=1), rate, RATE)[:RATE]
+    assert abs(place(last, out[:, 0]) - 2 * RATE) <= 1
+
+
+def test_an_mp3_behind_junk_is_read():
+    content = as_bytes(VOICE, RATE, "MP3", "MPEG_LAYER_III")
+    found, out = read(b"junk" * 100 + content)
+    assert len(out) == len(VOICE) and not found.notes
+    assert mp3.behind_junk(io.BytesIO(bytes(1000))) == 0
+
+
+@pytest.mark.parametrize("codec", ["ac3", "mp2"])
+def test_frames_that_damage_swallows_are_silence_of_their_length(tmp_path, codec):
+    sound = voice(4.0, 48000)
+    film(tmp_path / f"x.{codec}", [sound], codec, pictures=0)
+    content = (tmp_path / f"x.{codec}").read_bytes()
+    whole, _ = read(content)
+    found, out = read(scratched(content, 0.3, 0.03))
+    assert found.frames == whole.frames and "missing in it and stand as silence" in told(found)
+    assert abs(place(sound[124800:148800], out[:, 0]) - 124800) < 600, "a decoder's delay"
 
 
 # Films: tracks and time stamps

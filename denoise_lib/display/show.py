@@ -99,7 +99,7 @@ def table(
     if caption:
         lines.append(f"<caption>{html.escape(prose(caption))}</caption>")
     head = (
-        f'<th scope="col"{k}>{html.escape(title)}</th>'
+        f'<th scope="col"{k}>{html.escape(prose(title))}</th>'
         for (title, _), k in zip(titles, kind, strict=True)
     )
     lines.append(f"<thead><tr>{''.join(head)}</tr></thead><tbody>")

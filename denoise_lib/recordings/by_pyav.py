@@ -36,10 +36,10 @@ TELLING = (
     "tta",
     "wv",
 )  # their length, exactly
-# Of these nothing but a place in the file tells time: bytes of a channel's largest frame.
-WITHOUT_STAMPS = {"aac": 768, "ac3": 1920}
+WITHOUT_STAMPS = ("aac", "ac3", "dts", "eac3", "mp3")  # nothing but a place in the file tells time
 RUN_IN = 0.2  # s at the beginning, in which encoders leave holes
 UNITS = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
+JUMPING, LONGEST_GAP = ("mpegts", "mpeg"), 60.0  # s; a longer one is no gap in these
 LATE_STAMPS = 32  # frames in a row of which the stamps may be late
 LEAST_GAP = 0.005  # s; stamps are rounded, and some recorders take them from a clock
 
@@ -117,6 +117,10 @@ class PyAVPiece:
                 origin = due if self._own_beginning(due) else self._beginning()
             least = max(LEAST_GAP, 0.75 * len(block) / rate)
             gap = 0.0 if due is None else due - origin - at
+            if self._jumped(gap):
+                self.notes.append(f"its clock jumps by {gap:.0f} s, which are left out")
+                self.film = self.film and self.film - gap
+                origin, gap = due - at, 0.0
             if gap < -1.0 or gap > self._longest_gap(at):  # the clock was set anew
                 origin, gap = due - at, 0.0
             if gap < 0 and at == 0:  # before the beginning, such as an encoder's run-in
@@ -184,7 +188,7 @@ class PyAVPiece:
                 take it for one that is not meant to be heard. Some recorders stamp fragments so.
 
         Raises:
-            av.FFmpegError, ValueError: It is damaged, or shorter than its head says; a decoder
+            av.FFmpegError: It is damaged, or shorter than its head says; a decoder
                 would fill that up with noise.
         """
         import av
@@ -194,7 +198,7 @@ class PyAVPiece:
             return context.decode(None)
         told = told_length(self.codec, bytes(packet)[:HEAD])
         if told and packet.size < told:
-            raise ValueError("it breaks off")
+            raise av.error.InvalidDataError(1, "it breaks off")
         if not repeated:
             return context.decode(packet)
         again = av.Packet(bytes(packet))
@@ -204,8 +208,8 @@ class PyAVPiece:
 
     def _swallowed(self) -> Callable[[av.Packet], int]:
         """What tells, packet by packet, how many frames are lost behind it."""
-        if self.kind != "mp3":
-            return _Sizes(self.kind, self.channels).frames_lost
+        if self.kind != "mp3" or self.codec.startswith("mp2"):
+            return _Sizes(self.kind, self.codec).frames_lost
         import av
 
         first = self._part()
@@ -237,6 +241,10 @@ class PyAVPiece:
         """Time stamp of the film's beginning, s."""
         start = (self.file.start_time or 0) / 1e6
         return min(start, 0.0) if self.kind in TIMED_FROM_ZERO and start < 60 else start
+
+    def _jumped(self, gap: float) -> bool:
+        """Whether a clock was set forward: transport streams are joined without care for theirs."""
+        return self.kind in JUMPING and gap > LONGEST_GAP
 
     def _longest_gap(self, at: float) -> float:
         """Seconds of silence that can be meant: to the end of the recording, where it is known."""
@@ -297,20 +305,23 @@ def _one_after_another(
 class _Sizes:
     """How many frames a packet has swallowed, where packets are cut at the marks of frames.
 
-    Damage between two marks makes one long packet of many. A packet longer than any frame can be
-    stands for as many as fit in.
+    Damage between two marks makes one long packet of many. What is longer than its first frame says
+    stands for as many more as fit in.
     """
 
-    def __init__(self, kind: str, channels: int) -> None:
-        self.most = WITHOUT_STAMPS.get(kind, 0) * max(1, channels)
+    def __init__(self, kind: str, codec: str) -> None:
+        self.codec = codec if kind in WITHOUT_STAMPS else ""
         self.count, self.total = 0, 0
 
     def frames_lost(self, packet: av.Packet) -> int:
         """Frames that the packet holds beside its first."""
-        if self.most and packet.size > self.most and self.count:
-            return max(0, round(packet.size * self.count / self.total) - 1)
-        self.count, self.total = self.count + 1, self.total + packet.size
-        return 0
+        told = told_length(self.codec, bytes(packet)[:HEAD]) if self.codec else None
+        if told and told == packet.size:
+            self.count, self.total = self.count + 1, self.total + packet.size
+        if not self.codec or not self.count:
+            return 0
+        mean = self.total / self.count
+        return max(0, round((packet.size - (told or mean)) / mean))
 
 
 def chosen(file: Any, track: int | None) -> av.AudioStream:

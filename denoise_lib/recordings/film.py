@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise_lib.errors import UserError
+from denoise_lib.recordings.by_pyav import JUMPING, LONGEST_GAP
 from denoise_lib.recordings.by_soundfile import TAGS
 from denoise_lib.recordings.read import Conformer, failures
 from denoise_lib.recordings.slices import Slice, whole
@@ -147,7 +148,7 @@ class FilmWriter:
         """What is copied, each packet with the second at which it is due."""
         streams = [self.film.streams[index] for index in self.copies]
         packets = self.film.demux(streams) if streams else iter(())
-        last, clocks = 0.0, {index: _Clock() for index in self.copies}
+        last, clocks = 0.0, self._clocks()
         while True:
             try:
                 packet = next(packets)
@@ -162,6 +163,19 @@ class FilmWriter:
             stamp = packet.dts if packet.dts is not None else packet.pts
             last = max(last, float(stamp * packet.time_base))
             yield last, packet
+
+    def _clocks(self) -> dict[int, _Clock]:
+        """A clock for each stream that is copied; subtitles, which are rare, go by another's."""
+        forward = self.film.format.name in JUMPING
+        clocks, leader = {}, None
+        for stream in sorted(self.copies, key=lambda each: self._is_subtitle(each)):
+            follows = leader if self._is_subtitle(stream) else None
+            clocks[stream] = _Clock(forward, follows)
+            leader = leader or clocks[stream]
+        return clocks
+
+    def _is_subtitle(self, index: int) -> bool:
+        return self.film.streams[index].type == "subtitle"
 
     def write(self, block: NDArray[np.float32]) -> None:
         """Write a block, and the pictures that go with it."""
@@ -226,9 +240,15 @@ class FilmWriter:
 
 
 class _Clock:
-    """Puts the packets of a stream one behind the other, as containers want them."""
+    """Puts the packets of a stream one behind the other, as containers want them.
 
-    def __init__(self) -> None:
+    Args:
+        forward: Whether a clock may be set forward, too.
+        leader: The clock of another stream, of which the shifts are taken.
+    """
+
+    def __init__(self, forward: bool = False, leader: _Clock | None = None) -> None:
+        self.forward, self.leader = forward, leader
         self.shift, self.end, self.latest = 0, 0, None
 
     def put_behind(self, packet: av.Packet) -> None:
@@ -236,11 +256,15 @@ class _Clock:
         if packet.dts is None:
             return
         own = packet.dts
-        if self.latest is not None:
-            back = float((self.latest - own - self.shift) * packet.time_base)
-            if back > CLOCK_SET:
+        if self.leader:
+            self.shift = self.leader.shift
+        elif self.latest is not None:
+            ahead = float((own + self.shift - self.latest) * packet.time_base)
+            if ahead < -CLOCK_SET or self.forward and ahead > LONGEST_GAP:
                 self.shift = self.end - own
-            own = max(own + self.shift, self.latest + 1)
+        own += self.shift
+        if self.latest is not None:
+            own = max(own, self.latest + 1)
         packet.pts = None if packet.pts is None else packet.pts + own - packet.dts
         packet.dts = self.latest = own
         self.end = own + max(1, packet.duration or 0)

@@ -18,6 +18,9 @@ BITS = (
 )
 RATES = {3: (44100, 48000, 32000, 0), 2: (22050, 24000, 16000, 0), 0: (11025, 12000, 8000, 0)}
 LAYER_3 = 1
+JUNK = 2**17  # bytes in which an MP3 begins, whatever comes before
+MARKS = (b"Xing", b"Info")  # in the first frame, which tells how many there are
+BEFORE_MARK = (36, 21, 13)  # bytes: MPEG 1 stereo; mono, or MPEG 2 stereo; MPEG 2 mono
 
 
 class Told(NamedTuple):
@@ -38,6 +41,46 @@ def told(file: BinaryIO, start: int) -> Told | None:
             continue
         count = struct.unpack(">I", head[at + place : at + place + 4])[0]
         return Told(count, max(0, count * size - _added(head[at:], mark)))
+    return None
+
+
+def behind_junk(file: BinaryIO) -> int:
+    """Where four frames of an MP3 come one behind the other; 0 where there are none soon.
+
+    To be asked where nothing else can be read: there are MP3s within other files, too.
+    """
+    file.seek(0)
+    content = file.read(JUNK)
+    at = content.find(b"\xff")
+    while at >= 0:
+        behind = at
+        for _ in range(4):
+            length = frame_length(content[behind : behind + 4])
+            if not length:
+                break
+            behind += length
+        else:
+            return at
+        at = content.find(b"\xff", at + 1)
+    return 0
+
+
+def first_frame(file: BinaryIO, mark: int) -> int | None:
+    """Where the frame begins that has one of ``MARKS`` there; None where it is no such frame."""
+    for before in BEFORE_MARK:
+        if before > mark:
+            continue
+        file.seek(mark - before)
+        head = file.read(4)
+        length = frame_length(head)
+        if not length or length <= before:
+            continue
+        file.seek(mark - before + length)
+        behind = file.read(4)
+        same = behind[:1] == head[:1] and behind[1:2] == head[1:2] and frame_length(behind)
+        file.seek(mark - before + 4)
+        if same and not any(file.read(before - 4)):  # that frame holds no sound
+            return mark - before
     return None
 
 

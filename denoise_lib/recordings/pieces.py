@@ -1,8 +1,8 @@
 """What a file holds, told by its content: pieces one behind the other, and headers that are wrong.
 
-Chained Ogg streams, and FLAC or WAV files that were joined byte by byte, are pieces. A writer that
-could not go back to its WAV header leaves sizes of 0 or of the largest number; above 4 GiB only the
-remainder of a size is kept.
+Chained Ogg streams, and FLAC, MP3 or WAV files that were joined byte by byte, are pieces. A writer
+that could not go back to its WAV header leaves sizes of 0 or of the largest number; above 4 GiB
+only the remainder of a size is kept.
 """
 
 from __future__ import annotations
@@ -59,16 +59,14 @@ def pieces(file: BinaryIO) -> list[Piece]:
     if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE":
         return _wav_files(file, start, size)
     if len(head) > 3 and head[0] == 0xFF and head[1] >= 0xE2 and (head[1] >> 1) & 3:
-        announced = mp3.told(file, start)
-        return [Piece(0, size, "mp3", frames=announced and announced.samples)]
+        return _mp3_files(file, start, size)
     if head[:12] == b"Creative Voi":
         return [Piece(0, size, "voc")]
     return [Piece(0, size)]
 
 
-def after_tag(file: BinaryIO) -> int:
-    """Where the content begins: behind ID3 tags, which some put before anything."""
-    at = 0
+def after_tag(file: BinaryIO, at: int = 0) -> int:
+    """Where the content behind ``at`` begins: behind ID3 tags, which some put before anything."""
     while True:
         file.seek(at)
         head = file.read(10)
@@ -121,6 +119,42 @@ def _flac_frames(file: BinaryIO, start: int) -> int | None:
     """Samples that the head of a FLAC file tells; None where it tells none."""
     file.seek(start + FLAC_TOTAL)
     return (int.from_bytes(file.read(5), "big") & (1 << 36) - 1) or None
+
+
+def _mp3_files(file: BinaryIO, start: int, size: int) -> list[Piece]:
+    """MP3 files one behind the other: one begins with the frame that tells its length."""
+    firsts, starts, at = [start], [0], start + 1
+    marks = dict.fromkeys(mp3.MARKS, start)
+    while True:
+        for mark, found in marks.items():
+            if 0 <= found < at:
+                marks[mark] = _find(file, mark, at)
+        at = min((found for found in marks.values() if found >= 0), default=-1)
+        if at < 0:
+            break
+        first = mp3.first_frame(file, at)
+        if first is not None and first > firsts[-1]:
+            starts.append(_before_tag(file, starts[-1], first))
+            firsts.append(first)
+        at += 1
+    parts = []
+    for first, begin, end in zip(firsts, starts, [*starts[1:], size], strict=True):
+        announced = mp3.told(file, first)
+        parts.append(Piece(begin, end, "mp3", frames=announced and announced.samples))
+    return parts
+
+
+def _before_tag(file: BinaryIO, least: int, start: int) -> int:
+    """Where the ID3 tag begins that ends at ``start``; ``start`` itself where there is none."""
+    first = max(least, start - 2**20)  # a tag with a picture
+    file.seek(first)
+    content = file.read(start - first)
+    at = content.rfind(b"ID3")
+    while at >= 0:
+        if after_tag(file, first + at) == start:
+            return first + at
+        at = content.rfind(b"ID3", 0, at)
+    return start
 
 
 def _find(file: BinaryIO, sought: bytes, start: int) -> int:

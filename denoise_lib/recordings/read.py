@@ -18,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise_lib.errors import UserError
+from denoise_lib.recordings import mp3
 from denoise_lib.recordings.by_pyav import PyAVPiece
 from denoise_lib.recordings.by_soundfile import KNOWN, SoundFilePiece
 from denoise_lib.recordings.level import Meter, integer_scale
 from denoise_lib.recordings.pieces import BREAKS_OFF, Piece, pieces
+from denoise_lib.recordings.slices import whole
 
 SHORT = 0.02  # s; a difference of lengths below this is an encoder's padding
 PADDING = 0.15  # s; the same where an encoder's run-in and its last frame are counted
@@ -133,6 +135,9 @@ def survey(
         if container:
             piece = Piece(piece.start, piece.end, "raw")
         tallies.append(_surveyed(found, piece, track, container, watch))
+    if found.meter is None and (start := mp3.behind_junk(file)):
+        piece = Piece(start, whole(file), "mp3")
+        tallies = [_surveyed(found, piece, track, None, watch)]
     meter = found.meter
     if meter is None or not meter.frames:
         told = next((tally.error for tally in tallies if tally.error), "")

@@ -24,6 +24,7 @@ from denoise_lib.display.player import data_uri
 from denoise_lib.display.show import PHONE
 from denoise_lib.errors import UserError
 from denoise_lib.files import read_json
+from denoise_lib.names import prose
 from denoise_lib.paths import TEMPLATE
 from denoise_lib.report.parameters import Parameter, cell_parameters
 
@@ -254,6 +255,10 @@ class Renderer(IPythonRenderer):
     def markdown(self, text: str) -> str:
         """Markdown as HTML."""
         return MarkdownWithMath(renderer=self).render(text)
+
+    def text(self, text: str) -> str:
+        """What is neither code nor a formula, as it is set on the page."""
+        return prose(super().text(text))
 
     def heading(self, text: str, level: int, **_: Any) -> str:
         """A heading with an anchor, one level below the section's title or deeper."""

@@ -45,6 +45,7 @@ SPLITS = ("test", "unseen_voice")
 CHOICE_CLIPS = 24  # most validation clips on which the best network is chosen
 LONGEST_SENTENCE = 5.0  # s of a sentence of the listening matrix
 VALIDATION_SECONDS = 2.0  # of each validation clip
+CHECKS = 5  # validations of an identity check, at least: a curve of fewer shows nothing
 COPY_DB = 100.0  # SI-SDR above which a copy is called perfect: about that of 16-bit samples
 Scores = dict[str, list[dict]]  # by split, one dict per clip, see metrics.evaluate
 
@@ -362,13 +363,17 @@ class Experiment:
     ) -> tuple[Denoiser, Row]:
         """Can the network copy its input? Train and score it on the same few undamaged clips.
 
+        However short the training is, it is validated ``CHECKS`` times, so that its curve shows
+        how the network comes to copy.
+
         Returns:
             The trained network and its result row, see :meth:`copies`.
         """
+        often = min(schedule.validate_every, max(1, schedule.steps // CHECKS))
         model = self.train(
             self.seeded(network),
             no_damage,
-            schedule,
+            replace(schedule, validate_every=often),
             label,
             clips=self.drawn("train", clips),
             **options,
