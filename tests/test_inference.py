@@ -9,12 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joblib.externals import loky
 from small_corpus import small_corpus
 
 from denoise_lib import RATE, Corruption, enhance
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.evaluate import evaluate
-from denoise_lib.models import DenoisingWaveNet, inference
+from denoise_lib.models import DenoisingWaveNet
 from denoise_lib.models.baselines import Identity
 from denoise_lib.models.checkpoints import load_pretrained
 from denoise_lib.models.inference import evaluated, process, process_each
@@ -267,7 +268,7 @@ class Remembering(Identity):
 
 def test_several_at_once_give_what_each_gives_alone(monkeypatch):
     """In their order, to the last bit, and with threads left as they were."""
-    monkeypatch.setattr(inference.loky, "cpu_count", lambda: 4)
+    monkeypatch.setattr(loky, "cpu_count", lambda: 4)
     waveforms = [white(1000 + 37 * index) for index in range(13)]
     threads = torch.get_num_threads()
     torch.set_num_threads(4)  # one for each of those that run at once
@@ -283,7 +284,7 @@ def test_several_at_once_give_what_each_gives_alone(monkeypatch):
 
 
 def test_they_do_run_at_once(monkeypatch):
-    monkeypatch.setattr(inference.loky, "cpu_count", lambda: 3)
+    monkeypatch.setattr(loky, "cpu_count", lambda: 3)
     meeting = threading.Barrier(3, timeout=60)
 
     class Meeting(Identity):
@@ -298,7 +299,7 @@ def test_they_do_run_at_once(monkeypatch):
 
 
 def test_an_error_in_one_of_them_is_raised(monkeypatch):
-    monkeypatch.setattr(inference.loky, "cpu_count", lambda: 2)
+    monkeypatch.setattr(loky, "cpu_count", lambda: 2)
 
     class Refusing(Identity):
         def forward(self, noisy):

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from joblib.externals import loky
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -85,6 +84,8 @@ def process_each(
     Returns:
         What the model makes of each, in their order.
     """
+    from joblib.externals import loky  # only here: a recording is denoised without it
+
     workers = min(len(waveforms), loky.cpu_count(), AT_ONCE)
     if torch.device(device).type != "cpu" or workers < 2:
         return [process(model, each.to(device), rate=rate).cpu() for each in waveforms]
