@@ -26,20 +26,14 @@ if TYPE_CHECKING:
     import av
 
 TIMED_FROM_ZERO = ("mov", "matroska")  # containers in which time 0 is the beginning
-TELLING = (
-    *TIMED_FROM_ZERO,
-    "asf",
-    "caf",
-    "flac",
-    "flv",
-    "ogg",
-    "tta",
-    "wv",
-)  # their length, exactly
-WITHOUT_STAMPS = ("aac", "ac3", "dts", "eac3", "mp3")  # nothing but a place in the file tells time
+# Containers that tell their length exactly.
+TELLING = (*TIMED_FROM_ZERO, "asf", "caf", "flac", "flv", "ogg", "tta", "wv")
+# Containers in which nothing but a place in the file tells time.
+WITHOUT_STAMPS = ("aac", "ac3", "dts", "eac3", "mp3")
 RUN_IN = 0.2  # s at the beginning, in which encoders leave holes
 UNITS = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
-JUMPING, LONGEST_GAP = ("mpegts", "mpeg"), 60.0  # s; a longer one is no gap in these
+JUMPING = ("mpegts", "mpeg")  # containers that are joined without care for their clocks
+LONGEST_GAP = 60.0  # s; a longer gap in one of them is a clock that was set forward
 LATE_STAMPS = 32  # frames in a row of which the stamps may be late
 LEAST_GAP = 0.005  # s; stamps are rounded, and some recorders take them from a clock
 
@@ -243,7 +237,7 @@ class PyAVPiece:
         return min(start, 0.0) if self.kind in TIMED_FROM_ZERO and start < 60 else start
 
     def _jumped(self, gap: float) -> bool:
-        """Whether a clock was set forward: transport streams are joined without care for theirs."""
+        """Whether a clock was set forward."""
         return self.kind in JUMPING and gap > LONGEST_GAP
 
     def _longest_gap(self, at: float) -> float:
