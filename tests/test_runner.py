@@ -4,20 +4,24 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import types
 from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.connect import LocalPortCache
 from small_clone import PARAMETERS, READ, WRITE
 
 import denoise_lib
 from denoise_lib import cli
 from denoise_lib.errors import UserError
 from denoise_lib.report import provenance, runner
+from denoise_lib.report.execution import SOCKET_FOLDER
 from denoise_lib.report.parameters import given_values
 from denoise_lib.report.progress import RunProgress
 from denoise_lib.report.provenance import sources
@@ -175,6 +179,26 @@ def test_kernel_is_the_running_interpreter(clone):
     clone.report()
     executed = nbformat.read(clone.build / "01_a" / "executed.ipynb", as_version=4)
     assert executed.cells[3].outputs[0].text.strip() == sys.executable
+
+
+def test_a_kernel_needs_no_port(clone, monkeypatch):
+    """Jupyter looks for a free port, which another process may take before the kernel does."""
+    clone.notebook("00_first")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(LocalPortCache, "find_available_port", lambda self, ip: port)
+        clone.report()
+    assert (clone.build / "00_first" / "results.json").exists()
+
+
+def test_where_a_path_is_too_long_for_a_socket_a_kernel_takes_ports(clone, tmp_path, monkeypatch):
+    long = tmp_path / ("x" * SOCKET_FOLDER)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    clone.notebook("00_first")
+    clone.report()
+    assert (clone.build / "00_first" / "results.json").exists()
+    assert list(long.iterdir()) == []
 
 
 def test_settings_of_the_user_do_not_reach_a_notebook(clone, tmp_path, monkeypatch):

@@ -6,6 +6,8 @@ import importlib.util
 import logging
 import os
 import shutil
+import socket
+import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +24,9 @@ from denoise_lib.files import atomic
 
 # Papermill's own account of a failure would repeat ours, in thirty lines.
 logging.getLogger("papermill").setLevel(logging.CRITICAL)
+
+# The longest path of a Unix socket is 107 bytes; the names in the folder take up some of them.
+SOCKET_FOLDER = 80
 
 
 class NotebookError(Exception):
@@ -46,24 +51,38 @@ class Kernels:
         for manager in list(self.running):
             self._kill(manager)
 
-    def manager(self, log: BinaryIO, folder: Path) -> type[AsyncKernelManager]:
+    def manager(self, log: BinaryIO, folder: Path, private: Path) -> type[AsyncKernelManager]:
         """Kernel manager class that knows one kernel, the running interpreter.
 
         A kernel "python3" installed elsewhere on the machine would otherwise win and run the
         notebooks with other packages.
+
+        It is spoken to through Unix sockets, where there are any. Of TCP ports, Jupyter picks free
+        ones which the kernel takes a second later: where another process has taken one meanwhile,
+        the kernel never answers.
 
         Args:
             log: Open file for what the kernel process itself has to say (crashes, notes at its
                 start and end); what a notebook prints goes another way.
             folder: Where the kernel works. Papermill would change the folder of this process,
                 which all threads share.
+            private: Empty folder that only this user can enter, for the sockets.
         """
         kernels = self
+        unix = hasattr(socket, "AF_UNIX") and len(os.fsencode(private)) <= SOCKET_FOLDER
 
         class ThisPython(AsyncKernelManager):
             @default("kernel_spec_manager")
             def _only_the_native_kernel(self) -> KernelSpecManager:
                 return KernelSpecManager(kernel_dirs=[])
+
+            @default("transport")
+            def _sockets_or_ports(self) -> str:
+                return "ipc" if unix else "tcp"
+
+            @default("connection_file")
+            def _beside_the_sockets(self) -> str:
+                return str(private / "kernel.json")
 
             async def start_kernel(self, **options: Any) -> None:
                 if kernels.stopped.is_set():
@@ -118,13 +137,16 @@ def execute(
     source, target, kernels = Path(source).resolve(), Path(target).resolve(), kernels or Kernels()
     try:
         # The time limits are for a kernel on a busy machine, not for the work: cells have none.
-        with open(target.with_name("kernel.log"), "wb") as log:
+        with (
+            open(target.with_name("kernel.log"), "wb") as log,
+            tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True) as private,
+        ):
             papermill.execute_notebook(
                 source,
                 target,
                 parameters,
                 kernel_name="python3",
-                kernel_manager_class=kernels.manager(log, source.parent),
+                kernel_manager_class=kernels.manager(log, source.parent, Path(private)),
                 progress_bar=False,
                 start_timeout=120,
                 iopub_timeout=60,
