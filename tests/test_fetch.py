@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from archive_server import ArchiveServer, archive, package, prompts
 
 from denoise_lib.data import corpora, decoded, default_corpora, download, fetch, unpack
@@ -154,7 +155,7 @@ def test_an_archive_bomb_is_refused_before_it_is_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("bomb.wav", nothing)
     with pytest.raises(ValueError, match="far more than recordings"):
-        list(unpack._zipped(tmp_path / "bomb.zip"))
+        list(unpack._zipped(tmp_path / "bomb.zip", ".wav"))
 
 
 def zipped(change=lambda data: data):
@@ -198,6 +199,21 @@ def test_a_damaged_archive_in_a_package_is_one_line(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(UserError, match="sounds.pk3, an archive in a package, cannot be unpacked"):
         unpack.expand(path, ".wav")
+
+
+def test_the_sounds_of_a_bundle_of_resources_come_out_whole(tmp_path):
+    """Two Ogg files, as soundfile writes them, between other things."""
+    sounds = []
+    for number, seconds in enumerate((1, 3)):
+        voice = 0.1 * np.random.default_rng(number).standard_normal(seconds * 16000)
+        soundfile.write(tmp_path / "one.ogg", voice, 16000)
+        sounds.append((tmp_path / "one.ogg").read_bytes())
+    bundle = tmp_path / "app.gresource"
+    between = b"OggS, a word" + bytes(40)
+    bundle.write_bytes(b"GVariant" + bytes(99) + sounds[0] + between + sounds[1])
+    unpack.expand(bundle, ".ogg")
+    assert files(tmp_path) == ["00.ogg", "01.ogg", "one.ogg"]
+    assert [(tmp_path / "app" / f"0{number}.ogg").read_bytes() for number in (0, 1)] == sounds
 
 
 def test_a_full_disk_is_not_the_archives_fault(tmp_path, monkeypatch):
@@ -334,12 +350,13 @@ def apt(cache, tmp_path, monkeypatch):
     """A stand-in for apt-get, first on the PATH; its `download` runs the given shell line."""
     calls = tmp_path / "calls"
 
-    def install(download, update=""):
+    def install(download, update="", archives=""):
         script = tmp_path / "bin" / "apt-get"
         script.parent.mkdir(exist_ok=True)
         script.write_text(
-            f'#!/bin/sh\necho "$@" >> {calls}\nlast=\nfor last; do :; done\n'
-            f'case "$*" in\n*update) {update or ":"} ;;\n*) {download} ;;\nesac\n'
+            f'#!/bin/sh\necho "$@" >> {calls}\nlast=\nfor last; do :; done\ncase "$*" in\n'
+            f"*update) {update or ':'} ;;\n*indextargets*) {archives or ':'} ;;\n"
+            f"*) {download} ;;\nesac\n"
         )
         script.chmod(0o755)
         monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
@@ -394,6 +411,17 @@ def test_upstream_steps_in_where_apt_fails(apt, upstream, monkeypatch):
     monkeypatch.setattr(default_corpora, "UPSTREAM", upstream.url)
     fetch.fetch_corpus("speech")
     assert len(upstream.log) == len(LANGUAGES)
+
+
+def test_a_package_of_another_release_comes_from_the_archive_that_apt_uses(
+    apt, server, cache, street_deb
+):
+    pool = STREET.pool.removeprefix("pool/")
+    server.files[Path(pool).name] = street_deb.read_bytes()
+    apt("echo 'E: No such version' >&2; exit 100", archives=f"echo {server.url}/no/ {server.url}/")
+    fetch.fetch_corpus("street")
+    assert server.paths[-1] == f"/releases/pool/{pool}"
+    assert files(cache / "packages") == [STREET.deb]
 
 
 def test_without_apt_the_distributions_past_packages_are_asked(

@@ -21,7 +21,7 @@ TAIL = RATE // 2  # samples of a room's response
 LAYERS = {"second sound": 0.4, "filter": 0.7, "room": 0.3}
 # How often a layer is of each group, and the seconds beyond which a longer recording is heard no
 # more often. Within a group it is drawn by the root of its length.
-GROUPS = {"recordings": (0.40, 30), "music": (0.10, 60), "babble": (0.18, 30), "made": (0.32, 30)}
+GROUPS = {"recordings": (0.50, 30), "music": (0.10, 60), "babble": (0.16, 30), "made": (0.24, 30)}
 
 
 class Scene(NamedTuple):

@@ -57,8 +57,8 @@ class Package:
         return f"pool/main/{first}/{source}/{self.name}_{version}_all.deb"
 
 
-# Debian keeps every package that it ever had: here those that it had soon after Debian 12 came out.
-PAST_PACKAGES = "https://snapshot.debian.org/archive/debian/20230701T000000Z"
+# Debian keeps every package that it ever had: here those that it had soon after Debian 13 came out.
+PAST_PACKAGES = "https://snapshot.debian.org/archive/debian/20251001T000000Z"
 
 # Where upstream keeps its release archives; DENOISE_MIRROR names another place.
 UPSTREAM = "https://downloads.asterisk.org/pub/telephony/sounds/releases"

@@ -153,7 +153,7 @@ def _sources(package: Package, kept: Path) -> list[Callable[[], Path]]:
     if mirror := os.environ.get("DENOISE_MIRROR"):
         file = package.archive or package.deb
         return [over_http(f"{mirror.rstrip('/')}/{file}", file)]
-    sources = [lambda: _apt(package, kept)]
+    sources = [lambda: _apt(package, kept), lambda: _mirror(package, kept)]
     if package.archive:
         upstream = f"{default_corpora.UPSTREAM}/{package.archive}"
         sources.append(over_http(upstream, package.archive))
@@ -189,8 +189,23 @@ def _apt(package: Package, kept: Path) -> Path:
     return files[0].replace(kept / package.deb)
 
 
-def _run(command: list[str], folder: Path) -> None:
-    """Run apt-get in a folder; a failure is one line."""
+def _mirror(package: Package, kept: Path) -> Path:
+    """Download a package of another release of Debian from the archive that apt uses here."""
+    if not shutil.which("apt-get"):
+        raise UserError("no archive of Debian is known here")
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+    known = sorted(set(_run(command, kept.parent).split()), key=len)
+    reasons = []
+    for archive in known:
+        try:
+            return download(f"{archive.rstrip('/')}/{package.pool}", kept / package.deb)
+        except UserError as error:
+            reasons.append(str(error))
+    raise UserError(" and ".join(reasons) or "apt knows no archive")
+
+
+def _run(command: list[str], folder: Path) -> str:
+    """Run apt-get in a folder and return its output; a failure is one line."""
     try:
         result = subprocess.run(
             command,
@@ -205,3 +220,4 @@ def _run(command: list[str], folder: Path) -> None:
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if line.startswith("E:")]
         raise UserError(f"apt-get {command[-1]} failed: {lines[0] if lines else 'no reason given'}")
+    return result.stdout

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import lzma
+import shutil
 import struct
 import tarfile
 import zipfile
@@ -50,11 +51,12 @@ def recordings(package: Package, archive: Path, folder: Path) -> None:
     """
     with _damage_told(f"{archive} cannot be unpacked"):
         most = most_bytes(archive)
-        if archive.suffix == ".deb":
-            _extract(_data_of(archive), PurePosixPath(package.folder), package.suffix, folder, most)
-        else:
-            with archive.open("rb") as file:
-                _extract(file, PurePosixPath("."), package.suffix, folder, most)
+        with archive.open("rb") as file:
+            root = PurePosixPath(".")
+            if archive.suffix == ".deb":
+                root = PurePosixPath(package.folder)
+                _seek_data(file)
+            _extract(file, root, package.suffix, folder, most)
     found = content(folder, package.suffix)
     if found != package.content:
         raise UserError(
@@ -98,20 +100,18 @@ def content(folder: Path, suffix: str) -> str:
     digest = hashlib.sha256()
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob(f"*{suffix}"))
     for name in names:
-        data = (folder / name).read_bytes()
-        digest.update(f"{name}\0{len(data)}\0".encode())
-        digest.update(data)
+        digest.update(f"{name}\0{(folder / name).stat().st_size}\0".encode())
+        with (folder / name).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
 
 
 def expand(path: Path, suffix: str) -> None:
     """Put the recordings of an archive into a folder beside it, and remove the archive."""
     with _damage_told(f"{path.name}, an archive in a package, cannot be unpacked"):
-        members = _zipped(path) if zipfile.is_zipfile(path) else _catalogued(path)
-        for member, data in members:
+        for member, data in _members(path, suffix):
             name = PurePosixPath(member)
-            if name.suffix.lower() != suffix:
-                continue
             if ".." in name.parts or name.is_absolute():
                 raise ValueError(f"unsafe name {member!r}")
             target = path.with_suffix("") / name
@@ -120,13 +120,42 @@ def expand(path: Path, suffix: str) -> None:
         path.unlink()
 
 
-def _zipped(path: Path) -> Iterator[tuple[str, bytes]]:
+def _members(path: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of the recordings in an archive."""
+    if zipfile.is_zipfile(path):
+        return _zipped(path, suffix)
+    with path.open("rb") as file:
+        return _bundled(path) if file.read(8) == b"GVariant" else _catalogued(path)
+
+
+def _zipped(path: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as file:
         most = most_bytes(path)
         for member in file.infolist():
-            most -= member.file_size
-            _check_size(most)
-            yield member.filename, file.read(member)
+            if PurePosixPath(member.filename).suffix.lower() == suffix:
+                most -= member.file_size
+                _check_size(most)
+                yield member.filename, file.read(member)
+
+
+def _bundled(path: Path) -> Iterator[tuple[str, bytes]]:
+    """(number as "07.ogg", file) of each Ogg stream in a bundle of GNOME's resources.
+
+    A stream is a run of pages, of which the flags of the first have bit 1 set and those of the last
+    bit 2 (RFC 3533, section 6). The bundle's own table of names is not read.
+    """
+    data = path.read_bytes()
+    number, start = 0, -1
+    at = data.find(b"OggS\0")
+    while at >= 0:
+        flags, count = data[at + 5], data[at + 26]
+        end = at + 27 + count + sum(data[at + 27 : at + 27 + count])
+        if flags & 2:
+            start = at
+        if flags & 4 and start >= 0:
+            yield f"{number:02}.ogg", data[start:end]
+            number, start = number + 1, -1
+        at = data.find(b"OggS\0", end)
 
 
 def _catalogued(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -146,16 +175,15 @@ def _catalogued(path: Path) -> Iterator[tuple[str, bytes]]:
         yield f"{number:02}.wav", data[start : start + length]
 
 
-def _data_of(deb: Path) -> BinaryIO:
-    """The data archive of a Debian package, which is an ``ar`` file of three members."""
-    with deb.open("rb") as file:
-        if file.read(8) != b"!<arch>\n":
-            raise ValueError("not a Debian package")
-        while header := file.read(60):
-            name, size = header[:16].decode().strip().rstrip("/"), int(header[48:58])
-            if name.startswith("data.tar"):
-                return io.BytesIO(file.read(size))
-            file.seek(size + size % 2, io.SEEK_CUR)
+def _seek_data(file: BinaryIO) -> None:
+    """Go to the data archive of a Debian package, the last member of an ``ar`` file of three."""
+    if file.read(8) != b"!<arch>\n":
+        raise ValueError("not a Debian package")
+    while header := file.read(60):
+        name, size = header[:16].decode().strip().rstrip("/"), int(header[48:58])
+        if name.startswith("data.tar"):
+            return
+        file.seek(size + size % 2, io.SEEK_CUR)
     raise ValueError("no data in this Debian package")
 
 
@@ -165,7 +193,7 @@ def _extract(file: BinaryIO, root: PurePosixPath, suffix: str, folder: Path, mos
     Args:
         most: Bytes that they may have in all.
     """
-    with tarfile.open(fileobj=file, mode="r:*") as tar:
+    with tarfile.open(fileobj=file, mode="r|*") as tar:
         for member in tar:
             name = PurePosixPath(member.name)
             if not member.isfile() or name.suffix != suffix or not name.is_relative_to(root):
@@ -177,4 +205,5 @@ def _extract(file: BinaryIO, root: PurePosixPath, suffix: str, folder: Path, mos
             _check_size(most)
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(tar.extractfile(member).read())
+            with target.open("wb") as out:
+                shutil.copyfileobj(tar.extractfile(member), out, 1 << 20)

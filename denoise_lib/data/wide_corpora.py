@@ -1,4 +1,4 @@
-"""The wide corpora: volunteers' speech and other people's noise, from packages of Debian 12.
+"""The wide corpora: volunteers' speech and other people's noise, from packages of Debian 12 and 13.
 
 The default corpora are four studio voices and one game's city. These are some 70 voices in two
 dozen languages, in many rooms and through many microphones, and noise and music by many
@@ -29,9 +29,12 @@ SOURCES = {
     "planetblupi-common": "planetblupi",
     "scorched3d-data": "scorched3d",
     "sonic-pi-samples": "sonic-pi",
+    "torcs-data": "torcs",
     "tuxpaint-stamps-default": "tuxpaint-stamps",
     "ufoai-sound": "ufoai-music",
     "warzone2100-data": "warzone2100",
+    "wesnoth-1.16-data": "wesnoth-1.16",
+    "widelands-data": "widelands",
 }
 
 
@@ -338,6 +341,106 @@ NOISE = (
         suffix=".cat",
         inside=".wav",
     ),
+    _package(
+        "0ad",
+        "0ad-data",
+        "0.0.26-1",
+        "53745ae74d05bccf6783400fa98f3932b21729ab9d2e86151aa2c331c3455178",
+        f"{GAMES}/0ad/mods/public",
+        "3a548003460810ff78f88f2a10b6c3c011915ab4db26e0754b8db3e793da4d6b",
+        "Wildfire Games, CC BY-SA 3.0",
+        suffix=".zip",
+        inside=".ogg",
+    ),
+    _package(
+        "ardentryst",
+        "ardentryst",
+        "1.71-9",
+        "7a01180285a4acaa980b18118127c60ac0377f4e2bcd69244b1feb7de5fc566f",
+        f"{GAMES}/ardentryst/Sounds",
+        "1675b66e7ea1928834bd3f57c48f3d94b8b2c7c7372936b75b7e71a6db364cb6",
+        "Kendra Pietruszewski and contributors to freesound.org, CC BY-SA 3.0",
+    ),
+    _package(
+        "blanket",
+        "blanket",
+        "0.8.0-2",
+        "6b5569aa83b0bd91a4c2ceb21a5e420538f678cd605734beee3213fff22b079a",
+        "usr/share/blanket",
+        "e8d8e0ea42107d42dea22407b85336baeb1dfc2fa6cb38d88caf4c08150fd0d5",
+        "contributors to freesound.org and soundbible.com (each is named in the package), CC0, "
+        "CC BY and CC BY-SA",
+        suffix=".gresource",
+        inside=".ogg",
+    ),
+    _package(
+        "flare",
+        "flare-game",
+        "1.14-1",
+        "4ab6a8298276013d35a0806257e130d992761af1b749041433b409c3dafec508",
+        f"{GAMES}/flare/mods",
+        "c87d381df5ac2abbafdbc0d9071831757f298884a078a9aacaa695cae3231957",
+        "Clint Bellanger and others, CC BY-SA 3.0",
+    ),
+    _package(
+        "nexuiz",
+        "nexuiz-data",
+        "2.5.2-12",
+        "5d4a4e293d9382be3b8edf6ec2d9f39d2a16f49467618b2316fbfa400acecf0e",
+        f"{GAMES}/nexuiz/data",
+        "ad17be08175a758bd3f35062d872ad9706973cb4b81e638f30f08b30e628e252",
+        "Alientrap and Lee Vermeulen, GPL-2+",
+        suffix=".pk3",
+        inside=".ogg",
+    ),
+    _package(
+        "openarena",
+        "openarena-data",
+        "0.8.5split-14",
+        "fa68862434f02a826b7ef22008f25f406623abf4e37113c1bfab5460065483c8",
+        f"{GAMES}/openarena",
+        "5a76e3ac2a2d36a96867e83bf251592f393c3603c0368ec798ebad065f966f62",
+        "the OpenArena contributors, GPL-2+",
+        suffix=".pk3",
+        inside=".wav",
+    ),
+    _package(
+        "redeclipse",
+        "redeclipse-data",
+        "1.6.0-1",
+        "ada26453d3100bd61154ce20a699352f0b48bb29f8505f477ebdcb612f71ab42",
+        f"{GAMES}/redeclipse/data/sounds/ambience",
+        "6ac257caaecfd80c0b894b4857f7c0a1dd08e2d87effdd21d4c8d034ca8a6ecd",
+        "the Red Eclipse Team, CC BY-SA 3.0",
+    ),
+    _package(
+        "torcs",
+        "torcs-data",
+        "1.3.7+dfsg-5",
+        "33a170ec9db8bdf7e33cb07b96b9854d5ef9e47b1f82705e4c24d6caaf13fb99",
+        f"{GAMES}/torcs/data/sound",
+        "e99e8abbd123265cdd8686ef55eb28ccde3b6d07ba0fd68384a3de67258091d0",
+        "Eric Espié and the TORCS developers, GPL-2+",
+        suffix=".wav",
+    ),
+    _package(
+        "wesnoth",
+        "wesnoth-1.16-data",
+        "1:1.16.9-1",
+        "1012b964bd412a6770685e3324ae3b61e176caff7846192d1ee63d55cd621e26",
+        f"{GAMES}/wesnoth/1.16/data/core/sounds",
+        "43e62155b8f4a6b0f3ef61f94366a3dc675745ae6bf527052e0bfbb39ee6fb81",
+        "David White and the Battle for Wesnoth Project, GPL-2+",
+    ),
+    _package(
+        "widelands",
+        "widelands-data",
+        "2:1.1-3",
+        "0e23d645b15bcfb9e3bcae0de9bc1bdfa75a6ecb36b2e449759d6eb0b4bbd8fb",
+        f"{GAMES}/widelands/data/sound",
+        "eba746708eec0a982d2168e7c35988b49e19f26fd0ee25af027e88ec579f712f",
+        "the Widelands Development Team, GPL-2+",
+    ),
 )
 
 # The voice of a clip, by the prefix of its package: the volunteer's language, the actor's folder,
@@ -422,6 +525,10 @@ _NO_NOISE = re.compile(
     r"_desc|^tuxpaint/.*_[a-z]{2}(_[a-z]{2})?$|roll-call|/voices?/|/(cs|nl|en|fr|de)/|hogchant|yoohoo|civilians|soldiers"
     r"|/aliens/|tv_news|radiomess|laugh|scream|die\d|deadman|hurt|^warzone/base/(?!audio/sfx)|^warzone/mp/"
     r"|^scorched3d/(?!.*/(misc|movement)/)|^btanks/menu/"
+    r"|^0ad/public/audio/(?!ambient/|attack/(fire|siege|destruction)/|actor/(fauna|gate|ship)/)"
+    r"|^ardentryst/(?!amb_|rain|fire)|^flare/(?!.*/(environment|powers)/)"
+    r"|^nexuiz/(?!.*/(ambient|desertfactory|weather|weapons)/)|^openarena/(?!.*/(world|weapons)/)"
+    r"|moan|1shot_greg|wakawaka|^wesnoth/.*(hit|laugh|wail|groan|game)|^widelands/(lobby|message|click)|^torcs/locked"
 )
 
 
