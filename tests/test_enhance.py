@@ -78,6 +78,16 @@ def test_a_format_can_be_asked_for(noisy, capsys):
     assert status == 1 and "'quartz'" in err
 
 
+@pytest.mark.parametrize(
+    ("name", "samples"), [("o.mp3", "float"), ("o.ogg", "24"), ("o.m4a", "32")]
+)
+def test_samples_that_a_file_cannot_have_are_refused(noisy, capsys, name, samples):
+    target = noisy.with_name(name)
+    status, _, err = run(capsys, "enhance", str(noisy), str(target), "--format", samples)
+    assert status == 1 and "has no samples of the format" in err and "leave the samples out" in err
+    assert list(noisy.parent.glob("o.*")) == []
+
+
 def test_quiet_floats_keep_their_precision(tmp_path, capsys):
     sound = voice(1.0, level=5e-5)
     soundfile.write(tmp_path / "in.wav", sound, RATE, subtype="FLOAT")

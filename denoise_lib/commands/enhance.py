@@ -349,7 +349,7 @@ class Work:
         film = found.file if found.film and suffix in FILMS else None
         own = found.codec if Path(found.name).suffix[1:].lower() == suffix else ""
         about = (found.rate, channels, film, found.track, own, found.tags)
-        return FilmWriter(out, suffix, *about, self.samples or found.subtype)
+        return FilmWriter(out, suffix, *about, found.subtype, self.samples)
 
     def _pass(
         self,

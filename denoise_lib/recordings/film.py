@@ -18,7 +18,7 @@ from denoise_lib.recordings.by_pyav import JUMPING, LONGEST_GAP
 from denoise_lib.recordings.by_soundfile import TAGS
 from denoise_lib.recordings.read import Conformer, failures
 from denoise_lib.recordings.slices import Slice, whole
-from denoise_lib.recordings.write import FFMPEG, FILMS, FLAC_IN_OGG, as_integers, nearest
+from denoise_lib.recordings.write import FFMPEG, FILMS, FLAC_IN_OGG, LEAVE_OUT, as_integers, nearest
 
 if TYPE_CHECKING:
     import av
@@ -27,6 +27,16 @@ CLOCK_SET = 1.0  # s; time stamps that go back further were started anew
 BITS = 96_000  # per second and channel
 LOSSLESS = {"flac": ("s16", "s32"), "alac": ("s16p", "s32p")}  # formats for 16 and 24 bits
 ENCODERS = {"opus": "libopus", "vorbis": "libvorbis", "mp3": "libmp3lame", "mp3float": "libmp3lame"}
+
+
+def _held(codec: str) -> tuple[str, ...]:
+    """The sample formats that a codec of FFmpeg's is written with here; none where it has none."""
+    if codec in LOSSLESS:
+        return ("PCM_16", "PCM_24")
+    pcm = {"pcm_f32": "FLOAT", "pcm_f64": "DOUBLE"} | {
+        f"pcm_s{n}": f"PCM_{n}" for n in (16, 24, 32)
+    }
+    return tuple(name for start, name in pcm.items() if codec.startswith(start))
 
 
 class FilmWriter:
@@ -41,9 +51,10 @@ class FilmWriter:
         own: FFmpeg's name of the codec to use where the container has it; "" for the usual one.
         tags: What the recording says of itself, by libsndfile's names.
         samples: Its sample format as soundfile calls it; 24 bits are kept where the codec has them.
+        wanted: Sample format that was asked for, if any.
 
     Raises:
-        UserError: The container cannot hold this sound, or these pictures.
+        UserError: The container cannot hold this sound, these pictures, or such samples.
     """
 
     def __init__(
@@ -57,10 +68,11 @@ class FilmWriter:
         own: str = "",
         tags: dict[str, str] | None = None,
         samples: str = "PCM_16",
+        wanted: str | None = None,
     ) -> None:
         import av
 
-        self.samples = samples
+        self.samples, self.wanted = wanted or samples, wanted
         self.suffix, self.clipped, self.given = suffix, 0, rate
         container, codec = {**FFMPEG, **FILMS, **FLAC_IN_OGG}[suffix]
         self.out = av.open(file, "w", format=container)
@@ -99,6 +111,8 @@ class FilmWriter:
         self.floats = codec.startswith("pcm_f")
         if layout is None:
             raise UserError(f"{codec} cannot hold {channels} channels: name a .wav, or use --mono")
+        if self.wanted and self.wanted not in _held(codec):
+            raise UserError(f"{codec} has no samples of the format {self.wanted}: {LEAVE_OUT}")
         # An AVI file cannot say that the encoder's run-in of one frame comes before the beginning:
         # that frame is left out, and so that others do without it nothing is borrowed from it.
         self.too_early = self.suffix == "avi" and codec == "libmp3lame"

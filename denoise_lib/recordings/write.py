@@ -59,6 +59,7 @@ WIDE = 4_000_000_000  # bytes of samples beyond which a WAV file needs 64-bit si
 BYTES = {"PCM_U8": 1, "PCM_S8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 MOST_CHANNELS = {"MP3": 2, "FLAC": 8}
 FLOATS = ("FLOAT", "DOUBLE")
+LEAVE_OUT = "leave the samples out of --format, or name another suffix, such as .wav"
 
 
 class Writer(Protocol):
@@ -119,7 +120,7 @@ def sample_format(container: str, own: str, wanted: str | None) -> str:
     import soundfile
 
     if wanted and not soundfile.check_format(container, wanted):
-        raise UserError(f"{container.lower()} has no samples of the format {wanted}")
+        raise UserError(f"{container.lower()} has no samples of the format {wanted}: {LEAVE_OUT}")
     if wanted:
         return wanted
     if own in BYTES and soundfile.check_format(container, own):
@@ -137,6 +138,9 @@ class SoundFileWriter:
         wanted: Sample format that was asked for, if any.
         rate, channels, frames: Of the recording.
         tags: What the recording says of itself, by libsndfile's names.
+
+    Raises:
+        UserError: The container does not have so many channels, or such samples.
     """
 
     def __init__(
@@ -154,6 +158,8 @@ class SoundFileWriter:
 
         container, only = SOUNDFILE[suffix]
         only = "OPUS" if container == "OGG" and own == "OPUS" else only
+        if only and wanted:
+            raise UserError(f".{suffix} has no samples of the format {wanted}: {LEAVE_OUT}")
         self.subtype = only or sample_format(container, own, wanted)
         if channels > MOST_CHANNELS.get(container, 1024):
             raise UserError(
