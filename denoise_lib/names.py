@@ -123,6 +123,8 @@ SPLITS: dict[str, str] = {
     "valid": "validation clips",
 }
 
+LANGUAGES = {"en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "ru": "Russian"}
+
 METRICS = {
     "wsdr": Metric("wSDR", "", 3, "lower"),
     "snr": Metric("SNR", "dB", 1, "higher"),
@@ -163,6 +165,11 @@ def label(name: str) -> str:
 def condition(key: str) -> str:
     """A condition as it is written on the page; one that is not listed keeps its words."""
     return CONDITIONS[key].written if key in CONDITIONS else prose(key)
+
+
+def language(code: str) -> str:
+    """A language of the default corpora in words; of another corpus, what stands there."""
+    return LANGUAGES.get(code, code)
 
 
 def series(name: str) -> str:

@@ -13,6 +13,7 @@ from matplotlib.text import Text
 from page_fixture import captured, voice
 
 from denoise_lib import names
+from denoise_lib.data.default_corpora import VOICES
 from denoise_lib.display import figures, narrow, spectra, style
 from denoise_lib.display.show import show, table
 from denoise_lib.display.style import DARK, INK, PAPER
@@ -136,13 +137,16 @@ def test_training_curves_leave_out_what_is_missing():
     loss, valid = figure.axes[0].lines[:2]
     assert list(loss.get_xdata()) == [0, 10, 20, 30]
     assert list(valid.get_ydata()) == [-0.72, -0.84]
-    assert "−1 is perfect" in figure.axes[0].get_title(loc="left")
+    assert figure.axes[0].get_ylabel() == "wSDR, −1 is perfect"
 
 
 def test_a_loss_that_is_no_wsdr_has_an_axis_of_its_own():
     history = [{**entry, "loss": 0.1} for entry in HISTORY]
     above, below = figures.training_curves({"wavenet": history}).axes
-    assert above.get_ylabel() == "training loss" and below.get_ylabel() == "validation wSDR"
+    assert (
+        above.get_ylabel() == "training loss"
+        and below.get_ylabel() == "validation wSDR, −1 is perfect"
+    )
     assert list(above.lines[0].get_ydata()) == [0.1] * 4
     assert list(below.lines[0].get_ydata()) == [-0.72, -0.84]
 
@@ -434,3 +438,8 @@ def test_prose_sets_minus_signs_but_keeps_hyphens():
 def test_differences_that_there_are_none_of_are_an_empty_figure():
     """A notebook that compares by other measures than the plot's has none to draw."""
     assert not figures.forest([]).axes
+
+
+def test_a_language_is_written_in_words():
+    assert set(names.LANGUAGES) == set(VOICES)
+    assert [names.language(code) for code in ("ru", "room_3")] == ["Russian", "room_3"]

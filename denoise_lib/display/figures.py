@@ -13,7 +13,7 @@ from denoise_lib.display.style import INK, QUIET, styled, subplots
 from denoise_lib.names import METRICS, colour, label, number, over, series, shown_decimals
 from denoise_lib.names import condition as written
 
-WSDR_AXIS = "wSDR in [\N{MINUS SIGN}1, 1], lower is better, \N{MINUS SIGN}1 is perfect"
+PERFECT = "\N{MINUS SIGN}1 is perfect"
 LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))  # of curves that share a colour
 History = Sequence[Mapping[str, Any]]  # {"step": int, "loss": float, "valid": float} each
 
@@ -53,8 +53,7 @@ def training_curves(histories: Mapping[str, History], other_losses: Collection[s
         best = f": best {number(min(valid))}" if len(valid) else ""
         below.plot(steps, valid, label=series(name) + best, **style)
     below.set_xlabel("training step")
-    below.set_ylabel("wSDR" if beside else "validation wSDR")
-    below.set_title(WSDR_AXIS, loc="left")
+    below.set_ylabel(f"{'wSDR' if beside else 'validation wSDR'}, {PERFECT}")
     if beside:
         whose = f" of {', '.join(map(series, beside))}" * bool(apart)
         below.plot(
@@ -100,8 +99,7 @@ def scores_distribution(conditions: Mapping[str, Mapping[str, Sequence[float | N
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="y", visible=False)
     axis.invert_yaxis()
-    axis.set_xlabel(f"wSDR of a clip, {_span(counts)} clips")
-    axis.set_title(WSDR_AXIS, loc="left")
+    axis.set_xlabel(f"wSDR of a clip ({_span(counts)} clips): further left is better, {PERFECT}")
     return figure
 
 
