@@ -99,8 +99,10 @@ def archives() -> list[bytes]:
         file.writestr("one/two.wav", b"RIFF" + bytes(60))
     sound = b"\x03abc" + b"RIFF" + (8).to_bytes(4, "little") + b"WAVEdata"
     catalogue = (8).to_bytes(4, "little") + len(sound).to_bytes(4, "little") + sound
+    pages = [b"OggS\0" + bytes([flags]) + bytes(20) + b"\x01\x02ab" for flags in (2, 0, 4)]
+    bundle = b"GVariant" + bytes(9) + b"".join(pages) + b"OggS"
     tars = [tar(mode) for mode in ("w:", "w:gz", "w:bz2", "w:xz")]
-    return [*tars, *(deb(each) for each in tars), packed.getvalue(), catalogue]
+    return [*tars, *(deb(each) for each in tars), packed.getvalue(), catalogue, bundle]
 
 
 def checkpoints() -> list[bytes]:
