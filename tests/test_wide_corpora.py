@@ -102,6 +102,13 @@ def test_who_speaks(name, placed):
         ("btanks/deadman1", None),
         ("btanks/menu/select", None),
         ("btanks-music/glory", ("btanks" + MUSIC, "train")),
+        ("blanket/blanket/02", ("blanket", "train")),
+        ("0ad/public/audio/ambient/weather/rain_11", ("0ad", "train")),
+        ("0ad/public/audio/voice/greek/civ/civ_male_select", None),
+        ("0ad/public/audio/music/Calm_Ambient", None),
+        ("nexuiz/data/sound/player/fricka/coms/attackinfive", None),
+        ("openarena/baseoa/pak0/sound/world/wind1", ("openarena", "train")),
+        ("openttd/opensfx/36", None),  # the sheep of unknown-horizons
     ],
 )
 def test_what_is_noise(name, placed):
