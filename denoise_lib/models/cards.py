@@ -46,6 +46,8 @@ def card(name: str) -> str:
         ("best weights", f"step {record.get('step')} of its last training"),
         ("torch", record["versions"]["torch"]),
     ]
+    if record.get("mean"):
+        facts.append(("weights", "the mean of those before and after the last training"))
     unknown = "start" in plan and "earlier" not in record
     lines = [
         f"# {name}",
