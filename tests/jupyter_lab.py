@@ -92,7 +92,7 @@ def jupyter_lab(clone, settings):
             server.kill()
 
 
-def _wait_for(server, address, log, seconds=60):
+def _wait_for(server, address, log, seconds=180):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     end = time.monotonic() + seconds
     while time.monotonic() < end and server.poll() is None:
@@ -110,7 +110,7 @@ def opened_notebook(browser, address, name, **options):
     server, or wrote an error to the console (JupyterLab itself writes none)."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000}, **options)
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(180_000)  # a busy machine takes its time
     asked, complaints = [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -314,5 +314,5 @@ def test_without_a_microphone_the_room_says_so(browser, tmp_path, script, messag
     status = page.get_by_role("status")
     if button.is_enabled():
         button.click()
-    status.get_by_text(message).wait_for(timeout=10_000)
+    status.get_by_text(message).wait_for()
     page.close()
