@@ -260,6 +260,7 @@ def header(path, **changes):
         ({"config": {"wings": 2}}, "another version"),
         ({"config": []}, "another version"),
         ({"config": ConvAutoencoder(2, 16, 4).config | {"channels": "2"}}, "another version"),
+        ({"model": "dcunet", "config": {"layers": [[2, [5, 3], [2, 0]]]}}, "another version"),
         ({"rate": "48 kHz"}, "samples per second"),
         ({}, "tensors differ, such as"),
     ],

@@ -79,6 +79,10 @@ def plans(record: dict) -> list[dict]:
     return [*latest, *record.get("earlier", [])]
 
 
+# What building and filling a network raises that a record describes wrongly.
+_UNFIT = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError, RuntimeError)
+
+
 def load_model(path: Path) -> Denoiser:
     """Rebuild the model that a checkpoint holds, in evaluation mode, on the CPU.
 
@@ -96,7 +100,7 @@ def load_model(path: Path) -> Denoiser:
         model.load_state_dict(safetensors.torch.load_file(path))
         model.rate = rate
         model.trainings = plans(record)
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except _UNFIT as error:
         told = " ".join(str(error).split())
         raise UserError(
             f"{path} was trained by another version of the library, train it again ({told})"
