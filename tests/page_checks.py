@@ -27,7 +27,9 @@ def chromium(*arguments):
     # Not skipped: a page that nobody has opened is not tested.
     assert path, "there is no Chromium: `apt install chromium`, or set CHROMIUM to its path"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[*ARGUMENTS, *arguments])
+        browser = playwright.chromium.launch(
+            executable_path=path, args=[*ARGUMENTS, *arguments], timeout=180_000
+        )
         try:
             yield browser
         finally:
