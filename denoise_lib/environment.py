@@ -1,10 +1,15 @@
-"""What the numbers run on, and torchaudio beside a torch without CUDA.
+"""What the numbers run on, and what an installation needs before its first use.
 
 ``python -m denoise_lib.environment`` makes torchaudio importable there. Its wheels are built for
 CUDA, and importing it loads its compiled extension, which fails where torch brings no CUDA
 libraries. Without these files torchaudio treats itself as "no extension" and its Python part
-(resampling, MFCC, datasets, add_noise) works. ``make`` runs this once on the .venv it has just
-made; conda and pip users run it once after installing.
+(resampling, MFCC, datasets, add_noise) works.
+
+It also has librosa compile what it compiles on first use and keeps for later. Two processes that
+do so at once may leave files of both, which do not fit together: every later call then crashes.
+
+``make`` runs this once on the .venv it has just made; conda and pip users run it once after
+installing.
 """
 
 from __future__ import annotations
@@ -31,6 +36,16 @@ def remove_cuda_extension(torchaudio: Path, cuda: str | None) -> list[Path]:
     return removed
 
 
+def compile_librosa() -> None:
+    """Call the functions of librosa that this library and noisereduce use."""
+    import librosa
+    import numpy as np
+
+    sound = np.random.default_rng(0).standard_normal(16000).astype(np.float32)
+    librosa.pyin(sound, fmin=80, fmax=400, sr=16000)
+    librosa.icqt(librosa.cqt(sound, sr=16000, n_bins=24), sr=16000)
+
+
 def fastest_precision() -> str:
     """Say "bf16-mixed" where GPU or processor multiplies in bfloat16 by itself, else "32-true".
 
@@ -48,7 +63,7 @@ def fastest_precision() -> str:
 
 
 def main() -> None:
-    """Do it for the installed torch and torchaudio."""
+    """Do both for what is installed."""
     import torch
 
     spec = importlib.util.find_spec("torchaudio")  # found without importing it, which would fail
@@ -60,6 +75,7 @@ def main() -> None:
     if removed:
         files = f"torchaudio/lib/*.so ({len(removed)} files)"
         print(f"torch {torch.__version__} has no CUDA: removed {files}")
+    compile_librosa()
 
 
 if __name__ == "__main__":

@@ -248,6 +248,28 @@ def ready(checkout):
     return make(".venv/.ready", cwd=checkout, **variables)
 
 
+def test_nothing_is_left_to_compile_when_the_library_calls_librosa(tmp_path):
+    """Two processes that compile at once left files that do not fit together: a crash for good."""
+    use = """
+import torch
+from denoise_lib import Corruption
+from denoise_lib.models.checkpoints import denoiser
+from denoise_lib.study.constant_q import resynthesis
+from denoise_lib.study.masks import harmonic_numbers
+voice = 0.1 * torch.randn(16000, generator=torch.Generator().manual_seed(0))
+harmonic_numbers(voice, Corruption())
+resynthesis(voice, per_octave=12, iterations=None)
+resynthesis(voice, per_octave=12, iterations=1)
+denoiser("spectral_gating")(voice[None])
+"""
+    own = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    found = []
+    for code in ("from denoise_lib import environment; environment.compile_librosa()", use):
+        subprocess.run([sys.executable, "-c", code], check=True, env=own, cwd=tmp_path)
+        found.append({str(path): path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")})
+    assert found[0] and found[1] == found[0]
+
+
 def test_environment_is_made_once(checkout):
     assert ready(checkout).returncode == 0
     log = (checkout / "log").read_text()
