@@ -84,7 +84,11 @@ def test_a_format_can_be_asked_for(noisy, capsys):
 def test_samples_that_a_file_cannot_have_are_refused(noisy, capsys, name, samples):
     target = noisy.with_name(name)
     status, _, err = run(capsys, "enhance", str(noisy), str(target), "--format", samples)
-    assert status == 1 and "has no samples of the format" in err and "leave the samples out" in err
+    assert (
+        status == 1
+        and f"has no samples of the format {samples}" in err
+        and "leave the samples out" in err
+    )
     assert list(noisy.parent.glob("o.*")) == []
 
 

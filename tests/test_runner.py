@@ -21,7 +21,7 @@ import denoise_lib
 from denoise_lib import cli
 from denoise_lib.errors import UserError
 from denoise_lib.report import provenance, runner
-from denoise_lib.report.execution import SOCKET_FOLDER
+from denoise_lib.report.execution import LONGEST_SOCKET_FOLDER
 from denoise_lib.report.parameters import given_values
 from denoise_lib.report.progress import RunProgress
 from denoise_lib.report.provenance import sources
@@ -192,7 +192,7 @@ def test_a_kernel_needs_no_port(clone, monkeypatch):
 
 
 def test_where_a_path_is_too_long_for_a_socket_a_kernel_takes_ports(clone, tmp_path, monkeypatch):
-    long = tmp_path / ("x" * SOCKET_FOLDER)
+    long = tmp_path / ("x" * LONGEST_SOCKET_FOLDER)
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
     clone.notebook("00_first")

@@ -1,12 +1,12 @@
 """The mean of a network's weights before and after a training that started from them.
 
-    python tools/mean_weights.py before.safetensors after.safetensors mean.safetensors
+python tools/mean_weights.py before.safetensors after.safetensors mean.safetensors
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 from safetensors import safe_open
@@ -37,5 +37,13 @@ def mean_weights(before: Path, after: Path, target: Path) -> None:
         save_file(mean, temporary, {**kept, "denoise_lib": json.dumps(record)})
 
 
+def main() -> None:
+    """Read the three paths from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    for name in ("before", "after", "target"):
+        parser.add_argument(name, type=Path)
+    mean_weights(**vars(parser.parse_args()))
+
+
 if __name__ == "__main__":
-    mean_weights(*map(Path, sys.argv[1:]))
+    main()

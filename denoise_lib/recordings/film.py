@@ -18,7 +18,14 @@ from denoise_lib.recordings.by_pyav import JUMPING, LONGEST_GAP
 from denoise_lib.recordings.by_soundfile import TAGS
 from denoise_lib.recordings.read import Conformer, failures
 from denoise_lib.recordings.slices import Slice, whole
-from denoise_lib.recordings.write import FFMPEG, FILMS, FLAC_IN_OGG, LEAVE_OUT, as_integers, nearest
+from denoise_lib.recordings.write import (
+    FFMPEG,
+    FILMS,
+    FLAC_IN_OGG,
+    as_integers,
+    nearest,
+    no_such_samples,
+)
 
 if TYPE_CHECKING:
     import av
@@ -112,7 +119,7 @@ class FilmWriter:
         if layout is None:
             raise UserError(f"{codec} cannot hold {channels} channels: name a .wav, or use --mono")
         if self.wanted and self.wanted not in _held(codec):
-            raise UserError(f"{codec} has no samples of the format {self.wanted}: {LEAVE_OUT}")
+            raise no_such_samples(codec, self.wanted)
         # An AVI file cannot say that the encoder's run-in of one frame comes before the beginning:
         # that frame is left out, and so that others do without it nothing is borrowed from it.
         self.too_early = self.suffix == "avi" and codec == "libmp3lame"

@@ -59,7 +59,6 @@ WIDE = 4_000_000_000  # bytes of samples beyond which a WAV file needs 64-bit si
 BYTES = {"PCM_U8": 1, "PCM_S8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 MOST_CHANNELS = {"MP3": 2, "FLAC": 8}
 FLOATS = ("FLOAT", "DOUBLE")
-LEAVE_OUT = "leave the samples out of --format, or name another suffix, such as .wav"
 
 
 class Writer(Protocol):
@@ -106,6 +105,15 @@ def asked(format_: str) -> tuple[str | None, str | None]:
     return container, samples
 
 
+def no_such_samples(where: str, wanted: str) -> UserError:
+    """The error of a sample format that a container or a codec does not have."""
+    word = next(word for word, own in SAMPLES.items() if own == wanted)
+    return UserError(
+        f"{where} has no samples of the format {word}: leave the samples out of --format, or name "
+        "another suffix, such as .wav"
+    )
+
+
 def sample_format(container: str, own: str, wanted: str | None) -> str:
     """The sample format of a soundfile container, as near to the input's as it has one.
 
@@ -120,7 +128,7 @@ def sample_format(container: str, own: str, wanted: str | None) -> str:
     import soundfile
 
     if wanted and not soundfile.check_format(container, wanted):
-        raise UserError(f"{container.lower()} has no samples of the format {wanted}: {LEAVE_OUT}")
+        raise no_such_samples(container.lower(), wanted)
     if wanted:
         return wanted
     if own in BYTES and soundfile.check_format(container, own):
@@ -159,7 +167,7 @@ class SoundFileWriter:
         container, only = SOUNDFILE[suffix]
         only = "OPUS" if container == "OGG" and own == "OPUS" else only
         if only and wanted:
-            raise UserError(f".{suffix} has no samples of the format {wanted}: {LEAVE_OUT}")
+            raise no_such_samples(f".{suffix}", wanted)
         self.subtype = only or sample_format(container, own, wanted)
         if channels > MOST_CHANNELS.get(container, 1024):
             raise UserError(

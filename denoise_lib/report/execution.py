@@ -25,8 +25,8 @@ from denoise_lib.files import atomic
 # Papermill's own account of a failure would repeat ours, in thirty lines.
 logging.getLogger("papermill").setLevel(logging.CRITICAL)
 
-# The longest path of a Unix socket is 107 bytes; the names in the folder take up some of them.
-SOCKET_FOLDER = 80
+# Bytes: a Unix socket's path has 107 at most, of which some are for its name in the folder.
+LONGEST_SOCKET_FOLDER = 80
 
 
 class NotebookError(Exception):
@@ -69,7 +69,7 @@ class Kernels:
             private: Empty folder that only this user can enter, for the sockets.
         """
         kernels = self
-        unix = hasattr(socket, "AF_UNIX") and len(os.fsencode(private)) <= SOCKET_FOLDER
+        unix = hasattr(socket, "AF_UNIX") and len(os.fsencode(private)) <= LONGEST_SOCKET_FOLDER
 
         class ThisPython(AsyncKernelManager):
             @default("kernel_spec_manager")
