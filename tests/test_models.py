@@ -30,7 +30,7 @@ from denoise_lib.models.baselines import BASELINES
 from denoise_lib.models.complex_layers import ComplexBatchNorm2d, ComplexConv2d
 from denoise_lib.models.germain import AdaptiveNorm
 from denoise_lib.models.inference import process
-from denoise_lib.models.unet import FLOOR, REACH, Neighbours
+from denoise_lib.models.unet import FLOOR, LAYOUT, REACH, Neighbours, _shuffle
 from denoise_lib.names import MODELS
 
 TINY_LAYERS = [(2, (7, 5), (2, 2)), (3, (5, 3), (2, 2)), (3, (5, 3), (2, 1))]
@@ -325,6 +325,24 @@ def test_unet_size_from_its_layer_table():
     count += 2 * 48 * 7 * 9 + 2 * 48 + 2 * 48  # neighbours, their levels, batch norm
     count += 6 * (48 * 48 * 3 * 3 + 2 * 48) + (48 + 1) * 4  # the fine branch itself
     assert parameters(UNet.from_preset("small")) == count == 397_412
+
+
+def test_the_unet_goes_up_by_pixel_shuffle():
+    """Both ways at once torch's own; one way, the channels of a row stand one below the other."""
+    x = noise(2, 12, 5, 7)
+    assert torch.equal(_shuffle(x, (2, 2), (9, 13)), F.pixel_shuffle(x, 2)[..., :9, :13])
+    rows = torch.stack([x[:, 0::2], x[:, 1::2]], 3).flatten(2, 3)
+    assert torch.equal(_shuffle(x, (2, 1), (10, 7)), rows)
+
+
+def test_no_convolution_of_the_unet_has_its_input_laid_out_anew():
+    """A copy in the other layout, and sums over both, took a fifth of the time."""
+    model, seen = UNet.from_preset("small"), []
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].stride(1) == 1))
+    model(0.05 * noise(2, 8000))
+    assert len(seen) > 15 and set(seen) == {torch.channels_last == LAYOUT}
 
 
 @pytest.mark.parametrize(("n_fft", "hop"), [(640, 160), (60, 16), (64, 48)])

@@ -117,7 +117,7 @@ def test_a_network_s_output_is_always_scored(monkeypatch):
             return 1.1 * noisy
 
     class Here:  # in this process, where calls can be counted
-        map = staticmethod(lambda function, jobs, chunksize: map(function, jobs))
+        map = staticmethod(lambda function, jobs, chunksize=1: map(function, jobs))
 
     monkeypatch.setattr(evaluate, "score", score)
     monkeypatch.setattr(evaluate, "_workers", Here)

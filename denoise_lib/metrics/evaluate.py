@@ -103,7 +103,7 @@ def _score_all(jobs: list[tuple], metrics: tuple[str, ...]) -> list[dict]:
         for versions, clean, noisy, *how in jobs
     ]
     try:
-        return list(_workers().map(_score_versions, jobs, chunksize=4))
+        return list(_workers().map(_score_versions, jobs))
     except BrokenProcessPool:
         say("a process that scored clips has ended; scoring them in this one")
         return [_score_versions(job) for job in jobs]

@@ -253,7 +253,7 @@ class Neighbours(nn.Module):
         read = _turned(real[:, :half], imaginary[:, :half], own)
         read = read + _turned(real[:, half:], imaginary[:, half:], as_is)
         levels = torch.stack([level.log(), (centre / level).log()], 1)
-        return read + self.levels(levels.to(memory_format=LAYOUT))
+        return self.levels(levels.to(memory_format=LAYOUT)) + read
 
 
 class _Block(nn.Module):
@@ -277,8 +277,9 @@ class _Block(nn.Module):
 def _shuffle(x: Tensor, stride: tuple[int, int], size: tuple[int, int]) -> Tensor:
     """(batch, channels * f * t, freq, frames) -> (batch, channels, freq * f, frames * t), cut."""
     f, t = stride
-    x = x.unflatten(1, (-1, f, t)).permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
-    return x[..., : size[0], : size[1]]
+    x = x.unflatten(1, (-1, f, t)).permute(0, 4, 2, 5, 3, 1).flatten(3, 4).flatten(1, 2)
+    x = x.permute(0, 3, 1, 2)[..., : size[0], : size[1]]
+    return x.contiguous(memory_format=LAYOUT)
 
 
 def _turned(real: Tensor, imaginary: Tensor, phase: Tensor) -> Tensor:
