@@ -2,6 +2,8 @@
 
 import json
 import re
+from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -119,6 +121,25 @@ def test_a_finding_is_heard_with_the_sounds_of_the_matrix(clone):
     assert heard(Wanted("raise", ("noisy", "clean")), made) is None
     assert heard(Wanted("both", ("noisy", "clean"), unseen=True), made) is None
     assert heard(Wanted("both", ("noisy", "clean")), None) is heard(None, made) is None
+
+
+def test_a_finding_tells_which_of_its_sounds_is_louder(clone):
+    made = matrix(clone / "report" / "build" / "quick", ["04_dcunet", "05_street_noise"])
+    cells, wanted = made.tabs[0]["rows"][0], Wanted("both", ("noisy", "dcunet", "clean"))
+    tone = np.sin(np.arange(8000))
+
+    def flac(samples):
+        soundfile.write(file := BytesIO(), samples, denoise_lib.RATE, format="FLAC")
+        return file.getvalue()
+
+    def told(db):
+        gains = {"noisy": 0.1, "clean": 0.1, "dcunet": 0.1 * 10 ** (db / 20)}
+        sounds = {cells[name]["key"]: flac(gain * tone) for name, gain in gains.items()}
+        return heard(wanted, replace(made, sounds=made.sounds | sounds)).louder
+
+    assert told(8.2) == "“DCUnet” is 8 dB louder than “noisy” here."
+    assert told(2.0) == told(-8.0) == ""
+    assert heard(Wanted("both", ("noisy", "twice the volume")), made).louder == ""
 
 
 def test_a_finding_is_heard_at_once(page):

@@ -5,13 +5,19 @@ Nothing is stored for them: they name sounds that the matrix holds.
 
 from __future__ import annotations
 
+import math
+from io import BytesIO
 from typing import NamedTuple
+
+import numpy as np
+import soundfile
 
 from denoise_lib import names
 from denoise_lib.report.matrix import Matrix
 
 # A gain at which a version is played: the volume finding compares a clip with itself.
 VOLUMES = {"twice the volume": (0.5, 1.0), "half the volume": (1.0, 0.5)}
+LOUDER_DB = 3.0  # from where on a version sounds better than it is because it is louder
 
 
 class Wanted(NamedTuple):
@@ -39,11 +45,12 @@ class Button(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """The buttons of a finding, and the sentence that they play."""
+    """The buttons of a finding, the sentence that they play, and which of them are louder."""
 
     who: str
     seconds: float
     buttons: list[Button]
+    louder: str = ""
 
 
 def heard(wanted: Wanted | None, matrix: Matrix | None) -> Heard | None:
@@ -74,4 +81,23 @@ def heard(wanted: Wanted | None, matrix: Matrix | None) -> Heard | None:
             buttons.append(Button(names.label(name), tone, cells[key]["key"], gain))
     if len(buttons) < 2:
         return None
-    return Heard(sentence["who"], sentence["seconds"], buttons)
+    louder = "" if volume else _louder(buttons, matrix.sounds, cells["noisy"]["key"])
+    return Heard(sentence["who"], sentence["seconds"], buttons, louder)
+
+
+def _louder(buttons: list[Button], sounds: dict[str, bytes], noisy: str) -> str:
+    """A sentence for each version that is much louder than the noisy clip; may be empty."""
+    found = [
+        (each.written, _level_db(sounds[each.key]) - _level_db(sounds[noisy])) for each in buttons
+    ]
+    return " ".join(
+        f"“{name}” is {names.number(by, 0)} dB louder than “noisy” here."
+        for name, by in found
+        if by >= LOUDER_DB
+    )
+
+
+def _level_db(sound: bytes) -> float:
+    """Level of a sound file, dB re full scale; -inf for silence."""
+    power = float(np.square(soundfile.read(BytesIO(sound))[0]).mean())
+    return 10 * math.log10(power) if power else -math.inf
