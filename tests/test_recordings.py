@@ -192,6 +192,21 @@ def test_frames_that_damage_swallows_are_silence_of_their_length(tmp_path, codec
     assert abs(place(sound[124800:148800], out[:, 0]) - 124800) < 600, "a decoder's delay"
 
 
+@pytest.mark.parametrize(("name", "codec"), [("x.wv", "wavpack"), ("x.tta", "tta")])
+def test_what_a_checksum_disproves_is_silence_and_not_noise(tmp_path, name, codec):
+    sound = voice(8.0, 48000)
+    film(tmp_path / name, [sound], codec, pictures=0)
+    content = (tmp_path / name).read_bytes()
+    whole, clean = read(content)
+    assert not whole.notes
+    noise = np.random.default_rng(0).integers(0, 256, len(content) // 50, dtype=np.uint8)
+    at = len(content) // 2
+    for damage in (bytes(len(noise)), noise.tobytes()):
+        found, out = read(content[:at] + damage + content[at + len(damage) :])
+        assert found.frames == whole.frames and "stand as silence" in told(found)
+        assert not out[(out != clean).any(axis=1)].any()
+
+
 # Films: tracks and time stamps
 
 

@@ -30,6 +30,8 @@ TIMED_FROM_ZERO = ("mov", "matroska")  # containers in which time 0 is the begin
 TELLING = (*TIMED_FROM_ZERO, "asf", "caf", "flac", "flv", "ogg", "tta", "wv")
 # Containers in which nothing but a place in the file tells time.
 WITHOUT_STAMPS = ("aac", "ac3", "dts", "eac3", "mp3")
+# Lossless codecs whose frames hold a checksum, which FFmpeg looks at only when it is told to.
+CHECKED = ("tta", "wavpack")
 RUN_IN = 0.2  # s at the beginning, in which encoders leave holes
 UNITS = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
 JUMPING = ("mpegts", "mpeg")  # containers that are joined without care for their clocks
@@ -79,6 +81,8 @@ class PyAVPiece:
         if pictures:
             self.film = _seconds(pictures, pictures.duration) or (self.file.duration or 0) / 1e6
         codec = self.stream.codec_context
+        if codec.name in CHECKED:
+            codec.options = {"err_detect": "crccheck+explode"}
         self.rate, self.channels = codec.sample_rate, codec.channels
         self.subtype, self.codec = _subtype(codec), codec.name
         told = {**self.stream.metadata, **self.file.metadata}
