@@ -61,7 +61,7 @@ bench: $(READY) ## time networks, damage and inference against others, as ratios
 fuzz: $(READY) ## feed damaged files to what reads files, for minutes; findings go to report/fuzz
 	@$(BIN)/python tools/fuzz.py
 
-publish: $(READY) ## copy the built page and its numbers to docs/
+publish: $(READY) ## copy the built page to docs/, its clips and DCUnets to their places
 	@$(BIN)/denoise publish
 
 clean: ## remove the built page, its runs and caches; .venv and the corpora stay

@@ -138,9 +138,9 @@ def report(
     With --jobs the cores are divided: with 2 jobs on 8 cores each notebook computes with 4 threads.
     OMP_NUM_THREADS, where it is set, is the number of threads of each notebook, however many run.
     The order of a sum, and with it the last bits of a number, depends on the number of threads, and
-    a training carries that on; with the same number of threads per notebook the numbers do not
-    depend on --jobs. The page's provenance names it. A run that was interrupted is taken up with
-    the same number only. Each notebook takes 1 to 2 GB of memory.
+    a training amplifies such differences; with the same number of threads per notebook the numbers
+    do not depend on --jobs. The page's provenance section states that number. An interrupted run
+    resumes only with the same number of threads. Each notebook takes 1 to 2 GB of memory.
     """
     from denoise_lib.report import runner
 
@@ -182,7 +182,7 @@ def sweep(
             "-p", metavar="NAME VALUE...", help="values of one parameter; may be repeated"
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="runs of each point, from seeds that follow on")] = 1,
+    seeds: Annotated[int, typer.Option(help="runs per grid point, with consecutive seeds")] = 1,
     out: Annotated[
         Path | None, typer.Option(help="folder; report/sweeps/PROFILE/NAME when left out")
     ] = None,
@@ -232,7 +232,9 @@ def verify(
     tolerance: Annotated[
         float,
         typer.Option(
-            min=0, help="by how much a number may differ; above 1 in proportion; 0: not by a bit"
+            min=0,
+            help="largest allowed difference: absolute for numbers up to 1, relative above; "
+            "0: equal to the last bit",
         ),
     ] = 0.0,
 ) -> None:
@@ -240,7 +242,7 @@ def verify(
 
     Names each entry that moved by more than the tolerance, and then ends with status 1. On one
     machine two reports of one commit are equal to the last bit. Other processors and other numbers
-    of threads round otherwise.
+    of threads round differently.
 
     Raises:
         UserError: A file is no results.json.
@@ -267,7 +269,11 @@ def pdf() -> None:
 
 @command
 def publish() -> None:
-    """Copy the page and its numbers to docs/, and write the model cards anew."""
+    """Publish the built report.
+
+    Copies the page and its numbers to docs/, example clips to audio/ and the report's two DCUnets
+    to denoise_lib/pretrained/; rewrites the results table of README and the model cards.
+    """
     from denoise_lib.report import publish as publish_module
 
     publish_module.publish()

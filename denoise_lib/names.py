@@ -68,12 +68,12 @@ VERSIONS = {
 }
 # What the shipped networks and the baselines are for, by the names under which they are loaded.
 PURPOSES = {
-    "speech": "noise in recordings and live; the default",
+    "speech": "noise in recordings and in real time; the default",
     "repair": "the fixed damage: zeroing and raising",
     "dcunet-stft": "the fixed damage; the report's own DCUnet",
     "dcunet-street": "street noise; the report's own DCUnet",
     "unet-street": "street noise; a U-Net fine-tuned on streets alone, for comparison",
-    "germain": "a network from the literature, for comparison",
+    "germain": "comparison: the network of Germain, Chen and Koltun (2018)",
     "rnnoise": "noise in recordings; others' network",
     "webrtc": "noise in calls; what browsers run",
     "log_mmse": "steady noise; a classical filter",

@@ -31,13 +31,14 @@ TITLES = {
 }
 HEAD = """# Errors
 
-Written by `python tools/errors.py` from the code; a test holds the two together. What stands in
-angle brackets is filled in. The command line prints a message as one line, `denoise: ...`, and ends
-with status 1; wrong usage, such as an unknown option, ends with status 2, Ctrl-C with `denoise:
-interrupted` and status 130, SIGTERM with `denoise: ended by SIGTERM` and status 143, SIGHUP
-likewise with 129. What the system refuses (a full disk, a folder that cannot be written) is told
-with the file and the system's own words. Nothing is left half-written in any of these cases, and
-the same command goes on where it was.
+Written by `python tools/errors.py` from the code; a test keeps the two in step. Words in angle
+brackets are names from the code, in place of which the program prints their values. The command
+line prints a message as one line, `denoise: ...`, and ends with status 1; wrong usage, such as an
+unknown option, ends with status 2, Ctrl-C with `denoise: interrupted` and status 130, SIGTERM with
+`denoise: ended by SIGTERM` and status 143, SIGHUP likewise with 129. Errors of the operating system
+(a full disk, a folder that cannot be written) are reported with the file and the system's own
+message. Nothing is left half-written in any of these cases, and the same command resumes where it
+stopped.
 
 A message says what is wrong, with which file or value, and what is expected or to be done.
 """

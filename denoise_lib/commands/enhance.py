@@ -73,7 +73,9 @@ def enhance(
     ] = False,
     track: Annotated[
         int | None,
-        typer.Option(help="which track of sound of a film, from 1; if left out, its default track"),
+        typer.Option(
+            help="audio track of a video file, counted from 1; if left out, its default track"
+        ),
     ] = None,
     format_: Annotated[
         str,
@@ -115,15 +117,16 @@ def enhance(
 
     cat noisy.flac | denoise enhance - - > clean.wav
 
-    Any sound or film can be read. The result is as long as the recording and has its sample rate,
-    its channels, its sample format and its title; of a film, the pictures are copied and only the
-    sound is replaced. The suffix of OUTPUT decides the file format: .wav, .flac, .mp3, .ogg, .opus,
-    .m4a, .mp4, .mkv and others; a pipe gets a wav. What is missing or damaged in a recording is
-    said in one line. An input file is never overwritten. Nothing is sent anywhere.
+    Any audio or video file can be read. The result is as long as the recording and has its sample
+    rate, its channels, its sample format and its title; of a video file, the video stream is copied
+    unchanged and only the sound is replaced. The suffix of OUTPUT decides the file format: .wav,
+    .flac, .mp3, .ogg, .opus, .m4a, .mp4, .mkv and others; a pipe gets a wav. Missing or damaged
+    parts of a recording are reported in one line. An input file is never overwritten. Nothing is
+    sent anywhere.
 
-    To `speech` and `rnnoise` all but speech is noise, music and applause too. `speech` takes some
-    of a piece of music for speech and the rest for noise, and turns it up and down by 20 dB and
-    more. Where music is to stay, use --attenuation-limit 6: then it moves by 6 dB at most.
+    `speech` and `rnnoise` treat everything but speech as noise, including music and applause. The
+    gain of `speech` on music fluctuates by 20 dB and more. To keep music, use --attenuation-limit
+    6, which limits the fluctuation to 6 dB.
 
     With --out or a folder, what is done already is skipped, and what fails is listed at the end and
     makes the exit status 1. `denoise models` lists the networks for --model.
@@ -326,7 +329,10 @@ class Work:
         if not writable(suffix):
             raise UserError(f"{target}: name the output .wav, .flac, .mp3, .ogg, .opus or .m4a")
         if self.container and suffix != self.container:
-            raise UserError(f"{target} is no {self.container}: leave --format out, or name it so")
+            raise UserError(
+                f"{target} does not end in .{self.container}: leave --format out, or use that "
+                "suffix"
+            )
 
     def _writer(self, job: Job, found: Survey, channels: int, out: object) -> Writer:
         """What writes the result."""

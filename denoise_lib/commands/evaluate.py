@@ -44,7 +44,8 @@ def evaluate(
         str,
         typer.Option(
             help=f"{TRAINED}; several are separated by commas; {OWN}: the noisy recordings of a "
-            f"corpus in pairs. Out of domain: {AWAY}"
+            f"corpus in pairs. Conditions of notebook 08, of which home is the fixed damage "
+            f"itself and the others are out of domain: {AWAY}"
         ),
     ] = "both",
     split: Annotated[str, typer.Option(help="test, unseen_voice or valid")] = "test",
@@ -67,7 +68,7 @@ def evaluate(
             "--max-clips",
             "--clips",
             min=0,
-            help="score at most this many clips, the same as the report; 0: all",
+            help="score at most this many clips, chosen as in the report; 0: all",
         ),
     ] = 0,
     table: Annotated[Path | None, typer.Option(help="CSV file for the scores of each clip")] = None,
@@ -77,8 +78,9 @@ def evaluate(
 ) -> None:
     """Score a network on a split, beside the noisy clips and the clean ones.
 
-    Printed are the means with their 95 % intervals, over voices and their clips, of the clean clips
-    against themselves too. Under torchrun each of several processes scores its share of the clips.
+    Prints means with 95 % intervals, resampled over voices and their clips, for the noisy, the
+    denoised and the clean clips; the clean ones show the best possible value. Under torchrun each
+    of several processes scores its share of the clips.
 
     Raises:
         UserError: A name is unknown, or the split has no clips.

@@ -39,7 +39,7 @@ def live(
         float | None,
         typer.Option(
             help="level of the speech, RMS in dB re full scale, such as -26; if left out, it is "
-            "followed slowly, since the rest is not known yet",
+            "estimated from the sound so far and adapts slowly",
             max=0,
         ),
     ] = None,
@@ -70,11 +70,12 @@ def live(
 
     ffmpeg -i film.mp4 -f wav - | denoise live - - > clean.wav
 
-    arecord -t raw -f S16_LE -r 48000 -c 2 | denoise live - - --rate 48000 --channels 2 | aplay ...
+    arecord -t raw -f S16_LE -r 48000 -c 2 | denoise live - - --rate 48000 --channels 2 >
+    clean.raw
 
     The default network has an algorithmic latency of 32 ms at 16 kHz; at other rates resampling
-    adds to it. The latency is printed at the start. A pipe gives what a file of that level gives if
-    --level is given.
+    adds to it. The latency is printed at the start. With --level, a pipe gives exactly
+    what `denoise enhance` gives for a recording whose speech has that level.
 
     Raises:
         UserError: There is no such model or sound device, the model's latency is too long for a

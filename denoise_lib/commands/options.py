@@ -18,7 +18,8 @@ Noise = Annotated[str, typer.Option(help="noise recordings: default, wide, or a 
 Rate = Annotated[
     int,
     typer.Option(
-        help="samples per second; other than 16000 for both, zero, raise and street",
+        help="samples per second; others than 16000 work only with the conditions both, zero, "
+        "raise and street",
         min=8000,
         max=192_000,
     ),

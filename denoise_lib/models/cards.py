@@ -79,7 +79,7 @@ def card(name: str) -> str:
         "## Limits",
         "",
         "- Speech at 16 kHz; nothing above 8 kHz is known to it.",
-        f"- It was trained on {_all_damages(trainings)} only; elsewhere it may harm.",
+        f"- It was trained on {_all_damages(trainings)} only; it may make other sounds worse.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -153,6 +153,9 @@ def _scores(name: str) -> list[str]:
         ]
     rows.sort(key=lambda row: (row["condition"], row["split"], list(METRICS).index(row["metric"])))
     return [
+        "From notebook 08 of the published report, which compares systems on fewer clips than "
+        "README's table, so the numbers differ from those.",
+        "",
         "| damage | clips of | measure | noisy | denoised | clips |",
         "|---|---|---|--:|--:|--:|",
         *(

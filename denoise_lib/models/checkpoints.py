@@ -67,7 +67,7 @@ def read_record(path: Path) -> dict:
         with safetensors.safe_open(path, "pt") as file:
             record = json.loads((file.metadata() or {})["denoise_lib"])
         if not isinstance(record, dict):
-            raise ValueError("its record is none")
+            raise ValueError("its record is not a JSON object")
     except (OSError, KeyError, ValueError, RecursionError, safetensors.SafetensorError) as error:
         raise UserError(f"{path} is not a checkpoint of denoise_lib: {error}") from None
     return record

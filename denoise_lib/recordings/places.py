@@ -59,7 +59,10 @@ def jobs(places: Sequence[str], out: str | None, container: str | None) -> tuple
     found, passed_over = [], 0
     for place in places:
         if place == PIPE:
-            raise UserError("- goes with a name of its own: denoise enhance - out.wav")
+            raise UserError(
+                "- can only be the one input, with one output and without --out: "
+                "denoise enhance - out.wav"
+            )
         if not Path(place).is_dir():
             found.append(Job(place, _target(Path(place), Path(Path(place).name), out, container)))
             continue
