@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import subprocess
+import sys
 
 import nbformat
 import numpy as np
@@ -349,3 +351,11 @@ def test_collect_refuses_runs_of_an_earlier_version(tmp_path):
     path.write_text(json.dumps(old))
     with pytest.raises(UserError, match="01_a was run by an earlier version: `make report`"):
         collect(tmp_path / "quick", tmp_path / "quick", ["01_a"])
+
+
+def test_peak_memory_is_that_of_the_process_alone():
+    """A process begins with the peak of the one that started it in what getrusage says."""
+    large = np.ones(2**27)  # 1 GiB
+    told = "from denoise_lib.study.run import peak_memory; print(peak_memory())"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert 50 < int(done.stdout) < large.nbytes / 2**20
