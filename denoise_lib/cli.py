@@ -140,7 +140,7 @@ def report(
     The order of a sum, and with it the last bits of a number, depends on the number of threads, and
     a training amplifies such differences; with the same number of threads per notebook the numbers
     do not depend on --jobs. The page's provenance section states that number. An interrupted run
-    resumes only with the same number of threads. Each notebook takes 1 to 2 GB of memory.
+    resumes only with the same number of threads. Each notebook takes 1 to 5 GB of memory.
     """
     from denoise_lib.report import runner
 
