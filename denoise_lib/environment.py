@@ -59,6 +59,8 @@ def fastest_precision() -> str:
     else:
         has = getattr(torch.cpu, "get_capabilities", dict)()
         native = has.get("avx512_bf16") or has.get("amx_bf16")
+        # Torch may have been told to use less than the processor has (ATEN_CPU_CAPABILITY).
+        native = native and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     return "bf16-mixed" if native else "32-true"
 
 

@@ -790,17 +790,19 @@ def test_other_precisions_are_refused(tmp_path, precision):
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "expected"),
+    ("capabilities", "used", "expected"),
     [
-        ({}, "32-true"),
-        ({"avx512_bf16": False, "amx_bf16": False}, "32-true"),
-        ({"avx512_bf16": True}, "bf16-mixed"),
-        ({"amx_bf16": True}, "bf16-mixed"),
+        ({}, "AVX512", "32-true"),
+        ({"avx512_bf16": False, "amx_bf16": False}, "AVX512", "32-true"),
+        ({"avx512_bf16": True}, "AVX512", "bf16-mixed"),
+        ({"amx_bf16": True}, "AVX512", "bf16-mixed"),
+        ({"avx512_bf16": True}, "AVX2", "32-true"),
     ],
 )
 def test_the_fastest_precision_is_one_that_the_processor_has(
-    tmp_path, monkeypatch, capabilities, expected
+    tmp_path, monkeypatch, capabilities, used, expected
 ):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: used)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert fastest_precision() == expected
