@@ -2,10 +2,12 @@
 
 import csv
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import soundfile
 import torch
@@ -194,15 +196,88 @@ def test_an_apple_gpu_that_computes_wrongly_is_left_alone(monkeypatch, error):
 
 @pytest.mark.parametrize(
     ("address", "expected"),
-    [("127.0.0.1", "lo"), ("localhost", "lo"), ("::1", "lo"), ("10.0.0.7", None), ("a", None)],
+    [("127.0.0.1", "lo"), ("localhost", "lo"), ("::1", "lo"), ("no.host.invalid", None)],
 )
 def test_gloo_listens_on_the_loopback_where_the_others_are_here(monkeypatch, address, expected):
     monkeypatch.setenv("MASTER_ADDR", address)
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "x")
     monkeypatch.delenv("GLOO_SOCKET_IFNAME")
-    processes.stay_on_loopback()
+    processes.choose_interface()
     found = os.environ.get("GLOO_SOCKET_IFNAME")
     assert (found or "")[:2] == (expected or "")
+
+
+def test_gloo_listens_on_the_interface_that_leads_to_the_first_process(monkeypatch):
+    """An address of this host is reached over the interface that has it."""
+    for name, addresses in psutil.net_if_addrs().items():
+        for own in (each.address for each in addresses if each.family == socket.AF_INET):
+            monkeypatch.setenv("GLOO_SOCKET_IFNAME", "x")
+            monkeypatch.delenv("GLOO_SOCKET_IFNAME")
+            monkeypatch.setenv("MASTER_ADDR", own)
+            processes.choose_interface()
+            assert os.environ["GLOO_SOCKET_IFNAME"] == name
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "mine")
+    processes.choose_interface()
+    assert os.environ["GLOO_SOCKET_IFNAME"] == "mine"
+
+
+def test_processes_that_do_not_reach_each_other_end_with_one_line():
+    with pytest.raises(UserError, match="do not reach each other: check MASTER_ADDR"):
+        with processes.joining():
+            raise RuntimeError("Gloo connectFullMesh failed with timed out connecting")
+    with pytest.raises(RuntimeError, match="out of memory"):
+        with processes.joining():
+            raise RuntimeError("out of memory")
+
+
+@pytest.fixture
+def hosts():
+    """Commands that run something on each of two hosts, which a cable connects."""
+    names = [f"denoise{os.getpid()}{end}" for end in "ab"]
+    cable = [f"d{os.getpid()}{end}" for end in "ab"]
+
+    def ip(*words):
+        subprocess.run(["ip", *words], check=True, capture_output=True)
+
+    try:
+        for name in names:
+            ip("netns", "add", name)
+        ip("link", "add", cable[0], "type", "veth", "peer", "name", cable[1])
+        for number, (name, end) in enumerate(zip(names, cable, strict=True), 1):
+            ip("link", "set", end, "netns", name)
+            ip("-n", name, "addr", "add", f"10.77.0.{number}/24", "dev", end)
+            ip("-n", name, "link", "set", end, "up")
+            ip("-n", name, "link", "set", "lo", "up")
+        yield [["ip", "netns", "exec", name] for name in names]
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"network namespaces need root and iproute2: {error}")
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def test_two_hosts_train_what_one_would(hosts, alone, tmp_path):
+    """Whatever the hosts' own names resolve to, which here is the loopback."""
+    together = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+    together += ["--master-addr=10.77.0.1", "--master-port=29500"]
+    running = [
+        subprocess.Popen(
+            [*host, sys.executable, *together, f"--node-rank={rank}", *ALONE]
+            + [str(tmp_path), "unet", "1", "0"],
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": FOLDERS},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank, host in enumerate(hosts)
+    ]
+    try:
+        told = [each.communicate(timeout=300)[0] for each in running]
+    finally:
+        for each in running:
+            each.kill()
+    assert [each.returncode for each in running] == [0, 0], told
+    assert_alike(tmp_path / "unet.safetensors", alone / "unet.safetensors")
 
 
 def test_the_script_for_slurm_starts_one_torchrun_per_node(tmp_path):

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from ipaddress import ip_address
 from typing import Any
@@ -22,6 +24,7 @@ from denoise_lib.models.complex_layers import ComplexBatchNorm2d
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 NORMS = (BatchNorm, ComplexBatchNorm2d)
+GET_ADDRESS = 0x8915  # SIOCGIFADDR of Linux: the address of an interface, by its name
 
 
 def launched() -> bool:
@@ -29,15 +32,33 @@ def launched() -> bool:
     return distributed.is_torchelastic_launched()
 
 
-def stay_on_loopback() -> None:
-    """Let gloo listen on the loopback alone where all processes are on this host.
+def choose_interface() -> None:
+    """Let gloo listen on the interface that leads to the first process, unless one is named.
 
+    That is the loopback where all processes are on this host. By itself gloo takes the address of
+    the host's name, which many systems resolve to the loopback, where no other host can reach it.
     The store through which processes find each other is ``torchrun``'s own, and listens on all
     interfaces.
     """
-    if _is_loopback(os.environ.get("MASTER_ADDR", "")):
-        loopback = "lo0" if os.uname().sysname == "Darwin" else "lo"
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
+    if name := _interface_to(os.environ.get("MASTER_ADDR", "")):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+
+
+def _interface_to(address: str) -> str | None:
+    """Name of the interface over which an address is reached; None where that is not known."""
+    if _is_loopback(address):
+        return "lo0" if os.uname().sysname == "Darwin" else "lo"
+    with suppress(ImportError, OSError), socket.socket(type=socket.SOCK_DGRAM) as probe:
+        import fcntl  # not on Windows
+
+        probe.connect((address, 9))  # sends nothing: the system only chooses the way
+        own = socket.inet_aton(probe.getsockname()[0])
+        for _, name in socket.if_nameindex():
+            with suppress(OSError):  # it has no address
+                asked = struct.pack("40s", name.encode())
+                if fcntl.ioctl(probe, GET_ADDRESS, asked)[20:24] == own:
+                    return name
+    return None
 
 
 def _is_loopback(address: str) -> bool:
@@ -53,13 +74,32 @@ def group() -> Iterator[tuple[int, int]]:
     if not launched() or int(os.environ["WORLD_SIZE"]) == 1:
         yield 0, 1
         return
-    stay_on_loopback()
-    distributed.init_process_group("gloo")
+    choose_interface()
+    with joining():
+        distributed.init_process_group("gloo")
     try:
         with ends_with_the_others("this work"):
             yield distributed.get_rank(), distributed.get_world_size()
     finally:
         distributed.destroy_process_group()
+
+
+@contextmanager
+def joining() -> Iterator[None]:
+    """One line in place of what torch says where processes do not reach each other.
+
+    Raises:
+        UserError: They do not.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error).lower():
+            raise
+        raise UserError(
+            "the processes do not reach each other: check MASTER_ADDR, and name the network "
+            "interface between the hosts in GLOO_SOCKET_IFNAME (and NCCL_SOCKET_IFNAME)"
+        ) from None
 
 
 @contextmanager

@@ -30,9 +30,10 @@ from denoise_lib.models.checkpoints import load_model, read_record, save_model, 
 from denoise_lib.models.inference import device
 from denoise_lib.models.processes import (
     NORMS,
+    choose_interface,
     ends_with_the_others,
+    joining,
     launched,
-    stay_on_loopback,
     synchronised,
 )
 from denoise_lib.progress import say
@@ -184,14 +185,15 @@ def _fabric(precision: str) -> Fabric:
         )
     group: dict = {"devices": 1, "plugins": [LightningEnvironment()]}  # nor one that SLURM names
     if launched():
-        stay_on_loopback()
+        choose_interface()
         here, all_ = (int(os.environ[name]) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
         group = {"devices": here, "num_nodes": all_ // here, "strategy": "ddp"}
         group["plugins"] = [TorchElasticEnvironment()]  # under SLURM, too
     accelerator = torch.device(device()).type
     with _without("LT_"):  # Lightning's variables go before what it is told, and are in no plan
         fabric = Fabric(accelerator=accelerator, precision=precision, **group)
-    fabric.launch()
+    with joining():
+        fabric.launch()
     return fabric
 
 
