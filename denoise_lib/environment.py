@@ -49,8 +49,9 @@ def compile_librosa() -> None:
 def fastest_precision() -> str:
     """Say "bf16-mixed" where GPU or processor multiplies in bfloat16 by itself, else "32-true".
 
-    It takes a U-Net's step from 0.32 to 0.19 s on two cores that can; on others, which would
-    imitate it, it would take longer than without. Scores are taken in 32 bits either way.
+    It takes a U-Net's step from 0.32 to 0.19 s on two cores that can, and what it makes of a
+    recording a third of the time; on others, which would imitate it, both would take longer than
+    without. Scores are taken in 32 bits either way.
     """
     import torch
 

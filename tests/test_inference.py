@@ -16,7 +16,7 @@ from denoise_lib import RATE, Corruption, enhance
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.evaluate import evaluate
 from denoise_lib.models import DenoisingWaveNet
-from denoise_lib.models.baselines import Identity
+from denoise_lib.models.baselines import Identity, SpectralGating
 from denoise_lib.models.checkpoints import load_pretrained
 from denoise_lib.models.inference import evaluated, process, process_each
 from denoise_lib.models.whole_band import Treatment, WholeBand, stretches
@@ -281,6 +281,25 @@ def test_several_at_once_give_what_each_gives_alone(monkeypatch):
             torch.set_num_threads(4)
         assert all(map(torch.equal, together, alone))
     torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", ["repair", "speech"])
+def test_bfloat16_changes_what_a_network_writes_by_less_than_one_hears(name):
+    """Networks are run in it where the processor has it: by -50 dB, and in 32 bits again after."""
+    model, noisy = load_pretrained(name), 0.05 * white(RATE)
+    whole = process(model, noisy)
+    for found in (
+        process(model, noisy, precision="bf16-mixed"),
+        process_each(model, [noisy] * 2, precision="bf16-mixed")[1],
+    ):
+        assert found.dtype == torch.float32 and not torch.equal(found, whole)
+        assert (found - whole).square().sum() < 1e-5 * noisy.square().sum()
+    assert torch.equal(process(model, noisy), whole)
+
+
+def test_a_system_without_weights_computes_as_it_does_by_itself():
+    model, noisy = SpectralGating(), 0.05 * white(RATE)
+    assert torch.equal(process(model, noisy, precision="bf16-mixed"), process(model, noisy))
 
 
 def test_they_do_run_at_once(monkeypatch):

@@ -34,6 +34,7 @@ def evaluate(
     slow_clips: int | None = None,
     device: str | torch.device = "auto",
     reference: bool = False,
+    precision: str = "32-true",
 ) -> list[dict]:
     """Score a model on clips, each with the damage that is fixed by its name and the seed.
 
@@ -48,6 +49,8 @@ def evaluate(
             when 0 or None. The others are of all clips, and a clip without any is left out.
         device: Where to run the network, see :func:`denoise_lib.models.inference.device`.
         reference: Also score each clean clip against itself.
+        precision: Of the network's multiplications, see
+            :func:`denoise_lib.models.inference.multiplied_in`; scores are taken in 32 bits.
 
     Returns:
         One dict per clip: clip, voice, noisy and denoised (measure -> value or None), reason
@@ -59,7 +62,8 @@ def evaluate(
         clips = clips[:slow_clips]
     pairs = [fixed_clip(corpus, clip, damage, seed, max_seconds) for clip in clips]
     with evaluated(model, device):
-        estimates = process_each(model, [noisy for noisy, _ in pairs], corpus.rate, device)
+        waveforms = [noisy for noisy, _ in pairs]
+        estimates = process_each(model, waveforms, corpus.rate, device, precision)
     jobs = []
     for index, ((noisy, clean), denoised) in enumerate(zip(pairs, estimates, strict=True)):
         chosen = quick if slow_clips and index >= slow_clips else metrics

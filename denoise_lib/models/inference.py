@@ -20,6 +20,7 @@ from torch import Tensor
 
 from denoise_lib import RATE
 from denoise_lib.audio import channels_last
+from denoise_lib.environment import fastest_precision
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.checkpoints import denoiser
 from denoise_lib.models.processes import launched
@@ -31,7 +32,11 @@ AT_ONCE = 8  # most waveforms at a time, for memory's sake
 
 @torch.inference_mode()
 def process(
-    model: Denoiser, noisy: Tensor, chunk_seconds: float = 10.0, rate: int | None = None
+    model: Denoiser,
+    noisy: Tensor,
+    chunk_seconds: float = 10.0,
+    rate: int | None = None,
+    precision: str = "32-true",
 ) -> Tensor:
     """Run a model over one waveform, (time,) -> (time,), chunk by chunk.
 
@@ -46,19 +51,20 @@ def process(
         rate: Samples per second of the waveform, the model's own when None. At another rate the
             model hears the waveform resampled, and what it changes is resampled and added: what
             lies above its band stays.
+        precision: Of a network's multiplications, see :func:`multiplied_in`.
     """
     if rate and model.rate and rate != model.rate:
         low = _at(noisy, rate, model.rate)
-        change = process(model, low, chunk_seconds) - low
+        change = process(model, low, chunk_seconds, precision=precision) - low
         return noisy + _at(change, model.rate, rate, len(noisy))
     grid = model.stride
     context = -(-model.context // grid) * grid
     step = max(1, round(chunk_seconds * (model.rate or rate or RATE)) // grid) * grid
     pieces = []
-    with evaluated(model):
+    with evaluated(model), multiplied_in(precision, model, noisy.device):
         for start in range(0, max(len(noisy), 1), step):
             first = max(0, start - context)
-            piece = model(noisy[None, first : start + step + context])[0]
+            piece = model(noisy[None, first : start + step + context])[0].to(noisy.dtype)
             pieces.append(piece[start - first : start - first + step])
     return torch.cat(pieces)
 
@@ -68,6 +74,7 @@ def process_each(
     waveforms: Sequence[Tensor],
     rate: int | None = None,
     device: str | torch.device = "cpu",
+    precision: str = "32-true",
 ) -> list[Tensor]:
     """Run a model over several waveforms, see :func:`process`: on the processor, some at once.
 
@@ -80,6 +87,7 @@ def process_each(
         waveforms: Each (time,), on the processor.
         rate: Samples per second of the waveforms, the model's own when None.
         device: Where the model is.
+        precision: Of a network's multiplications, see :func:`multiplied_in`.
 
     Returns:
         What the model makes of each, in their order.
@@ -88,7 +96,10 @@ def process_each(
 
     workers = min(len(waveforms), loky.cpu_count(), AT_ONCE)
     if torch.device(device).type != "cpu" or workers < 2:
-        return [process(model, each.to(device), rate=rate).cpu() for each in waveforms]
+        return [
+            process(model, each.to(device), rate=rate, precision=precision).cpu()
+            for each in waveforms
+        ]
     threads = torch.get_num_threads()
     models: SimpleQueue[Denoiser] = SimpleQueue()
     for each in (model, *(copy.deepcopy(model) for _ in range(workers - 1))):
@@ -97,7 +108,7 @@ def process_each(
     def one(waveform: Tensor) -> Tensor:
         own = models.get()
         try:
-            return process(own, waveform, rate=rate)
+            return process(own, waveform, rate=rate, precision=precision)
         finally:
             models.put(own)
 
@@ -187,6 +198,25 @@ def evaluated(model: Denoiser, device: str | torch.device | None = None) -> Iter
             part.training = was_training
         if device is not None and len(places) == 1:
             model.to(places.pop())
+
+
+@contextmanager
+def multiplied_in(precision: str, model: Denoiser, device: str | torch.device) -> Iterator[None]:
+    """Have a network's convolutions multiply in this precision; sums and transforms keep 32 bits.
+
+    On two cores that multiply in bfloat16, a U-Net takes a third of the time so. What it writes
+    differs by -60 dB and less, which moves no score in a decimal that is shown.
+
+    Args:
+        precision: "32-true", "bf16-mixed", or "auto", see
+            :func:`~denoise_lib.environment.fastest_precision`.
+        model: A system without weights, such as RNNoise, always computes in its own precision.
+        device: Where the model is.
+    """
+    precision = fastest_precision() if precision == "auto" else precision
+    half = precision == "bf16-mixed" and next(model.parameters(), None) is not None
+    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
+        yield
 
 
 def like(samples: NDArray[np.float32], waveform: Any) -> Any:

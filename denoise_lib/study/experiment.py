@@ -60,7 +60,8 @@ class Experiment:
         seed: Fixes initial weights, crops, training damage, and the damage of each scored clip.
         batch: Crops in a training batch.
         crop: Length of a training crop, s.
-        precision: See :func:`denoise_lib.training.loop.train`.
+        precision: That networks are trained and run in, see
+            :func:`denoise_lib.training.loop.train`; scores are taken in 32 bits.
         workers: See :func:`denoise_lib.training.loop.train`.
         validation_clips: Clips that choose the best weights.
         max_clips: Most clips to score in a split, evenly of its voices; all when 0.
@@ -286,6 +287,7 @@ class Experiment:
             slow_clips=self.slow_clips,
             device=device(),
             reference=reference,
+            precision=self.precision,
         )
 
     def damaged(self, clip: Clip, procedure: Corruption) -> tuple[Tensor, Tensor, Positions]:
@@ -467,6 +469,11 @@ class Experiment:
         """This experiment's measures of one clip."""
         return score(estimate, clean, noisy, tuple(self.metrics), self.corpus.rate)[0]
 
+    def denoised(self, model: Denoiser, noisy: Tensor) -> Tensor:
+        """What a model makes of one waveform at the corpus's rate, (time,) -> (time,)."""
+        heard = noisy.to(device())
+        return process(model, heard, rate=self.corpus.rate, precision=self.precision).cpu()
+
     def player(
         self,
         clip: Clip,
@@ -492,8 +499,7 @@ class Experiment:
         noisy, clean = fixed_clip(self.corpus, clip, damage, self.seed, self.max_seconds or None)
         versions = {"clean": clean, "noisy": noisy}
         for name, model in models.items():
-            heard = noisy.to(device())
-            versions[name] = process(model, heard, rate=self.corpus.rate).cpu()
+            versions[name] = self.denoised(model, noisy)
         player = compare(
             versions,
             self.corpus.rate,
@@ -534,8 +540,7 @@ class Experiment:
             noisy, clean = fixed_clip(self.corpus, clip, damage, self.seed, LONGEST_SENTENCE)
             versions = {"clean": clean, "noisy": noisy}
             for name, model in models.items():
-                heard = noisy.to(device())
-                versions[name] = process(model, heard, rate=self.corpus.rate).cpu()
+                versions[name] = self.denoised(model, noisy)
             scores = {name: judge.scores(each, clean, noisy) for name, each in versions.items()}
             versions = {name: rounded(each) for name, each in versions.items()}
             self.run.sentence(sentence, order, condition, versions, scores, self.corpus.rate)

@@ -17,7 +17,6 @@ from torchmetrics.functional.classification import binary_average_precision
 from denoise_lib.damage.corruption import Corruption, Positions
 from denoise_lib.data.crops import clip_generator
 from denoise_lib.models.base import Denoiser
-from denoise_lib.models.inference import device, process
 from denoise_lib.study.experiment import Experiment
 from denoise_lib.study.run import Row
 
@@ -256,8 +255,7 @@ def score_found(
         clean, noisy, positions = lab.damaged(clip, procedure)
         estimate = clean
         if model:
-            heard = noisy[0].to(device())
-            estimate = process(model, heard, rate=lab.corpus.rate).cpu()[None]
+            estimate = lab.denoised(model, noisy[0])[None]
         found = find(noisy, estimate, procedure)
         plain.append(lab.record(clip, estimate, clean, noisy))
         explained.append(lab.record(clip, found.waveform, clean, noisy))

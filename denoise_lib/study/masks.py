@@ -219,9 +219,7 @@ def measure(
         centres = {kind: each[0] for kind, each in kinds(spectrum, positions, procedure).items()}
         numbers = harmonic_numbers(clean, procedure)
         waves = {"noisy": noisy, "clean": clean}
-        waves |= {
-            name: process(model, noisy, rate=lab.corpus.rate) for name, model in models.items()
-        }
+        waves |= {name: lab.denoised(model, noisy) for name, model in models.items()}
         spectra = {name: procedure.stft(wave[None])[0] for name, wave in waves.items()}
         for name, wave in waves.items():
             error = error_by_harmonic(clean, wave, centres["zeroed"], numbers, procedure, highest)
