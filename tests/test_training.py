@@ -31,6 +31,7 @@ from denoise_lib.models.checkpoints import (
     save_model,
     write_tensors,
 )
+from denoise_lib.models.inference import multiplied_in
 from denoise_lib.names import MODELS
 from denoise_lib.training import loop
 from denoise_lib.training.loop import Schedule, train, validate
@@ -560,6 +561,16 @@ def test_scores_are_in_the_order_of_the_clips_however_many_at_once():
         found = loop.scores(model, noisy, clean, at_once)
         assert found == pytest.approx(alone, abs=1e-5) and not model.training
     assert validate(model, noisy, clean) == pytest.approx(float(alone.mean()), abs=1e-5)
+
+
+def test_validation_multiplies_as_the_training_does(tmp_path):
+    corpus = small_corpus()
+    pair = fixed_batch(corpus, corpus.split("valid"), Corruption(), seed=0, seconds=1.0)
+    model, history = run(tmp_path / "net.safetensors", precision="bf16-mixed")
+    best = min(each["valid"] for each in history)
+    with multiplied_in("bf16-mixed", model, "cpu"):
+        assert validate(model, *pair) == pytest.approx(best, abs=1e-7)
+    assert best != validate(model, *pair) == pytest.approx(best, abs=0.005)
 
 
 # What the optimiser does ----------------------------------------------------------------------

@@ -27,7 +27,7 @@ from denoise_lib.files import locked, read_json, write_json
 from denoise_lib.metrics.wsdr import wsdr
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.checkpoints import load_model, read_record, save_model, write_tensors
-from denoise_lib.models.inference import device
+from denoise_lib.models.inference import device, multiplied_in
 from denoise_lib.models.processes import (
     NORMS,
     choose_interface,
@@ -257,7 +257,8 @@ def _train(
         log.add(value, label)
         if log.step % schedule.validate_every and log.step != schedule.steps:
             continue
-        valid = _mean_of_all(fabric, scores(model, noisy, clean), len(validation[0]))
+        with multiplied_in(plan["precision"], model, fabric.device):
+            valid = _mean_of_all(fabric, scores(model, noisy, clean), len(validation[0]))
         better = log.validated(valid, optimizer.param_groups[0]["lr"], label)
         _learn(network, fixed_norms)
         if fabric.is_global_zero:
@@ -342,7 +343,7 @@ def scores(model: Denoiser, noisy: Tensor, clean: Tensor, at_once: int = 8) -> T
     was_training = model.training
     model.eval()
     found = [
-        wsdr(model(x), y, x)
+        wsdr(model(x).to(y.dtype), y, x)
         for x, y in zip(noisy.split(at_once), clean.split(at_once), strict=True)
     ]
     model.train(was_training)
