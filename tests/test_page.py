@@ -465,7 +465,7 @@ def test_results_json_of_the_page(results):
 
 
 def test_the_precision_that_auto_came_to_is_told(clone):
-    assert "precision of trainings" not in built(clone)
+    assert "precision of networks" not in built(clone)
     change(clone, "04_dcunet", precisions=["32-true", "bf16-mixed"])
     assert "<td>04_dcunet 32-true and bf16-mixed</td>" in built(clone)
 

@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import nbformat
 import numpy as np
@@ -13,6 +14,7 @@ import soundfile
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 from nbformat.v4 import new_notebook
+from small_corpus import small_corpus
 
 from denoise_lib.data import corpora
 from denoise_lib.display.player import compare
@@ -20,8 +22,10 @@ from denoise_lib.errors import UserError
 from denoise_lib.metrics.intervals import interval, paired_difference
 from denoise_lib.metrics.measures import PERFECT
 from denoise_lib.models import ConvAutoencoder
+from denoise_lib.models.baselines import Identity
 from denoise_lib.models.checkpoints import save_model
 from denoise_lib.report.provenance import collect, corpora_read
+from denoise_lib.study.experiment import Experiment
 from denoise_lib.study.run import Run
 
 
@@ -184,7 +188,7 @@ def test_finish_writes_rows_and_every_clip(tmp_path, capsys):
     ]
 
 
-def test_finish_tells_the_corpora_and_the_precision_of_the_trainings(tmp_path, monkeypatch):
+def test_finish_tells_the_corpora_and_the_precision_of_the_networks(tmp_path, monkeypatch):
     """Also a corpus that no parameter names, such as the read speech of notebook 08."""
     monkeypatch.setattr(corpora, "fetch_corpus", lambda name: write_index(tmp_path, name))
     monkeypatch.setattr(corpora, "_opened", {})
@@ -193,9 +197,15 @@ def test_finish_tells_the_corpora_and_the_precision_of_the_trainings(tmp_path, m
     for name, plan in (("a", {"precision": "bf16-mixed"}), ("b", None)):
         save_model(run.out / f"{name}.safetensors", ConvAutoencoder(), plan=plan)
     (run.out / "a.state.safetensors").write_text("no checkpoint")
+    lab = Experiment(run, small_corpus())
+    for model in (Identity(), ConvAutoencoder()):  # the first has no weights that it could run in
+        replace(lab, precision="64-true" if model.name == "identity" else "32-true").denoised(
+            model, torch.zeros(800)
+        )
     run.finish()
     written = json.loads((run.out / "results.json").read_text())
-    assert written["corpora"] == {"read": "d" * 64} and written["precisions"] == ["bf16-mixed"]
+    assert written["corpora"] == {"read": "d" * 64}
+    assert written["precisions"] == ["32-true", "bf16-mixed"]
     told = {"speech": "a" * 64, "noise": "d" * 64}
     assert corpora_read(told, written) == told  # it has a name already
     assert corpora_read({"speech": "a" * 64}, written) == {"speech": "a" * 64, "read": "d" * 64}

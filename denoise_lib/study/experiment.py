@@ -28,6 +28,7 @@ from denoise_lib.data.crops import (
 )
 from denoise_lib.display.player import LONGEST_HEARD, Player, compare
 from denoise_lib.display.show import note
+from denoise_lib.environment import fastest_precision
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.evaluate import evaluate
 from denoise_lib.metrics.intervals import interval
@@ -287,7 +288,7 @@ class Experiment:
             slow_clips=self.slow_clips,
             device=device(),
             reference=reference,
-            precision=self.precision,
+            precision=self.multiplies_in(model),
         )
 
     def damaged(self, clip: Clip, procedure: Corruption) -> tuple[Tensor, Tensor, Positions]:
@@ -471,8 +472,15 @@ class Experiment:
 
     def denoised(self, model: Denoiser, noisy: Tensor) -> Tensor:
         """What a model makes of one waveform at the corpus's rate, (time,) -> (time,)."""
-        heard = noisy.to(device())
-        return process(model, heard, rate=self.corpus.rate, precision=self.precision).cpu()
+        heard, precision = noisy.to(device()), self.multiplies_in(model)
+        return process(model, heard, rate=self.corpus.rate, precision=precision).cpu()
+
+    def multiplies_in(self, model: Denoiser) -> str:
+        """The precision to run a model in; that of a model with weights is told on the page."""
+        precision = fastest_precision() if self.precision == "auto" else self.precision
+        if next(model.parameters(), None) is not None:
+            self.run.precisions.add(precision)
+        return precision
 
     def player(
         self,

@@ -69,6 +69,7 @@ class Run:
         self.measurements: list[Row] = []
         self.differences: list[Row] = []
         self.clips: list[Row] = []
+        self.precisions: set[str] = set()  # that networks were run in, beside those of trainings
         self.out.mkdir(parents=True, exist_ok=True)
 
     def add(
@@ -340,10 +341,11 @@ class Run:
         )
 
     def _precisions(self) -> list[str]:
-        """What the trainings of this run multiplied in; "auto" differs between processors."""
+        """What this run's networks multiplied in; "auto" differs between processors."""
         paths = [path for path in self.out.glob("*.safetensors") if ".state" not in path.suffixes]
         plans = [checkpoints.read_record(path).get("plan") or {} for path in paths]
-        return sorted({plan["precision"] for plan in plans if "precision" in plan})
+        trained = {plan["precision"] for plan in plans if "precision" in plan}
+        return sorted(trained | self.precisions)
 
 
 def read_clips(folder: Path) -> list[Row]:
