@@ -17,6 +17,10 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from denoise_lib.errors import UserError
+
+PRECISIONS = ("32-true", "bf16-mixed")  # in Lightning Fabric's words
+
 
 def remove_cuda_extension(torchaudio: Path, cuda: str | None) -> list[Path]:
     """Delete the compiled extension of the torchaudio in this folder if torch has no CUDA.
@@ -63,6 +67,19 @@ def fastest_precision() -> str:
         # Torch may have been told to use less than the processor has (ATEN_CPU_CAPABILITY).
         native = native and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     return "bf16-mixed" if native else "32-true"
+
+
+def chosen_precision(wanted: str) -> str:
+    """One of ``PRECISIONS``: the wanted one, or for "auto" the fastest.
+
+    Raises:
+        UserError: It is none of these.
+    """
+    if wanted not in (*PRECISIONS, "auto"):
+        raise UserError(
+            f"precision {wanted!r} cannot be used: choose {', '.join(PRECISIONS)} or auto"
+        )
+    return fastest_precision() if wanted == "auto" else wanted
 
 
 def main() -> None:

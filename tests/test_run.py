@@ -198,10 +198,11 @@ def test_finish_tells_the_corpora_and_the_precision_of_the_networks(tmp_path, mo
         save_model(run.out / f"{name}.safetensors", ConvAutoencoder(), plan=plan)
     (run.out / "a.state.safetensors").write_text("no checkpoint")
     lab = Experiment(run, small_corpus())
-    for model in (Identity(), ConvAutoencoder()):  # the first has no weights that it could run in
-        replace(lab, precision="64-true" if model.name == "identity" else "32-true").denoised(
-            model, torch.zeros(800)
-        )
+    lab.denoised(Identity(), torch.zeros(800))
+    assert not run.precisions, "it has no weights that it could run in"
+    with pytest.raises(UserError, match="precision 'bf16' cannot be used"):
+        replace(lab, precision="bf16").denoised(Identity(), torch.zeros(800))
+    lab.denoised(ConvAutoencoder(), torch.zeros(800))
     run.finish()
     written = json.loads((run.out / "results.json").read_text())
     assert written["corpora"] == {"read": "d" * 64}

@@ -36,6 +36,9 @@ class Denoiser(nn.Module):
         context: Samples on either side that an output sample can depend on, or an upper bound.
         loss: What it is trained with, a name of ``training.losses.LOSSES``.
         margin: Samples at either end of a training crop that only serve as context.
+        bfloat16: Whether it may be run in bfloat16: what it writes is then the same within -55 dB.
+            Of networks that write a factor of the spectrum it is; one that writes the waveform
+            itself rounds that (the WaveNet: -34 dB).
     """
 
     name: ClassVar[str]
@@ -47,6 +50,7 @@ class Denoiser(nn.Module):
     context: int = 0
     loss: str = "wsdr"
     margin: int = 0
+    bfloat16: bool = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Let the constructor keep its arguments."""

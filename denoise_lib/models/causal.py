@@ -48,6 +48,7 @@ class CausalNet(Denoiser):
     """
 
     name = "causal"
+    bfloat16 = True
     loss = "outside"
     PRESETS = {
         "default": {},

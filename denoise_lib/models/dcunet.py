@@ -74,6 +74,7 @@ class DCUnet(Denoiser):
     """
 
     name = "dcunet"
+    bfloat16 = True
 
     PRESETS = {
         "10": {"layers": "dcunet10"},

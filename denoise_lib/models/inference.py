@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from numbers import Integral
 from queue import SimpleQueue
 from typing import Any
@@ -20,7 +20,6 @@ from torch import Tensor
 
 from denoise_lib import RATE
 from denoise_lib.audio import channels_last
-from denoise_lib.environment import fastest_precision
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.checkpoints import denoiser
 from denoise_lib.models.processes import launched
@@ -64,7 +63,7 @@ def process(
     with evaluated(model), multiplied_in(precision, model, noisy.device):
         for start in range(0, max(len(noisy), 1), step):
             first = max(0, start - context)
-            piece = model(noisy[None, first : start + step + context])[0].to(noisy.dtype)
+            piece = model(noisy[None, first : start + step + context])[0]
             pieces.append(piece[start - first : start - first + step])
     return torch.cat(pieces)
 
@@ -94,12 +93,10 @@ def process_each(
     """
     from joblib.externals import loky  # only here: a recording is denoised without it
 
+    run = partial(process, rate=rate, precision=precision)
     workers = min(len(waveforms), loky.cpu_count(), AT_ONCE)
     if torch.device(device).type != "cpu" or workers < 2:
-        return [
-            process(model, each.to(device), rate=rate, precision=precision).cpu()
-            for each in waveforms
-        ]
+        return [run(model, each.to(device)).cpu() for each in waveforms]
     threads = torch.get_num_threads()
     models: SimpleQueue[Denoiser] = SimpleQueue()
     for each in (model, *(copy.deepcopy(model) for _ in range(workers - 1))):
@@ -108,7 +105,7 @@ def process_each(
     def one(waveform: Tensor) -> Tensor:
         own = models.get()
         try:
-            return process(own, waveform, rate=rate, precision=precision)
+            return run(own, waveform)
         finally:
             models.put(own)
 
@@ -200,21 +197,24 @@ def evaluated(model: Denoiser, device: str | torch.device | None = None) -> Iter
             model.to(places.pop())
 
 
+def runs_in(model: Denoiser, precision: str) -> str:
+    """The precision that a model is run in where this one is wanted: 32 bits if it needs them."""
+    return precision if model.bfloat16 else "32-true"
+
+
 @contextmanager
 def multiplied_in(precision: str, model: Denoiser, device: str | torch.device) -> Iterator[None]:
-    """Have a network's convolutions multiply in this precision; sums and transforms keep 32 bits.
+    """Have a network's convolutions multiply in this precision, if the network may be run in it.
 
-    On two cores that multiply in bfloat16, a U-Net takes a third of the time so. What it writes
-    differs by -60 dB and less, which moves no score in a decimal that is shown.
+    On two cores that multiply in bfloat16, a U-Net takes a third of the time so. Sums and
+    transforms keep 32 bits.
 
     Args:
-        precision: "32-true", "bf16-mixed", or "auto", see
-            :func:`~denoise_lib.environment.fastest_precision`.
-        model: A system without weights, such as RNNoise, always computes in its own precision.
+        precision: One of :data:`~denoise_lib.environment.PRECISIONS`.
+        model: See its ``bfloat16``.
         device: Where the model is.
     """
-    precision = fastest_precision() if precision == "auto" else precision
-    half = precision == "bf16-mixed" and next(model.parameters(), None) is not None
+    half = runs_in(model, precision) == "bf16-mixed"
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
         yield
 

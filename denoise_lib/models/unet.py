@@ -72,6 +72,7 @@ class UNet(Denoiser):
     """
 
     name = "unet"
+    bfloat16 = True
 
     PRESETS = {
         "small": {},

@@ -28,14 +28,14 @@ from denoise_lib.data.crops import (
 )
 from denoise_lib.display.player import LONGEST_HEARD, Player, compare
 from denoise_lib.display.show import note
-from denoise_lib.environment import fastest_precision
+from denoise_lib.environment import chosen_precision
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.evaluate import evaluate
 from denoise_lib.metrics.intervals import interval
 from denoise_lib.metrics.measures import METRICS, PERFECT, score
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.baselines import Identity
-from denoise_lib.models.inference import device, process
+from denoise_lib.models.inference import device, process, runs_in
 from denoise_lib.names import CONDITIONS, label
 from denoise_lib.study.run import Row, Run
 from denoise_lib.study.sentences import rounded, sentences
@@ -288,7 +288,7 @@ class Experiment:
             slow_clips=self.slow_clips,
             device=device(),
             reference=reference,
-            precision=self.multiplies_in(model),
+            precision=self.tell_precision(model),
         )
 
     def damaged(self, clip: Clip, procedure: Corruption) -> tuple[Tensor, Tensor, Positions]:
@@ -472,12 +472,12 @@ class Experiment:
 
     def denoised(self, model: Denoiser, noisy: Tensor) -> Tensor:
         """What a model makes of one waveform at the corpus's rate, (time,) -> (time,)."""
-        heard, precision = noisy.to(device()), self.multiplies_in(model)
+        heard, precision = noisy.to(device()), self.tell_precision(model)
         return process(model, heard, rate=self.corpus.rate, precision=precision).cpu()
 
-    def multiplies_in(self, model: Denoiser) -> str:
+    def tell_precision(self, model: Denoiser) -> str:
         """The precision to run a model in; that of a model with weights is told on the page."""
-        precision = fastest_precision() if self.precision == "auto" else self.precision
+        precision = runs_in(model, chosen_precision(self.precision))
         if next(model.parameters(), None) is not None:
             self.run.precisions.add(precision)
         return precision

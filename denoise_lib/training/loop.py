@@ -21,7 +21,7 @@ from torch import Tensor
 
 from denoise_lib.data.corpora import Clip
 from denoise_lib.data.crops import CleanCrops, Damage, damaged_batches
-from denoise_lib.environment import fastest_precision
+from denoise_lib.environment import chosen_precision
 from denoise_lib.errors import UserError
 from denoise_lib.files import locked, read_json, write_json
 from denoise_lib.metrics.wsdr import wsdr
@@ -40,7 +40,6 @@ from denoise_lib.progress import say
 from denoise_lib.training.losses import Loss, wsdr_loss
 
 MOST_BROKEN_STEPS = 10  # steps in a row with a loss or gradient that is not finite
-PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True)
@@ -110,8 +109,7 @@ def train(
         label: Name in the progress lines.
         progress: Told after each validation how far it is: training (the label), step, steps, loss,
             valid, seconds.
-        precision: One of ``PRECISIONS``, or "auto", see
-            :func:`~denoise_lib.environment.fastest_precision`.
+        precision: See :func:`~denoise_lib.environment.chosen_precision`.
         workers: Processes that read clips ahead.
         fixed_norms: Batch norms keep the statistics that they come with, as in a test. On a mixture
             of damages those of a small batch tell which ones it holds; a network that has learned
@@ -134,7 +132,7 @@ def train(
         raise UserError(
             f"{label}: this {model.name} is for {model.rate} Hz, the speech has {crops.corpus.rate}"
         )
-    precision = fastest_precision() if precision == "auto" else precision
+    precision = chosen_precision(precision)
     fabric = _fabric(precision)
     if crops.batch % (fabric.world_size * accumulate):
         raise UserError(
@@ -179,10 +177,6 @@ def _fabric(precision: str) -> Fabric:
     Lightning's own choice would start further processes on a machine with several GPUs, which a
     notebook cannot, and would take Apple's GPU where it does not work.
     """
-    if precision not in PRECISIONS:
-        raise UserError(
-            f"precision {precision!r} cannot be used: choose {', '.join(PRECISIONS)} or auto"
-        )
     group: dict = {"devices": 1, "plugins": [LightningEnvironment()]}  # nor one that SLURM names
     if launched():
         choose_interface()
@@ -343,7 +337,7 @@ def scores(model: Denoiser, noisy: Tensor, clean: Tensor, at_once: int = 8) -> T
     was_training = model.training
     model.eval()
     found = [
-        wsdr(model(x).to(y.dtype), y, x)
+        wsdr(model(x), y, x)
         for x, y in zip(noisy.split(at_once), clean.split(at_once), strict=True)
     ]
     model.train(was_training)
