@@ -174,6 +174,18 @@ def test_clearing_up_is_not_disturbed():
     assert done == ["all"]
 
 
+def test_an_alarm_that_goes_off_at_the_very_end_sets_no_other(monkeypatch):
+    def late(which, seconds, setting=signal.setitimer):
+        setting(which, seconds)
+        if not seconds:
+            signal.raise_signal(signal.SIGALRM)
+
+    monkeypatch.setattr(signal, "setitimer", late)
+    with pytest.raises(Ended), ending():
+        signal.raise_signal(signal.SIGTERM)
+    # `handlers` looks for a timer: one that runs on would end the process by SIGALRM
+
+
 def test_but_by_a_second_ctrl_c():
     with pytest.raises(KeyboardInterrupt), ending():
         try:

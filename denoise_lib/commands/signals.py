@@ -43,12 +43,13 @@ def ending() -> Iterator[None]:
         yield
         return
     timer, asked = hasattr(signal, "setitimer"), []  # Windows has none
+    over = False
 
     def handle(number: int, frame: FrameType | None) -> None:
         impatient = number == signal.SIGINT and bool(asked)
         if number in usual and not asked:
             asked.append(number)
-        if timer:
+        if timer and not over:
             signal.setitimer(signal.ITIMER_REAL, AGAIN)
         if impatient or not (_takes_effect() or _called_by_c(frame)):
             raise _error(asked[0])
@@ -65,6 +66,7 @@ def ending() -> Iterator[None]:
         if asked:  # lost so near the end that there was no time to raise it again
             raise _error(asked[0])
     finally:
+        over = True  # an alarm that has gone off by now, and is handled later, sets no other
         if timer:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
