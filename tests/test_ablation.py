@@ -17,7 +17,7 @@ def tiny():
 
 def test_lines_rows_and_crops(tmp_path, speech, monkeypatch):
     lab = Experiment(
-        Run("04_dcunet", tmp_path / "04_dcunet"),
+        Run("06_why_it_works", tmp_path / "06_why_it_works"),
         speech,
         batch=2,
         crop=0.2,
@@ -42,7 +42,7 @@ def test_lines_rows_and_crops(tmp_path, speech, monkeypatch):
     ]
     assert [line[0] for line in lines] == ["noisy", "one", "one, longer"]
     count = sum(each.numel() for each in tiny().parameters())
-    row = lab.run.value("both", "one", split="valid", experiment="04_dcunet:ablation")
+    row = lab.run.value("both", "one", split="valid", experiment="06_why_it_works:ablation")
     assert lines[1][1] == count and lines[1][3] == row["denoised"]
     assert lines[0][3] == row["noisy"] < -0.5
     assert {each["split"] for each in lab.run.rows} == {"valid"}

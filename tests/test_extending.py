@@ -94,7 +94,7 @@ def test_a_new_model(extended):
     denoise(folder, *notebook)
     results, page = shown(folder)
     (row,) = (r for r in results["results"] if (r["model"], r["metric"]) == ("gate", "wsdr"))
-    assert row["experiment"] == "04_dcunet:ablation" and "learned gate" in page
+    assert row["experiment"] == "06_why_it_works:ablation" and "learned gate" in page
 
 
 @pytest.mark.parametrize("extended", ["A damage"], indirect=True)
