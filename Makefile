@@ -44,7 +44,7 @@ verify: $(READY) ## two reports from two bare clones: are their numbers equal? (
 	@$(BIN)/python tools/verify.py --profile $(PROFILE) $(if $(SHARED),--shared) $(NB)
 
 mutants: $(READY) ## change the code in small ways: do the tests notice? writes docs/MUTANTS.md
-	@$(PIP) install -qq --no-build-isolation -e '.[mutation]'
+	@$(BIN)/python -m pip install -qq --no-build-isolation -e '.[mutation]'
 	@$(BIN)/python tools/mutants.py
 
 # Uploads come as one message each, of which the server takes 10 MB unless told otherwise.

@@ -140,7 +140,7 @@ def report(
     The order of a sum, and with it the last bits of a number, depends on the number of threads, and
     a training amplifies such differences; with the same number of threads per notebook the numbers
     do not depend on --jobs. The page's provenance section states that number. An interrupted run
-    resumes only with the same number of threads. Each notebook takes 1 to 5 GB of memory.
+    resumes only with the same number of threads. A notebook takes 0.6 to 4.3 GiB of memory.
     """
     from denoise_lib.report import runner
 
@@ -187,7 +187,10 @@ def sweep(
         Path | None, typer.Option(help="folder; report/sweeps/PROFILE/NAME when left out")
     ] = None,
     jobs: Annotated[
-        int, typer.Option(help="how many run at once, 0: one for each core and 2 GiB of memory")
+        int,
+        typer.Option(
+            help="how many run at once, 0: one for each core and 2 GiB; notebook 08 needs 4.3 GiB"
+        ),
     ] = 0,
     scheduler: Annotated[
         str, typer.Option(help="address of a running Dask scheduler, such as tcp://10.0.0.1:8786")

@@ -429,6 +429,19 @@ def test_a_verdict_names_both_scores_and_the_harm(tmp_path):
     assert describe_harm(run, ["both"], "dcunet") == ""
 
 
+def test_a_verdict_tells_of_the_unseen_voice_where_it_fares_worse(tmp_path):
+    better, worse = {"si_sdr": (7.0, 9.0)}, {"si_sdr": (12.0, 10.0)}
+    seen = (("dcunet", "both", better), ("dcunet", "zero", worse))
+    run = small_run(tmp_path, *seen)
+    unseen = small_run(tmp_path, *(("dcunet", each, worse) for each in ("both", "zero")))
+    run.rows += [row | {"split": "unseen_voice"} for row in unseen.rows]
+    harm = describe_harm(run, ["both", "zero"], "dcunet").replace("\N{NO-BREAK SPACE}", " ")
+    assert harm.endswith(
+        " to 10.0 dB. On the voice never heard in training, SI-SDR falls for zeroing and raising "
+        "and for zeroing alone."
+    )
+
+
 def test_a_verdict_without_si_sdr_is_of_wsdr_alone(tmp_path):
     run = small_run(tmp_path, ("dcunet", "both", {"wsdr": (-0.8, -0.9)}))
     assert "takes the mean wSDR from −0.800" in describe_network(run, "both", "dcunet", "it")

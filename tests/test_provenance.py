@@ -348,6 +348,24 @@ def test_no_run_is_an_empty_record(place):
     past = found["provenance"]
     assert past["seconds"] == {} and past["versions"] == {} and past["machine"] == {}
     assert past["finished"] is None and past["commit"] is None and past["dirty"] is False
+    assert past["elapsed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("spans", "seconds"),
+    [
+        ([(0, 10), (10, 25)], 25),  # one after the other
+        ([(0, 10), (40, 50)], 20),  # a pause between them does not count
+        ([(0, 30), (5, 15), (20, 50)], 50),  # two at once, one within the other
+        ([(0, 30), (12, 30)], 30),  # ended in the same second
+    ],
+)
+def test_time_in_which_several_run_counts_once(spans, seconds):
+    runs = [
+        {"seconds": float(end - begin), "finished": f"2030-01-01T00:00:{end:02}+00:00"}
+        for begin, end in reversed(spans)
+    ]
+    assert provenance.elapsed(runs) == pytest.approx(seconds)
 
 
 def test_a_run_of_an_earlier_version_is_named(place):

@@ -90,12 +90,7 @@ def results(**changes):
         row("street", "dcunet", -0.39, -0.45, experiment="05_street_noise:before"),
         row("street", "dcunet", -0.39, -0.91, experiment="05_street_noise:retrained"),
     ]
-    past = {
-        "commit": "abcdef0123",
-        "dirty": False,
-        "seconds": {"04_dcunet": 1200.0},
-        "machine": {"cores": 2},
-    }
+    past = {"commit": "abcdef0123", "dirty": False, "elapsed": 1200.0, "machine": {"cores": 2}}
     return {"profile": "quick", "provenance": past | changes, "headline": HEADLINE, "results": rows}
 
 

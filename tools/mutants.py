@@ -183,8 +183,9 @@ def report(found: dict[str, Any], why: dict[str, str]) -> str:
         "",
         "Written by `make mutants` (tools/mutants.py): mutmut changes the code in small ways, and "
         "the fast tests of the changed module must notice. Not all mutants are tried, since that "
-        "takes hours: a seed draws some of each module. What survived was tried again when tests "
-        "had been written for it.",
+        "takes hours: a seed draws some of each module. `--again` tries the survivors again. "
+        "Where one is marked as tested since, a test was written for it, and the table does not "
+        "count it yet.",
         "",
         "| module | mutants | tried | killed | share |",
         "|---|--:|--:|--:|--:|",

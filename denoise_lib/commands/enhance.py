@@ -95,11 +95,12 @@ def enhance(
     device: Annotated[
         str,
         typer.Option(
-            help="what the network runs on: auto (a CUDA GPU if there is one), cpu, cuda, cuda:1"
+            help="where the network runs: auto (a GPU if there is one), cpu, cuda, cuda:1 or mps"
         ),
     ] = "auto",
     threads: Annotated[
-        int, typer.Option(help="processor threads for each recording; 0: all that there are", min=0)
+        int,
+        typer.Option(help="threads for each recording; 0: all cores, divided among --jobs", min=0),
     ] = 0,
     chunk: Annotated[
         float,

@@ -17,8 +17,8 @@ LICENCE = re.compile(
     r"CC BY(?:-SA)? [\d.]+|CC0(?: [\d.]+)?|GPL-\d\+?|public domain|MIT|BSD|LGPL\S*"
 )
 LEGEND = """\
-weights: numbers that were trained, in millions. latency: how much later `denoise live` gives the
-sound, by the algorithm; "not live": only for whole recordings, here. speed: seconds of one
+weights: numbers that were trained, in millions. latency: the algorithmic delay
+of `denoise live`; "not live": it processes whole recordings only. speed: seconds of one
 processor thread for a second of sound, measured now. scores: wSDR on the test clips of the
 published report (notebook 08), or in the network's own validation ("valid"); lower is better, -1 is
 perfect. licences: of the recordings that trained it; the cards in denoise_lib/pretrained name their

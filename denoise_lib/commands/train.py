@@ -45,7 +45,10 @@ def train(
     batch: Annotated[int, typer.Option(help="crops in a batch", min=1)] = 8,
     crop: Annotated[float, typer.Option(help="seconds of a crop", min=0.1)] = 1.0,
     seed: Annotated[int, typer.Option(help="fixes initial weights, crops and damage")] = 0,
-    start: Annotated[str | None, typer.Option(help="checkpoint to start from")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="pretrained network, by its name, or checkpoint to start from"),
+    ] = None,
     precision: Annotated[
         str, typer.Option(help="32-true, bf16-mixed, or auto: bf16 where that is fast")
     ] = "32-true",

@@ -40,7 +40,7 @@ def card(name: str) -> str:
     plan = record.get("plan", {})
     trainings = plans(record)
     facts = [
-        ("network", f"`{record['model']}`, {weights(path):,} weights"),
+        ("network", f"`{record['model']}`, {weights(path):,} stored numbers"),
         ("rate", f"{record['rate']} Hz, one channel"),
         ("seed", plan.get("seed")),
         ("best weights", f"step {record.get('step')} of its last training"),
@@ -78,7 +78,7 @@ def card(name: str) -> str:
         "",
         "## Limits",
         "",
-        "- Speech at 16 kHz; nothing above 8 kHz is known to it.",
+        "- It processes sound at 16 kHz, and knows nothing of what lies above 8 kHz.",
         f"- It was trained on {_all_damages(trainings)} only; it may make other sounds worse.",
     ]
     return "\n".join(lines) + "\n"
@@ -121,13 +121,15 @@ def licences(record: dict[str, Any]) -> list[str]:
 
 
 def _credits(plan: dict[str, Any]) -> list[str]:
-    """Who made a training's speech and noise; the wide corpora hold the default ones."""
+    """Who made what a training heard, speech and noise; the wide corpora hold the default ones."""
     noisy = any(word in str(plan.get("damage")) for word in ("Street", "recordings"))
     if corpus(plan) not in ("default", "wide"):
         return [f"the corpus {corpus(plan)!r}, whose licence is not known here"]
     packages = (*default_corpora.SPEECH, *(default_corpora.STREET if noisy else ()))
     if corpus(plan) == "wide":
-        packages += (*wide_corpora.SPEECH, *(wide_corpora.NOISE if noisy else ()))
+        kept_out = wide_corpora.TEST_NOISE | wide_corpora.VALID_NOISE
+        heard = [each for each in wide_corpora.NOISE if each.prefix.rstrip("/") not in kept_out]
+        packages += (*wide_corpora.SPEECH, *(heard if noisy else ()))
     return [f"{each.name}: {each.credit}" for each in packages]
 
 

@@ -17,6 +17,7 @@ from denoise_lib.report.glance import Line, Row
 from denoise_lib.report.hearing import Wanted
 
 SHIPPED = ("repair", "speech", "unet-street")  # trained beforehand; the others within the report
+ELSEWHERE = {"speech": ", which was trained on noise of many kinds,"}  # and not on streets alone
 NOTHING_DB = 0.5  # a smaller change of SI-SDR is called none
 COMPARED = "08_outside:compared"  # all systems on the same clips
 CONTROLS = ("identity", "clean", "gain")
@@ -135,7 +136,8 @@ def _retrained(line: Line | None, rows: list[Row]) -> Finding | None:
     others = [name for name in line.si_sdr if name != model]
     if others:
         parts = [
-            f"{_the(name)} reaches {score('si_sdr', line.si_sdr[name]['denoised'])}"
+            f"{_the(name)}{ELSEWHERE.get(name, '')} reaches "
+            f"{score('si_sdr', line.si_sdr[name]['denoised'])}"
             for name in others
         ]
         text += f" {glance.capital(listed(parts))}."
@@ -171,8 +173,8 @@ def _unseen(line: Line | None) -> Finding | None:
         return None
     model, row = line.best
     return Finding(
-        f"On a voice and a language that no training has heard, damaged by "
-        f"{written(line.condition)}, {_the(model)} {_goes(line, model)}.",
+        f"On a voice that no training has heard, damaged by {written(line.condition)}, "
+        f"{_the(model)} {_goes(line, model)}.",
         row,
         sounds=Wanted(line.condition, ("noisy", model, "clean"), unseen=True),
     )

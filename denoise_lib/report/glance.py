@@ -267,10 +267,10 @@ def subsets(results: dict[str, Any], table: list[Line]) -> str:
         return ""
     values = [row["noisy"] for row in [usual, *fewer]]
     return (
-        f"Some parts of this page score fewer clips, from {min(row['n'] for row in fewer)} on, to "
-        "save time, and say how many. Their means differ from these because the clips differ: "
-        f"under zeroing and raising, the noisy clips score between {number(max(values))} and "
-        f"{number(min(values))}. So numbers should be compared within a table or figure only."
+        "Some parts of this page score fewer clips to save time, and say how many. Their means "
+        "differ from these because the clips differ: under zeroing and raising, noisy test clips "
+        f"of the training voices score between {number(max(values))} and {number(min(values))}. "
+        "So numbers should be compared within a table or figure only."
     )
 
 

@@ -67,7 +67,8 @@ TERMS = (
     ),
     Term(
         "identity check",
-        "Can a network learn to copy its input? A network that cannot copy cannot denoise either.",
+        "Can a network learn to copy its input? A network that copies badly "
+        "also harms what was not damaged.",
     ),
     Term(
         "LSD",

@@ -7,10 +7,12 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import subprocess
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +219,22 @@ def versions() -> dict[str, str]:
     return found
 
 
+def elapsed(runs: Iterable[dict[str, Any]]) -> float:
+    """Seconds in which at least one notebook ran: less than their sum where several ran at once.
+
+    A run that was interrupted counts as if it had gone on without a break until it was finished.
+
+    Args:
+        runs: Records with "seconds" and "finished".
+    """
+    ended = [(datetime.fromisoformat(run["finished"]).timestamp(), run["seconds"]) for run in runs]
+    total, reached = 0.0, -math.inf
+    for begin, end in sorted((end - seconds, end) for end, seconds in ended):
+        total += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return total
+
+
 def collect(build: Path, folder: Path, names: list[str]) -> dict[str, Any]:
     """Merge the runs of one profile into the object that the page's results.json holds.
 
@@ -265,6 +283,7 @@ def collect(build: Path, folder: Path, names: list[str]) -> dict[str, Any]:
             },
             "machine": last.get("machine", {}),
             "seconds": {name: run["seconds"] for name, run in runs.items()},
+            "elapsed": round(elapsed(runs.values()), 1),
             "peak_memory_mib": {name: run["peak_memory_mib"] for name, run in runs.items()},
             "threads": {name: run.get("threads") for name, run in runs.items()},
             "finished": last.get("finished"),

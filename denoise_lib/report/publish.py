@@ -175,7 +175,7 @@ def table(results: dict[str, Any]) -> str:
         "in the training, with 95 % intervals. “Volume alone” is the best wSDR that playing the "
         f"noisy clips louder or softer gives. {glance.ORIGINAL_NOTE} Profile "
         f"`{results['profile']}`, commit `{past['commit'][:7]}`, "
-        f"{round(sum(past['seconds'].values()) / 60)} minutes on {past['machine']['cores']} cores.",
+        f"{round(past['elapsed'] / 60)} minutes on {past['machine']['cores']} cores.",
     ]
     return "\n".join(text)
 

@@ -11,7 +11,7 @@ from denoise_lib.errors import UserError
 from denoise_lib.files import read_json
 
 # Times, and what a run ran on: they differ between two runs on one machine, or say which machine.
-LEFT_OUT = ("seconds", "finished", "peak_memory_mib", "machine")  # of the provenance
+LEFT_OUT = ("seconds", "elapsed", "finished", "peak_memory_mib", "machine")  # of the provenance
 TIME = "s"  # the unit of measurements that are computing times
 # What tells the lines of a list apart.
 KEYS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from denoise_lib.names import METRICS, change_of_ratio, counted, number, score
+from denoise_lib.names import METRICS, change_of_ratio, counted, listed, number, score
 from denoise_lib.names import condition as written
 from denoise_lib.study.run import Row, Run
 
@@ -30,25 +30,38 @@ def describe_network(
 def describe_harm(
     run: Run, conditions: Iterable[str], model: str, *, experiment: str | None = None
 ) -> str:
-    """A further sentence where a network does harm: where its SI-SDR is below that of the noisy.
+    """Further sentences where a network does harm: where its SI-SDR is below that of the noisy.
 
-    Begins with a space; empty where there is no harm, or nothing to tell it by.
+    Each begins with a space; empty where there is no harm, or nothing to tell it by. The voice that
+    was kept out of the training is told of where it fares worse than the others.
     """
-    parts = []
-    for condition in conditions:
-        ratio = _ratio(run, condition, model, experiment)
-        if ratio and ratio["denoised"] < ratio["noisy"]:
-            parts.append(
-                f"for {written(condition)}, where SI-SDR falls from "
-                f"{score('si_sdr', ratio['noisy'])} to {score('si_sdr', ratio['denoised'])}"
-            )
-    return f" It does harm {' and '.join(parts)}." if parts else ""
+    ratios = {
+        split: {each: _ratio(run, each, model, experiment, split) for each in conditions}
+        for split in ("test", "unseen_voice")
+    }
+    harmed = {
+        split: [each for each, row in rows.items() if row and row["denoised"] < row["noisy"]]
+        for split, rows in ratios.items()
+    }
+    parts = [
+        f"for {written(each)}, where SI-SDR falls from {score('si_sdr', row['noisy'])} to "
+        f"{score('si_sdr', row['denoised'])}"
+        for each in harmed["test"]
+        for row in [ratios["test"][each]]
+    ]
+    text = f" It does harm {' and '.join(parts)}." if parts else ""
+    if set(harmed["unseen_voice"]) - set(harmed["test"]):
+        falls = listed([f"for {written(each)}" for each in harmed["unseen_voice"]])
+        text += f" On the voice never heard in training, SI-SDR falls {falls}."
+    return text
 
 
-def _ratio(run: Run, condition: str, model: str, experiment: str | None) -> Row | None:
-    """The row of SI-SDR on test clips, if it was taken."""
+def _ratio(
+    run: Run, condition: str, model: str, experiment: str | None, split: str = "test"
+) -> Row | None:
+    """The row of SI-SDR on the clips of a split, if it was taken."""
     try:
-        row = run.value(condition, model, "si_sdr", experiment=experiment)
+        row = run.value(condition, model, "si_sdr", split=split, experiment=experiment)
     except KeyError:
         return None
     return row if row["denoised"] is not None else None
