@@ -20,6 +20,9 @@ ARGUMENTS = [
 ]
 
 
+PATIENCE = 20  # s
+
+
 @contextmanager
 def chromium(*arguments):
     """A headless Chromium: $CHROMIUM, or `chromium` on the path."""
@@ -202,11 +205,12 @@ def check_keeps_the_position(player, action, seconds):
     )
 
 
-def wait(locator, condition, seconds=20):
+def wait(locator, condition, seconds=None):
     """Wait until a condition on an element, as a JavaScript function, holds.
 
     The element is looked up anew each time: in a notebook another may have taken its place.
     """
+    seconds = seconds or PATIENCE
     end = time.monotonic() + seconds
     while not locator.evaluate(condition):
         assert time.monotonic() < end, f"not within {seconds} s: {condition}"

@@ -1,6 +1,7 @@
 """A room imports only rooms below it: the plan of docs/HOUSE.md, held against the syntax trees."""
 
 import ast
+import re
 import shutil
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import denoise_lib
 
 LIBRARY = Path(denoise_lib.__file__).parent
+HOUSE = Path(__file__).resolve().parents[1] / "docs" / "HOUSE.md"
 HALL = {
     "",
     "audio",
@@ -70,6 +72,16 @@ def outside(library: Path, rooms: dict[str, set[str]] = ROOMS) -> list[str]:
 
 def test_a_room_imports_only_rooms_below_it():
     assert outside(LIBRARY) == []
+
+
+def test_the_house_says_what_each_room_may_import():
+    lines = re.findall(r"^\| (`.*) \| (.*) \|$", HOUSE.read_text(encoding="utf-8"), re.MULTILINE)
+    said = {
+        room: set(re.findall(r"`([\w.]+)`", below))
+        for rooms, below in lines
+        for room in re.findall(r"`(\w+)`", rooms)
+    }
+    assert said == {room: below for room, below in ROOMS.items() if room != "checkpoints"}
 
 
 def test_the_rooms_have_an_order_and_no_module_imports_in_a_circle():

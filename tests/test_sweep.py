@@ -218,7 +218,7 @@ def scheduler(tmp_path):
         yield json.loads(file.read_text())["address"]
 
 
-def test_a_sweep_runs_on_a_scheduler_that_was_started_by_hand(clone, scheduler, capsys):
+def test_a_sweep_runs_on_a_scheduler_that_was_started_by_hand(clone, scheduler, monkeypatch):
     assert scheduler.startswith("tcp://127.0.0.1:")
     # The two runs are in one process at once: each waits for the other to have begun.
     meet = """
@@ -230,6 +230,7 @@ while len(list(Path(out).parents[1].glob("*/01_a*/began.txt"))) < 2:
     path = sweep("01_a", {"steps": ["1", "2"]}, scheduler=scheduler, root=clone.root)
     assert [cell["status"] for cell in read(path)["cells"]] == 2 * ["finished"]
     assert [line["value"] for line in read(path)["comparison"]] == pytest.approx([-0.515, -0.525])
+    monkeypatch.setattr(cluster, "ANSWERS", "1s")
     with pytest.raises(UserError, match="--scheduler nowhere:1: cannot be reached"):
         sweep("01_a", {"steps": ["3", "4"]}, scheduler="nowhere:1", root=clone.root)
 

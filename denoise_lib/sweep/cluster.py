@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LOCAL = "127.0.0.1"
 DIED = 3  # workers that a cell may take with it before it counts as failed
+ANSWERS = "30s"  # how long a scheduler of the user's may take to answer
 
 
 @contextmanager
@@ -83,7 +84,7 @@ def _packages() -> tuple[Any, Any]:
 
 def _client(distributed: Any, address: Any) -> Client:
     try:
-        return distributed.Client(address, timeout="30s" if isinstance(address, str) else "120s")
+        return distributed.Client(address, timeout=ANSWERS if isinstance(address, str) else "120s")
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"--scheduler {address}: cannot be reached: {error}") from None
 
