@@ -1,5 +1,8 @@
 """Audio files in and out: what is read is what was written, and what is wrong is said in a line."""
 
+import math
+import tracemalloc
+
 import av
 import numpy as np
 import pytest
@@ -90,6 +93,17 @@ def test_stereo_and_rate_are_announced(tmp_path, capsys):
     assert np.allclose(loaded[middle], tone(16000, level=0.3)[middle], atol=2e-3)
     audio.load(tmp_path / "street.wav", quiet=True)
     assert capsys.readouterr().err == ""
+
+
+def test_a_rate_that_only_a_damaged_header_has_takes_no_gigabytes():
+    waveform = torch.ones(2, 200_000)
+    tracemalloc.start()
+    try:
+        out = audio.resample(waveform, 1_229_046_273, 16000)
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
+    assert out.shape == (2, math.ceil(200_000 * 16000 / 1_229_046_273)) and out.isfinite().all()
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 44101, 48000])

@@ -50,6 +50,14 @@ def test_an_avi_of_several_parts_is_whole(tmp_path):
     assert cut_off.cut_off(io.BytesIO(cut_more), 0, len(cut_more)).seconds == pytest.approx(4.0)
 
 
+def test_an_index_of_parts_that_is_too_short_is_passed_over(tmp_path):
+    film(tmp_path / "x.mp4", [SOUND], pictures=4.0, **INDEXED)
+    content = (tmp_path / "x.mp4").read_bytes()
+    at = content.index(b"sidx") - 4
+    short = content[:at] + struct.pack(">I4s", 16, b"sidx") + bytes(8) + content[at:]
+    assert cut_off.cut_off(io.BytesIO(short), 0, len(short)) is None
+
+
 @pytest.mark.parametrize("subtype", ["PCM_16", "ALAC_16"])
 def test_of_a_caf_the_share_is_told(tmp_path, subtype):
     content = as_bytes(voice(4.0), RATE, "CAF", subtype)

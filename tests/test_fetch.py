@@ -128,6 +128,7 @@ def test_a_part_of_another_file_is_thrown_away(upstream, cache):
         (b"<html>please log in</html>", "cannot be unpacked"),
         (archive(prompts(NAMES, seed=0))[:-4000], "cannot be unpacked"),
         (archive({"../../outside.g722": b"x"}), "unsafe name"),
+        (b"\x1f\x8b\x08\x04" + bytes(6), "cannot be unpacked"),  # a header that ends early
     ],
 )
 def test_wrong_content_is_set_aside(upstream, cache, content, message):

@@ -31,6 +31,7 @@ _DAMAGED = (
     ValueError,
     IndexError,
     RuntimeError,
+    TypeError,  # of tarfile, where the header of gzip ends early
 )
 
 

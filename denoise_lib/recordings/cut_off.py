@@ -158,6 +158,8 @@ def _told_ahead(index: bytes, there: int) -> float | None:
         index: A box "sidx".
         there: Bytes of the file behind it.
     """
+    if len(index) < 32:  # a damaged one
+        return None
     rate, head = struct.unpack_from(">I", index, 16)[0], 40 if index[8] else 32
     parts = list(struct.iter_unpack(">3I", index[head : head + (len(index) - head) // 12 * 12]))
     if not rate or sum(size & 0x7FFFFFFF for size, _, _ in parts) <= there:
