@@ -37,8 +37,8 @@ line prints a message as one line, `denoise: ...`, and ends with status 1; wrong
 unknown option, ends with status 2, Ctrl-C with `denoise: interrupted` and status 130, SIGTERM with
 `denoise: ended by SIGTERM` and status 143, SIGHUP likewise with 129. Errors of the operating system
 (a full disk, a folder that cannot be written) are reported with the file and the system's own
-message. Nothing is left half-written in any of these cases, and the same command resumes where it
-stopped.
+message. Nothing is left half-written in any of these cases. Run again, `train`, `report`,
+`sweep`, `fetch` and `enhance` of a folder resume where they stopped; the others start over.
 
 A message says what is wrong, with which file or value, and what is expected or to be done.
 """
