@@ -152,6 +152,7 @@ def test_names_that_a_shell_could_not_take(scene, setting, tmp_path, name):
     [
         (None, "cannot be read"),
         ("a: b: c", "not YAML"),
+        ("a: 2001-52-14", "not YAML"),
         ("- 1", "name: value"),
         ("", "name: value"),
         ("1: 2", "name: value"),

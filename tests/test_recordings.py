@@ -376,6 +376,7 @@ def test_lost_frames_are_shared_out_by_the_announced_number():
     packets = [whole] * 5 + [broken] + [whole] * 5
     assert mp3.lost_frames(packets, None) == {5: 2}
     assert mp3.lost_frames(packets, 20) == {5: 9}
+    assert mp3.lost_frames(packets, 1_862_270_981) == {5: 2}, "years of silence from a few bytes"
     cut = [*packets, (100, whole[1])]
     assert mp3.lost_frames(cut, 20) == {5: 2}, "the rest of the lost ones lie behind the end"
 

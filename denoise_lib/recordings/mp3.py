@@ -20,6 +20,7 @@ RATES = {3: (44100, 48000, 32000, 0), 2: (22050, 24000, 16000, 0), 0: (11025, 12
 LAYER_3 = 1
 JUNK = 2**17  # bytes in which an MP3 begins, whatever comes before
 MARKS = (b"Xing", b"Info")  # in the first frame, which tells how many there are
+BELIEVED = 100  # times as many frames as are there; a larger number is itself damaged
 BEFORE_MARK = (36, 21, 13)  # bytes: MPEG 1 stereo; mono, or MPEG 2 stereo; MPEG 2 mono
 
 
@@ -128,7 +129,7 @@ def lost_frames(packets: Iterable[tuple[int, bytes]], announced: int | None) -> 
         damaged.pop(count - 1, None)  # the end is cut off, or followed by a tag
     mean = bytes_whole / max(1, count - len(damaged))
     guessed = {at: max(0, round(size / max(mean, 1)) - 1) for at, size in damaged.items()}
-    if announced is None or not whole or not damaged:
+    if announced is None or not whole or not damaged or announced > BELIEVED * count:
         return guessed
     return _shared(max(0, announced - count), damaged)
 

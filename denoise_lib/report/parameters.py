@@ -123,7 +123,7 @@ def file_values(path: str | Path) -> dict[str, Any]:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError):  # a date that there is not, bytes that are no text
         raise UserError(f"{path} is not a parameter file: it is not YAML") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise UserError(f"{path} is not a parameter file: its lines are not `name: value`")
@@ -163,7 +163,7 @@ def given_values(
             continue
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # of YAML itself, such as a date that there is not
             value = text
         values[key] = _fit(value, parameter, name)
     return values
