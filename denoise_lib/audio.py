@@ -125,22 +125,15 @@ def resample(waveform: Tensor, source: int, target: int) -> Tensor:
     """Waveform (time,) or (batch, time) from ``source`` to ``target`` samples per second."""
     if source == target:
         return waveform
-    larger = max(source, target) // gcd(source, target)
-    if larger > 1_000_000:  # as a damaged header says; either filter below would take gigabytes
+    if max(source, target) // gcd(source, target) > 2000:
+        # torchaudio's filter bank grows with the product of the two reduced rates: gigabytes for
+        # 44101 Hz. What soxr needs does not grow with them, whatever a damaged header says.
         import soxr
 
         samples = np.ascontiguousarray(waveform.numpy().T, np.float32)  # (time, batch)
         out = torch.from_numpy(soxr.resample(samples, source, target).T.copy())
         length = ceil(waveform.shape[-1] * target / source)
         return torch.nn.functional.pad(out[..., :length], (0, max(0, length - out.shape[-1])))
-    if larger > 2000:
-        # torchaudio's filter bank grows with the product of the two reduced rates: gigabytes for
-        # 44101 Hz. scipy's grows with the larger one.
-        from scipy.signal import resample_poly
-
-        common = gcd(source, target)
-        out = resample_poly(waveform.numpy(), target // common, source // common, axis=-1)
-        return torch.from_numpy(out.astype(np.float32))
     from torchaudio.functional import resample as by_torchaudio
 
     return by_torchaudio(waveform, source, target)
