@@ -98,7 +98,8 @@ def test_its_past_is_that_of_its_layers():
     place = 2000 - 2000 % model.hop + model.hop // 2
     (gradient,) = torch.autograd.grad(model(x)[0, place], x)
     first = int(gradient[0].nonzero()[:, 0].min())
-    frames = (2 - 1) + 2 * (1 + 2)  # the encoder's first layer, two residual ones
+    # The encoder's first layer, two residual ones at the coarsest resolution, one at the finest.
+    frames = (2 - 1) + 2 * (1 + 2) + 2 * 1
     # From the earliest frame that covers the sample, and half a frame before that one's middle;
     # the window is 0 at its first sample.
     assert first == place // model.hop * model.hop - frames * model.hop - model.n_fft // 2 + 1

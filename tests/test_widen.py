@@ -1,5 +1,4 @@
-"""A wider U-Net with a trained one's weights computes the same, and its copies part; a finer one
-computes the same away from what is new."""
+"""A larger network with a trained one's weights computes the same, and what is new in it learns."""
 
 import pytest
 import torch
@@ -9,8 +8,8 @@ from hypothesis import strategies as st
 from denoise_lib import load_pretrained
 from denoise_lib.commands.train import _started
 from denoise_lib.errors import UserError
-from denoise_lib.models import UNet
-from denoise_lib.models.widen import grown, widened
+from denoise_lib.models import CausalNet, UNet
+from denoise_lib.models.widen import deepened, grown, widened
 from denoise_lib.training.losses import wsdr_loss
 
 LAYERS = [[4, (7, 5), (2, 2)], [6, (5, 3), (2, 2)], [5, (5, 3), (2, 1)]]
@@ -128,7 +127,7 @@ def test_a_branch_that_reaches_less_far_up_is_refused():
     ("start", "model", "preset", "message"),
     [
         ("repair", "dcunet", None, "repair is a unet, not a dcunet: leave out --model"),
-        ("dcunet-stft", None, "20", "only a unet can start a larger one"),
+        ("dcunet-stft", None, "20", "only a unet or a causal network can start a larger one"),
         ("unet-street", None, "tiny", "unet-street cannot start a unet of preset tiny"),
         ("unet-street", None, "huge", "no preset 'huge'"),
     ],
@@ -143,3 +142,28 @@ def test_a_start_as_it_is_and_made_larger():
     assert _started("unet-street", "unet", None).config == load_pretrained("unet-street").config
     for preset in ("large", "fine"):
         assert _started("unet-street", None, preset).config == UNet.from_preset(preset).config
+
+
+def test_a_deeper_causal_network_computes_the_same_and_learns(speech):
+    model, deeper = load_pretrained("speech"), _started("speech", None, "large")
+    assert deeper.config == CausalNet.from_preset("large").config
+    assert deeper.trainings == model.trainings
+    noisy = speech.waveform(speech.split("test")[0])[None, :32000]
+    with torch.inference_mode():
+        torch.testing.assert_close(deeper(noisy), model(noisy), rtol=0, atol=0)
+    deeper.train()(noisy).square().mean().backward()
+    for layer in (*deeper.middle[len(model.middle) :], *deeper.fine):
+        assert layer.norm.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"dilations": (1, 2)}, "dilations must begin with"),
+        ({"dilations": (2, 2, 4, 8, 16, 32, 1, 2, 4)}, "dilations must begin with"),
+        ({"widths": (24, 32, 48, 96)}, "residual layers alone"),
+    ],
+)
+def test_a_causal_network_that_is_not_deeper_is_refused(changed, message):
+    with pytest.raises(ValueError, match=message):
+        deepened(CausalNet(), CausalNet(**changed))

@@ -28,7 +28,8 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="size, such as small or 20; with --start, the larger size of a unet: large or fine"
+            help="size, such as small or 20; with --start, the larger size of a unet (large or "
+            "fine) or of a causal network (large)"
         ),
     ] = None,
     condition: Annotated[
@@ -175,17 +176,19 @@ def _started(start: str, model: str | None, preset: str | None, rate: int = RATE
         raise UserError(f"{start} is for {network.rate} Hz: give --rate {network.rate}")
     if preset is None:
         return network
-    if name != "unet":
-        raise UserError(
-            f"only a unet can start a larger one, {start} is a {name}: leave out --preset"
-        )
-    from denoise_lib.models.widen import grown
+    from denoise_lib.models.widen import deepened, grown
 
+    enlarge = {"unet": grown, "causal": deepened}.get(name)
+    if enlarge is None:
+        raise UserError(
+            f"only a unet or a causal network can start a larger one, {start} is a {name}: leave "
+            f"out --preset"
+        )
     try:
         frame = {key: network.config[key] for key in ("n_fft", "hop")}
-        return grown(network, _new_network(name, preset, rate, frame))
+        return enlarge(network, _new_network(name, preset, rate, frame))
     except ValueError as error:
-        raise UserError(f"{start} cannot start a unet of preset {preset}: {error}") from None
+        raise UserError(f"{start} cannot start a {name} of preset {preset}: {error}") from None
 
 
 def _new_network(model: str, preset: str | None, rate: int, frame: dict[str, int]) -> Denoiser:

@@ -19,8 +19,9 @@ class CausalNet(Denoiser):
     Real and imaginary part of the compressed spectrum and its log power go in. Each encoder layer
     halves the frequency resolution, residual 3 x 3 convolutions with growing dilation look back
     over seconds, and each decoder layer doubles the resolution and adds what the encoder had
-    there. Out comes ``factor``; the estimate is ``spectrum * (1 + factor)``. A fresh network is
-    the identity, and the coefficient at the Nyquist frequency is left as it is.
+    there. More residual 3 x 3 convolutions may follow at the finest resolution. Out comes
+    ``factor``; the estimate is ``spectrum * (1 + factor)``. A fresh network is the identity, and
+    the coefficient at the Nyquist frequency is left as it is.
 
     What a network is unsure of it makes too soft. So in use, not in training, a small share of the
     input stays in the output: noise goes down by that share at most, and soft speech is kept.
@@ -31,7 +32,8 @@ class CausalNet(Denoiser):
         hop: Samples from frame to frame; half a frame or a whole fraction of it.
         widths: Channels of the encoder's layers.
         frames: Frames that each encoder layer reads, its own and those before it.
-        dilations: Frames between the three taps of each residual layer.
+        dilations: Frames between the three taps of each residual layer at the coarsest resolution.
+        fine: The same for those at the finest resolution, behind the decoder.
         keep: Share of the input in the output, in [0, 1); 0.04 is 28 dB.
 
     Shape:
@@ -52,8 +54,16 @@ class CausalNet(Denoiser):
     loss = "outside"
     PRESETS = {
         "default": {},
+        "large": {"dilations": (1, 2, 4, 8, 16, 32, 1, 2, 4, 8, 16, 32), "fine": (1, 2, 4, 8)},
         "small": {"widths": (16, 24, 32, 48), "dilations": (1, 2, 4, 8, 16, 32)},
-        "tiny": {"n_fft": 64, "hop": 32, "widths": (4, 6), "frames": (2, 1), "dilations": (1, 2)},
+        "tiny": {
+            "n_fft": 64,
+            "hop": 32,
+            "widths": (4, 6),
+            "frames": (2, 1),
+            "dilations": (1, 2),
+            "fine": (1,),
+        },
     }
 
     def __init__(
@@ -63,6 +73,7 @@ class CausalNet(Denoiser):
         widths: tuple[int, ...] = (24, 32, 48, 80),
         frames: tuple[int, ...] = (3, 2, 1, 1),
         dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 2),
+        fine: tuple[int, ...] = (),
         keep: float = 0.04,
     ) -> None:
         super().__init__()
@@ -83,9 +94,11 @@ class CausalNet(Denoiser):
             _Layer(read, write, (time, 5), stride=2)
             for read, write, time in zip(inputs, widths, frames, strict=True)
         )
-        self.middle = nn.ModuleList(
-            _Layer(widths[-1], widths[-1], (3, 3), dilation=each, residual=True)
-            for each in dilations
+        self.middle, self.fine = (
+            nn.ModuleList(
+                _Layer(width, width, (3, 3), dilation=each, residual=True) for each in frames_apart
+            )
+            for width, frames_apart in ((widths[-1], dilations), (widths[0], fine))
         )
         self.up, self.decoder = nn.ModuleList(), nn.ModuleList()
         for write, read in zip(widths[-2::-1], widths[:0:-1], strict=True):
@@ -112,7 +125,7 @@ class CausalNet(Denoiser):
     @property
     def context(self) -> int:
         """Samples on either side that an output sample can depend on (an upper bound)."""
-        layers = [*self.encoder, *self.middle]
+        layers = [*self.encoder, *self.middle, *self.fine]
         return self.n_fft + self.hop * sum(layer.past for layer in layers)
 
     def forward(self, noisy: Tensor) -> Tensor:
@@ -132,7 +145,9 @@ class CausalNet(Denoiser):
             on from them.
         """
         past, freq = [], self.n_fft // 2
-        for layer in (*self.encoder, *self.middle):
+        for layer in (*self.encoder, *self.middle, *self.fine):
+            if layer in self.fine:
+                freq = self.n_fft // 4
             if layer.past:
                 channels = layer.convolution.in_channels
                 past.append(self.window.new_zeros(1, channels, layer.past, freq))
@@ -159,19 +174,33 @@ class CausalNet(Denoiser):
 
     def factor(self, x: Tensor, past: list[Tensor] | None = None) -> Tensor:
         """(batch, 3, frames, freq) -> real and imaginary part, (batch, 2, frames, freq)."""
-        skips, looking_back = [], 0
-        for layer in (*self.encoder, *self.middle):
-            before = None
-            if past is not None and layer.past:
-                before = past[looking_back]
-                past[looking_back] = torch.cat([before, x], 2)[:, :, -layer.past :]
-                looking_back += 1
-            x = layer(x, before)
-            if len(skips) < len(self.decoder):
-                skips.append(x)
-        for up, layer in zip(self.up, self.decoder, strict=True):
-            x = layer(_widened(up(x)) + skips.pop())
+        memory, skips = _Memory(past), []
+        for layer in self.encoder:
+            x = memory.apply(layer, x)
+            skips.append(x)
+        for layer in self.middle:
+            x = memory.apply(layer, x)
+        for up, layer, skip in zip(self.up, self.decoder, skips[-2::-1], strict=True):
+            x = layer(_widened(up(x)) + skip)
+        for layer in self.fine:
+            x = memory.apply(layer, x)
         return _widened(self.last(x))
+
+
+class _Memory:
+    """What the layers that look back need of the frames before, in the order of their use."""
+
+    def __init__(self, past: list[Tensor] | None) -> None:
+        self.past, self.used = past, 0
+
+    def apply(self, layer: _Layer, x: Tensor) -> Tensor:
+        """The layer's output for the frames ``x``, which are remembered for those after them."""
+        if self.past is None or not layer.past:
+            return layer(x)
+        before = self.past[self.used]
+        self.past[self.used] = torch.cat([before, x], 2)[:, :, -layer.past :]
+        self.used += 1
+        return layer(x, before)
 
 
 class _Layer(nn.Module):

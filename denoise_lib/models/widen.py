@@ -1,10 +1,11 @@
-"""Enlarge a trained U-Net, for further training."""
+"""Enlarge a trained network, for further training."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from denoise_lib.models.causal import CausalNet
 from denoise_lib.models.unet import LAYERS, UNet
 
 
@@ -69,6 +70,42 @@ def grown(model: UNet, larger: UNet) -> UNet:
     larger.load_state_dict(wider.state_dict())
     larger.trainings = model.trainings
     return larger.train(model.training)
+
+
+def deepened(model: CausalNet, deeper: CausalNet) -> CausalNet:
+    """Give a deeper causal network the weights of a trained one, so that both compute the same.
+
+    A new residual layer adds nothing at first, since the scale of its norm is zero.
+
+    Args:
+        model: The trained network.
+        deeper: The same network with further residual layers (``dilations``, ``fine``), behind
+            those that both have; overwritten.
+
+    Returns:
+        ``deeper``.
+
+    Raises:
+        ValueError: ``deeper`` differs in more, or lacks layers.
+
+    References:
+        Goyal et al., "Accurate, Large Minibatch SGD", 2017 (arXiv 1706.02677), section 5.1: the
+        last norm of a residual block starts at zero.
+    """
+    configs = [dict(each.config) for each in (model, deeper)]
+    for name in ("dilations", "fine"):
+        old, new = (tuple(config.pop(name)) for config in configs)
+        if new[: len(old)] != old:
+            raise ValueError(f"{name} must begin with {old}, got {new}")
+    if configs[0] != configs[1]:
+        raise ValueError("the networks must differ in residual layers alone (dilations, fine)")
+    weights = model.state_dict()
+    for name, tensor in deeper.state_dict().items():
+        if name not in weights and name.endswith("norm.weight"):
+            tensor.zero_()
+    deeper.load_state_dict(weights, strict=False)
+    deeper.trainings = model.trainings
+    return deeper.train(model.training)
 
 
 def _layers(model: UNet) -> list[tuple]:

@@ -46,6 +46,7 @@ def _order(config: dict[str, Any]) -> list[str]:
     names += [f"middle.{index}" for index in range(len(config["dilations"]))]
     for index in range(len(config["widths"]) - 1):
         names += [f"up.{index}", f"decoder.{index}"]
+    names += [f"fine.{index}" for index in range(len(config.get("fine", ())))]
     return [*names, "last"]
 
 

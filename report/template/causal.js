@@ -50,7 +50,7 @@ class Convolution {
 
 class CausalNet {
   // config: arguments of CausalNet in causal.py; weights: all of them in the order in which they are used.
-  constructor({ n_fft, hop, widths, frames, dilations, keep }, weights, room = new Workshop()) {
+  constructor({ n_fft, hop, widths, frames, dilations, fine = [], keep }, weights, room = new Workshop()) {
     let used = 0;
     const take = (n) => {
       const taken = room.floats(n);
@@ -66,7 +66,8 @@ class CausalNet {
       [freq, inputs] = [freq / 2, outputs];
       return layer;
     });
-    this.middle = dilations.map((dilation) => new Convolution(room, take, { inputs, outputs: inputs, freq, frames: 3, taps: 3, dilation, residual: true }));
+    const lookingBack = (dilation) => new Convolution(room, take, { inputs, outputs: inputs, freq, frames: 3, taps: 3, dilation, residual: true });
+    this.middle = dilations.map(lookingBack);
     this.up = [];
     this.decoder = [];
     for (const outputs of widths.slice(0, -1).reverse()) {
@@ -74,6 +75,7 @@ class CausalNet {
       [freq, inputs] = [2 * freq, outputs];
       this.decoder.push(new Convolution(room, take, { inputs, outputs, freq, taps: 3, residual: true }));
     }
+    this.fine = fine.map(lookingBack);
     this.last = new Convolution(room, take, { inputs, outputs: 4, freq, taps: 3, active: false });
     if (used !== weights.length) throw Error(`the network has ${used} weights, and ${weights.length} are there`);
   }
@@ -90,6 +92,7 @@ class CausalNet {
       for (let i = 0; i < x.length; i++) x[i] += skip[i];
       x = this.decoder[index].push(x);
     });
+    for (const layer of this.fine) x = layer.push(x);
     return this.last.push(x);
   }
 
