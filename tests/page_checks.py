@@ -140,13 +140,17 @@ def check_player(player):
 
 def check_selected(player, index):
     """One version is pressed and seen, and the same one is heard."""
-    pressed = player.locator(".player-buttons button[aria-pressed=true]")
-    wanted = player.locator(".player-buttons button").nth(index)
-    assert pressed.count() == 1 and pressed.inner_text() == wanted.inner_text()
-    assert player.locator(".player-version:visible").count() == 1
-    assert player.locator(".player-version").nth(index).is_visible()
-    levels = player.evaluate("p => p.player.transport.voices.map(v => v.level)")
-    assert all(level == (i == index) for i, level in enumerate(levels)), levels
+    found = player.evaluate(
+        """p => ({
+            pressed: [...p.querySelectorAll(".player-buttons button")].map(
+                each => each.getAttribute("aria-pressed") === "true"),
+            seen: [...p.querySelectorAll(".player-version")].map(each => each.checkVisibility()),
+            heard: p.player.transport.voices.map(each => each.level),
+        })"""
+    )
+    for state, each in found.items():
+        wanted = [place == index for place in range(len(each))]
+        assert each == wanted, f"{state}: {each}, not {wanted}"
 
 
 def check_width(page):
@@ -156,15 +160,19 @@ def check_width(page):
 
 
 def check_without_scripts(page):
-    versions = page.locator(".player-version")
-    for index in range(versions.count()):
-        version = versions.nth(index)
-        assert version.is_visible()
-        native = version.locator(".player-native")
-        assert native.is_visible(), "a version without a control"
-        assert native.get_attribute("aria-label") or native.inner_text()
-        if native.get_attribute("href"):  # a sound that is stored elsewhere on the page
-            assert page.locator(f"audio{native.get_attribute('href')}").count() == 1
+    wrong = page.locator(".player-version").evaluate_all(
+        """versions => versions.flatMap(version => {
+            const native = version.querySelector(".player-native"), name = version.textContent;
+            const stored = native && native.getAttribute("href");  // elsewhere on the page
+            return [
+                !version.checkVisibility() && `${name}: is not seen`,
+                !(native && native.checkVisibility()) && `${name}: has no control`,
+                !(native && (native.ariaLabel || native.innerText)) && `${name}: has no name`,
+                stored && !document.querySelector(`audio${stored}`) && `${name}: has no sound`,
+            ].filter(Boolean);
+        })"""
+    )
+    assert not wrong, wrong
 
 
 def playing(player):

@@ -19,7 +19,7 @@ STUDY = names(FOLDER)[:5]
 KNOWN = {name: cell_parameters(read_notebook(FOLDER, name), name) for name in names(FOLDER)}
 SMOKE, FULL = (profile_values(FOLDER, each, KNOWN) for each in ("smoke", "full"))
 # Shorter than the smoke profile: this is about corpora, and networks are trained in others.
-SHORT = {"max_seconds": 1.0, "metrics": ["wsdr", "si_sdr"], "steps": 2, "identity_steps": 2}
+SHORT = {"max_seconds": 1.2, "metrics": ["wsdr", "si_sdr"], "steps": 2, "identity_steps": 2}
 SHORT |= {"alone_steps": 1, "unet_steps": 1, "unet_alone_steps": 1, "ablation_steps": 1}
 SHORT |= {"crop": 0.3, "sweep_snr_db": [0.0], "variants": ["unet"], "batch": 2, "unet_batch": 2}
 SHORT |= {"compared_metrics": ["wsdr", "si_sdr"]}
