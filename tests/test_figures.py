@@ -1,8 +1,9 @@
 """Figures: what is drawn, how it is shown, and that it reads by day, by night and in grey."""
 
-import base64
 import re
 from itertools import combinations
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
@@ -31,8 +32,12 @@ def shown(figure, caption="A caption"):
     with captured() as pieces:
         show(figure, caption)
     (html,) = pieces
-    encoded = re.search(r"data:image/svg\+xml;base64,([^\"]+)", html)[1]
-    return html, base64.b64decode(encoded).decode()
+    return html, drawn(html)[0]
+
+
+def drawn(html):
+    """The SVG images of a figure: for narrow screens and for wide ones."""
+    return [unquote(each) for each in re.findall(r'"data:image/svg\+xml,([^"]+)"', html)]
 
 
 VALUES = {"both": {"noisy": [-0.8, -0.7, None], "dcunet": [-0.9, -0.95, float("nan")]}}
@@ -80,6 +85,18 @@ def test_a_figure_has_light_and_dark_tones_and_loads_nothing(figure):
     assert "prefers-color-scheme: dark" in style
     assert INK not in svg.replace(style, ""), "a tone that does not change with the page"
     assert not re.findall(r"(?:href|src)=\"(?!#|data:)", svg)
+
+
+def test_a_figure_is_one_address_and_whatever_is_written_in_it_stays():
+    figure = figures.training_curves({"dcunet": HISTORY})
+    title = """it's "50 %" & <#1> – a  space"""
+    figure.axes[0].set_title(title)
+    _, svg = shown(figure)
+    texts = {each.text for each in ElementTree.fromstring(svg).iter()}
+    assert title.replace("  ", " ") in texts  # as a browser shows two spaces
+    html, _ = shown(spectra.spectrograms({"clean": voice(seconds=1.0)}))
+    for address in re.findall(r'(?:src|srcset)="([^"]+)"', html):
+        assert address.startswith("data:image/svg+xml,") and not re.search(r"[\s<>#&]", address)
 
 
 def test_figures_are_closed_and_invisible_to_pyplot():
@@ -228,12 +245,8 @@ def test_a_column_has_the_decimals_of_what_it_is_headed_by():
 def test_a_figure_is_drawn_for_wide_and_for_narrow_screens():
     conditions = {"zero": VALUES["both"], "raise": VALUES["both"]}
     html, _ = shown(figures.scores_distribution(conditions))
-    sources = re.findall(r"data:image/svg\+xml;base64,([^\"]+)", html)
     widths = [
-        float(re.search(r'<svg [^>]*width="([\d.]+)pt"', base64.b64decode(each).decode())[1])
-        * 4
-        / 3
-        for each in sources
+        float(re.search(r"<svg [^>]*width='([\d.]+)pt'", each)[1]) * 4 / 3 for each in drawn(html)
     ]
     assert widths[0] < 358 < 700 < widths[1]
     assert '<source media="(max-width: 34rem)"' in html

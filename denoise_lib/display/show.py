@@ -10,9 +10,11 @@ import base64
 import html
 import io
 import re
+import string
 import warnings
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,6 +25,8 @@ from denoise_lib.display.narrow import make_narrow
 from denoise_lib.display.style import DARK, styled
 from denoise_lib.names import column, number, prose
 
+# What stands for itself in a figure's address, which is an attribute's value.
+UNCHANGED = "".join(set(string.printable) - set(string.whitespace) - set('"%#<>&'))
 PHONE = "(max-width: 34rem)"  # page.css has the same width
 # A number, or a text that is one: with an interval in brackets, a unit, or two ends.
 NUMERIC = re.compile(r"[\u2212-]?\d[\d.\u202f]*(\s?(dB|%|s|ms))?(\s*\[.*\]| to .*)?|\u2013|")
@@ -49,7 +53,9 @@ def show(figure: Figure, caption: str) -> None:
 
 
 def _data_uri(figure: Figure) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(_svg(figure).encode()).decode()
+    # Percent-encoded: base64 would add a third, and to the images inside a second time. A quote, a
+    # space or an angle bracket would end an attribute, an address in it, or a tag.
+    return "data:image/svg+xml," + quote(_svg(figure), safe=UNCHANGED)
 
 
 def note(text: str) -> None:
@@ -149,7 +155,7 @@ def _svg(figure: Figure) -> str:
         warnings.filterwarnings("ignore", "constrained_layout not applied")
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    text = text[text.index("<svg") :].replace("'DejaVu Sans'", "system-ui, 'Segoe UI', sans-serif")
+    text = text[text.index("<svg") :].replace("'DejaVu Sans'", "system-ui, Segoe UI, sans-serif")
     text = re.sub(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)", _as_webp, text)
     text = _shortened(text)
     light, dark = [], []
@@ -160,7 +166,7 @@ def _svg(figure: Figure) -> str:
     style = (
         f"svg{{{';'.join(light)}}}@media (prefers-color-scheme: dark){{svg{{{';'.join(dark)}}}}}"
     )
-    return text.replace("<defs>", f"<style>{style}</style><defs>", 1)
+    return _slim(text.replace("<defs>", f"<style>{style}</style><defs>", 1))
 
 
 DOTS = re.compile(
@@ -176,6 +182,19 @@ def _shortened(text: str) -> str:
         lambda m: f'<g style="{m["style"]}">' + re.sub(r' style="[^"]*"/>\s*', "/>", m[0]) + "</g>",
         text,
     )
+
+
+def _slim(text: str) -> str:
+    """SVG text without metadata and idle space, and with apostrophes around attributes."""
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"\s+", " ", text).replace("> <", "><")
+    text = re.sub(r'(?<= d=")[^"]+', _slim_path, text)
+    text = re.sub(r'(?<= style=")[^"]+', lambda m: re.sub(r"(?<=[:;]) ", "", m[0]), text)
+    return re.sub(r"<[^>']+>", lambda tag: tag[0].replace('"', "'"), text)
+
+
+def _slim_path(path: re.Match[str]) -> str:
+    return re.sub(r" ?([A-Za-z]) ?", r"\1", path[0]).strip().replace(" ", ",")
 
 
 def _as_webp(match: re.Match[str]) -> str:
