@@ -12,7 +12,7 @@ from sounds import RATE, as_bytes, film, place, scratched, voice, with_data_size
 
 from denoise_lib import audio
 from denoise_lib.errors import UserError
-from denoise_lib.recordings import mp3
+from denoise_lib.recordings import mp3, pieces
 from denoise_lib.recordings.read import blocks, survey
 from denoise_lib.recordings.slices import opened
 
@@ -325,6 +325,27 @@ def test_names_that_are_no_utf8_are_names(tmp_path):
 def test_names_that_cannot_be_are_one_line(name):
     with pytest.raises(UserError):
         read(name)
+
+
+@pytest.mark.parametrize("container", ["WAV", "RF64", "FLAC", "OGG", "MP3", "AIFF", "CAF"])
+def test_a_file_may_end_anywhere_in_its_header(container):
+    subtype = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}.get(container, "PCM_16")
+    content = as_bytes(voice(0.5), container=container, subtype=subtype)
+    for length in range(1, 256):
+        for end in (b"", b"\xff" * 8):  # damage, flags and sizes among it
+            assert pieces.pieces(io.BytesIO(content[:length] + end))
+
+
+def test_an_mp3_may_end_anywhere_in_what_its_first_frame_tells():
+    content = as_bytes(voice(0.5), container="MP3", subtype="MPEG_LAYER_III")
+    at = min(place for mark in mp3.MARKS if (place := content.find(mark)) >= 0)
+    assert mp3.told(io.BytesIO(content), 0)
+    for length in range(at, at + 180):
+        for flags in range(16):
+            head = bytearray(content[:length])
+            head[at + 7 : at + 8] = bytes([flags])[: len(head) - at - 7]
+            found = mp3.told(io.BytesIO(head), 0)
+            assert (found is not None) == (length >= at + 12 and flags & 1 == 1)
 
 
 def test_an_unfinished_header_is_one_line():

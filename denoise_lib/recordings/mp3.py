@@ -35,10 +35,13 @@ def told(file: BinaryIO, start: int) -> Told | None:
     """What the first frame of an MP3 that begins at ``start`` announces, if it does."""
     file.seek(start)
     head = file.read(4096)
-    size = 1152 if len(head) > 1 and head[1] & 8 else 576  # MPEG 2 and 2.5 have half the samples
+    there, head = len(head), head.ljust(4096, b"\0")  # a file may end within the frame
+    size = 1152 if head[1] & 8 else 576  # MPEG 2 and 2.5 have half the samples
     for mark, place in ((b"Xing", 8), (b"Info", 8), (b"VBRI", 14)):
         at = head.find(mark)
-        if not 0 <= at < 200 or not (mark == b"VBRI" or head[at + 7] & 1):
+        if not 0 <= at < 200 or at + place + 4 > there:
+            continue
+        if mark != b"VBRI" and not head[at + 7] & 1:
             continue
         count = struct.unpack(">I", head[at + place : at + place + 4])[0]
         return Told(count, max(0, count * size - _added(head[at:], mark)))

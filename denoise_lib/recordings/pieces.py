@@ -235,8 +235,8 @@ def _wav(file: BinaryIO, start: int, size: int) -> Piece | None:
     while at + 8 <= size:
         file.seek(at)
         name, length = struct.unpack(f"{order}4sI", file.read(8))
-        if name == b"ds64":
-            wide = struct.unpack("<QQ", file.read(16))[1]
+        if name == b"ds64" and len(sizes := file.read(16)) == 16:
+            wide = struct.unpack("<QQ", sizes)[1]
         if name == b"fmt ":
             form = wav_format(file.read(min(length, 40)), order)
         if name == b"data":
