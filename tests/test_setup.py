@@ -203,10 +203,14 @@ TARGETS = [
 ]
 
 
+def as_called(variables):
+    """The environment of a call of make by hand: without the variables of a make around it."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))} | variables
+
+
 def make(*arguments, cwd=ROOT, **variables):
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     return subprocess.run(
-        ["make", *arguments], cwd=cwd, env={**clean, **variables}, capture_output=True, text=True
+        ["make", *arguments], cwd=cwd, env=as_called(variables), capture_output=True, text=True
     )
 
 
@@ -312,7 +316,7 @@ def test_of_two_first_calls_the_second_waits_and_finds_it_made(checkout):
         f"touch {started}\nfor i in $(seq 600); do [ -e {go} ] && exit 0; sleep 0.1; done; exit 1\n"
     )
     variables = {"PYTHON": str(checkout / "python"), "CC": str(checkout / "cc")}
-    arguments = {"cwd": checkout, "env": os.environ | variables, "stderr": subprocess.PIPE}
+    arguments = {"cwd": checkout, "env": as_called(variables), "stderr": subprocess.PIPE}
     first = subprocess.Popen(["make", ".venv/.ready"], **arguments)
     while not started.exists():
         assert first.poll() is None
