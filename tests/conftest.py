@@ -17,9 +17,14 @@ settings.register_profile("ours", deadline=None, derandomize=True)
 settings.load_profile("ours")
 
 
+LONGEST = ("test_smoke", "test_extending", "test_own_corpora")  # they run whole notebooks
+
+
 def pytest_collection_modifyitems(items):
-    """Slow files first, so that no process is left with one at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Slow files first, the longest before all, so that no process is left with one at the end."""
+    items.sort(
+        key=lambda item: (item.path.stem not in LONGEST, item.get_closest_marker("slow") is None)
+    )
 
 
 @pytest.fixture(scope="module")

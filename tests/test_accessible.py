@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from page_checks import opened, wait
 
+pytestmark = pytest.mark.slow
+
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 FOLDS = "folds => folds.forEach(fold => { fold.open = true; })"
 

@@ -9,6 +9,8 @@ import pytest
 from page_checks import opened, wait
 from scipy.stats import binomtest
 
+pytestmark = pytest.mark.slow
+
 # What a perfect listener compares: which of the two sounds, bit for bit, X plays.
 HEARS_A = """test => {
     const [a, b, x] = test.transport.voices.map((v) => v.source.buffer.getChannelData(0));

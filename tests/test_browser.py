@@ -15,6 +15,8 @@ from page_fixture import Scene, shared_clone
 
 from denoise_lib.display.player import compare
 
+pytestmark = pytest.mark.slow
+
 POSITION = "p => p.player.transport.position"
 
 

@@ -171,6 +171,7 @@ def test_no_content_is_in_two_splits(speech):
     assert max(contents.values()) == 1
 
 
+@pytest.mark.slow
 def test_no_take_of_a_test_clip_was_heard_in_training(speech):
     """No half second of a test clip is in a clip that training or validation hears.
 
@@ -336,6 +337,7 @@ def shared_half_seconds(x, others):
     )
 
 
+@pytest.mark.slow
 def test_no_stretch_of_a_test_recording_was_heard_in_training(street):
     clips = {clip.name: whitened(street.waveform(clip)) for clip in street.clips}
     heard = [clips[clip.name] for split in HEARD for clip in street.split(split)]

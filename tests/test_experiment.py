@@ -339,6 +339,7 @@ def test_evaluate_takes_conditions_away_from_home_and_few_clips(tmp_path, monkey
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "experiment", "condition"),
     [

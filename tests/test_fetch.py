@@ -18,6 +18,8 @@ from archive_server import ArchiveServer, archive, package, prompts
 from denoise_lib.data import corpora, decoded, default_corpora, download, fetch, unpack
 from denoise_lib.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 LANGUAGES = ("en", "ru")
 NAMES = ("hello", "digits/1", "digits/2", "vm-goodbye")
 

@@ -305,6 +305,7 @@ def texts_of(figure):
     return [(text.get_text(), text.get_window_extent()) for text in found if text not in beyond]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NARROWED)
 def test_on_a_phone_no_text_is_cut_off_or_overprinted(name):
     figure = NARROWED[name]()

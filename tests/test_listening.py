@@ -21,6 +21,8 @@ from denoise_lib.report.matrix import matrix
 from denoise_lib.study.run import Run
 from denoise_lib.study.sentences import Sentence
 
+pytestmark = pytest.mark.slow
+
 WHO = ("English, a woman", "Russian, a man")
 
 

@@ -19,6 +19,8 @@ from denoise_lib.models.checkpoints import save_model
 from denoise_lib.report import runner
 from denoise_lib.report.parameters import cell_parameters, given_values
 
+pytestmark = pytest.mark.slow
+
 MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 MODEL = "quick both DCUnet"
 LONG_CLIP = "es/confbridge-begin-glorious-c"

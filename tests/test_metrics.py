@@ -186,6 +186,7 @@ def test_digital_silence_does_not_decide_the_lsd(speech):
     assert float(log_spectral_distance(hiss, clean)) < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.3, 4.6, 9.2, 18.5])  # doubled, long enough, windows left out
 def test_dnsmos_is_that_of_speechmos(speech, seconds):
     tiled = speech.repeat(8)[: round(seconds * RATE)]

@@ -179,6 +179,7 @@ def test_chunks_give_what_one_pass_gives(name, time):
     torch.testing.assert_close(process(model, x, chunk_seconds=0.04), whole, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", DCUnet.PRESETS)
 def test_dcunet_presets_in_chunks(preset):
     model = DCUnet.from_preset(preset).eval()
@@ -206,6 +207,7 @@ def test_wavenet_of_the_paper():
     assert parameters(model) == pytest.approx(6.3e6, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", DenoisingWaveNet.PRESETS)
 def test_wavenet_receptive_field_measured_with_an_impulse(preset):
     # Averaging weights and small biases: nothing cancels, no gate saturates, no ReLU closes. The

@@ -49,6 +49,7 @@ def names_after(notebook, values, until, folder):
     raise AssertionError(f"{notebook} has no cell with {until!r}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

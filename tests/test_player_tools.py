@@ -13,6 +13,8 @@ from PIL import Image
 from denoise_lib.display import spectra
 from denoise_lib.display.player import compare
 
+pytestmark = pytest.mark.slow
+
 REGION = "p => p.player.transport.region"
 
 

@@ -22,6 +22,8 @@ from denoise_lib.models import ConvAutoencoder, inference, processes
 from denoise_lib.models.checkpoints import load_model, read_record
 from denoise_lib.training import loop
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).resolve().parent
 ALONE = [str(TESTS / "processes_script.py")]
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *ALONE]

@@ -364,6 +364,7 @@ def test_collect_refuses_runs_of_an_earlier_version(tmp_path):
         collect(tmp_path / "quick", tmp_path / "quick", ["01_a"])
 
 
+@pytest.mark.slow
 def test_peak_memory_is_that_of_the_process_alone():
     """A process begins with the peak of the one that started it in what getrusage says."""
     large = np.ones(2**27)  # 1 GiB

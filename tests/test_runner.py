@@ -27,6 +27,8 @@ from denoise_lib.report.progress import RunProgress
 from denoise_lib.report.provenance import sources
 from denoise_lib.report.sections import Section
 
+pytestmark = pytest.mark.slow
+
 LIBRARY = Path(denoise_lib.__file__).parent
 
 

@@ -252,6 +252,7 @@ def ready(checkout):
     return make(".venv/.ready", cwd=checkout, **variables)
 
 
+@pytest.mark.slow
 def test_nothing_is_left_to_compile_when_the_library_calls_librosa(tmp_path):
     """Two processes that compile at once left files that do not fit together: a crash for good."""
     use = """

@@ -37,6 +37,7 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [1.7, 45.0])
 @pytest.mark.parametrize(
     ("name", "rate", "channels", "subtype"),

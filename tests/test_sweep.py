@@ -31,6 +31,8 @@ preset = "small"  # size"""
 # A score that is known: -0.5, less by a hundredth for each step, and a little for the seed.
 TRAIN = """import json, os, signal, time
 from pathlib import Path
+
+pytestmark = pytest.mark.slow
 Path(out, "began.txt").open("a").write("x")
 {extra}
 row = dict(experiment="01_a", condition="both", model="dcunet", split="test", n=1)

@@ -19,6 +19,8 @@ from denoise_lib.report import runner, together
 from denoise_lib.report.progress import RunProgress
 from denoise_lib.report.together import Plan, run_all, threads_each
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

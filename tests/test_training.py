@@ -693,6 +693,7 @@ def test_a_record_keeps_the_plans_of_all_trainings_before(tmp_path):
     assert read_record(paths[0])["earlier"] == []
 
 
+@pytest.mark.slow
 def test_plans_are_added_to_an_older_record_only_where_the_weights_agree(tmp_path):
     tool = ROOT / "tools" / "earlier.py"
     first, second, other = (tmp_path / f"{name}.safetensors" for name in ("one", "two", "other"))
@@ -723,6 +724,7 @@ class Stop(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", DAMAGES)
 @pytest.mark.parametrize("file", ["net.state.safetensors", "net.safetensors"])
 def test_an_interrupted_training_with_a_damaged_file_starts_over(tmp_path, capsys, file, damaged):
@@ -860,6 +862,7 @@ def started(command, **environment):
     )
 
 
+@pytest.mark.slow
 def test_a_kernel_beside_several_devices_trains_on_one(script, tmp_path):
     """Lightning's own variable stands for two GPUs, SLURM's for a job of several tasks."""
     slurm = {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "job", "SLURM_JOB_ID": "1"}
