@@ -22,6 +22,8 @@ from denoise_lib.sweep.compare import comparison
 from denoise_lib.sweep.grid import Cell, grid
 from denoise_lib.sweep.sweep import sweep
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = """profile = "quick"  # profile
 out = ""  # folder of the run
 seed = 5  # seed
@@ -31,8 +33,6 @@ preset = "small"  # size"""
 # A score that is known: -0.5, less by a hundredth for each step, and a little for the seed.
 TRAIN = """import json, os, signal, time
 from pathlib import Path
-
-pytestmark = pytest.mark.slow
 Path(out, "began.txt").open("a").write("x")
 {extra}
 row = dict(experiment="01_a", condition="both", model="dcunet", split="test", n=1)
