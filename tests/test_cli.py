@@ -204,6 +204,7 @@ def test_help_says_nothing_of_exceptions(capsys):
         assert "Raises" not in run(capsys, command, "--help")[1]
 
 
+@pytest.mark.slow
 def test_enhance_loads_only_what_it_needs(tmp_path):
     """No trainer, no measure, no plot: a recording is denoised in the time that torch takes."""
     code = (
@@ -261,6 +262,7 @@ def test_fetch_of_unknown_corpora_is_one_line(capsys):
     assert "use default or wide" in err
 
 
+@pytest.mark.slow
 def test_fetch_without_network_and_cache_is_one_line(tmp_path):
     """The whole way, in a process of its own: an unreachable mirror, an empty cache."""
     settings = {"DENOISE_DATA": str(tmp_path), "DENOISE_MIRROR": "http://127.0.0.1:9/"}

@@ -317,6 +317,7 @@ def command(*arguments, **options):
     )
 
 
+@pytest.mark.slow
 def test_a_pipe_gives_what_the_file_gives_and_home_stays_as_it_is(noisy, tmp_path):
     home = tmp_path / "home"
     home.mkdir()

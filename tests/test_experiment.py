@@ -380,6 +380,7 @@ def test_evaluate_reproduces_the_published_tables(tmp_path, capsys, model, exper
         assert mean == pytest.approx(row[side], abs=1e-3), side  # other processors round otherwise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "target", "says"),
     [

@@ -36,6 +36,7 @@ def clip(name, seconds=3):
     return audio.to_level(audio.load(AUDIO / f"{name}.flac", quiet=True)[: seconds * 16_000])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_any_length_gives_what_torch_gives(tmp_path, name):
     model, path = awake(name), tmp_path / "x.onnx"

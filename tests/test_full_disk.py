@@ -42,6 +42,7 @@ def left(folder):
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg", "opus", "caf", "m4a"])
 def test_a_recording_is_denoised_whole_or_not_at_all(tmp_path, capsys, suffix):
     """At the very last byte, too, which libsndfile loses without a word when it closes a file."""

@@ -48,6 +48,7 @@ def clip():
     return audio.load(CLIP, quiet=True)[:20_123]
 
 
+@pytest.mark.slow
 def test_a_pipe_gives_what_the_file_gives(clip, tmp_path):
     """A wav in two processes joined by pipes, and the network over the whole file."""
     level = 20 * float(clip.square().mean().sqrt().log10())
@@ -147,6 +148,7 @@ def test_raw_samples_come_back(raw):
         assert back == data
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_it_quietly(clip):
     data = wav(np.tile(audio.to_int16(clip), 20)[:, None])
     script = f"{sys.executable} -m denoise_lib.cli live - - | head -c 1000 > {os.devnull}"

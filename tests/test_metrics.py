@@ -71,6 +71,7 @@ def scipy_lsd(estimate, clean):
     return np.sqrt(((level[0] - level[1]) ** 2).mean(axis=0)).mean()
 
 
+@pytest.mark.slow
 def test_less_noise_scores_better_on_speech(speech):
     noise = white(len(speech))
     noisy = speech + 0.05 * noise
@@ -195,6 +196,7 @@ def test_dnsmos_is_that_of_speechmos(speech, seconds):
     assert dnsmos(noisy) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_dnsmos_clips_and_does_not_set_the_level(speech):
     loud = speech * (2 / speech.abs().max())
     assert dnsmos(loud) == dnsmos(loud.clamp(-1, 1)) != dnsmos(speech)

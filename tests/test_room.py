@@ -70,6 +70,7 @@ def test_it_starts_with_the_clip_that_the_notebook_plays(small):
     assert "heard after" in said(small) and not alarmed(small)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -95,6 +95,7 @@ def test_the_rooms_have_an_order_and_no_module_imports_in_a_circle():
     TopologicalSorter({name: imports(path) - {name} for name, path in files.items()}).prepare()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "line"),
     [
