@@ -53,7 +53,9 @@ def test_what_a_killed_writer_leaves_goes_and_what_another_writes_stays(tmp_path
     assert sorted(os.listdir(tmp_path)) == [".another-file.txt", "result.txt"]
 
 
-def test_mode_is_that_of_any_new_file(tmp_path):
+def test_mode_is_that_of_any_new_file(tmp_path, monkeypatch):
+    # Asking for the mask sets it for a moment, for other threads too.
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the mask was touched"))
     (tmp_path / "plain").write_text("")
     with atomic(tmp_path / "atomic") as temporary:
         temporary.write_text("")

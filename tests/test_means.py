@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joblib.externals import loky
 from small_corpus import small_corpus
 
 from denoise_lib import Corruption, names
@@ -81,6 +82,16 @@ def test_validation_of_a_training_goes_by_names_alone():
     first = sorted(clips, key=lambda clip: hashlib.sha256(clip.name.encode()).digest())
     whole = [fixed_batch(corpus, [clip], Corruption(), seed=0, seconds=1.0)[1] for clip in first]
     assert torch.equal(clean, torch.cat(whole[:-1]))
+
+
+def test_each_usable_core_has_a_process_to_score_in(monkeypatch):
+    asked = []
+    monkeypatch.setattr(loky, "cpu_count", lambda: 3)
+    monkeypatch.setattr(
+        loky, "get_reusable_executor", lambda processes, **options: asked.append(processes)
+    )
+    evaluation._workers()
+    assert asked == [3]
 
 
 def test_slow_measures_are_taken_of_the_first_clips_alone(lab, monkeypatch):

@@ -116,6 +116,16 @@ def test_table_holds_each_number_in_its_place():
     assert not any("zeroing alone" in line for line in lines), "no line without results"
 
 
+def test_table_says_where_clips_have_no_score():
+    found = results()
+    best, other = (line for line in found["results"] if line["condition"] == "street")
+    best |= {"denoised": None, "n": 90}
+    other |= {"n": 90}
+    text = table(found).replace("\N{NO-BREAK SPACE}", " ")
+    street = [line for line in text.splitlines() if line.startswith("| street noise")]
+    assert "no score of 10 of 100" in street[0] and "90 of 100" in street[1]
+
+
 def test_rewriting_keeps_everything_outside_the_markers():
     text = f"# Title\n\n{START}\nold\n{END}\n\nEnd.\n"
     new = rewritten(text, results())

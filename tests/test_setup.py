@@ -14,6 +14,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import hypothesis
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -220,6 +221,19 @@ def test_help_lists_every_target():
         assert re.search(rf"^  {target} +\w", shown, re.MULTILINE), target
     assert make().stdout == shown
     assert "PROFILE=smoke|quick|full" in shown
+
+
+@pytest.mark.parametrize(("user", "allowed"), [(0, True), (1000, False)])
+def test_jupyter_is_allowed_to_run_as_root_where_root_asks(tmp_path, user, allowed):
+    (tmp_path / "id").write_text(f"#!/bin/sh\necho {user}\n")
+    (tmp_path / "id").chmod(0o755)
+    shown = make("-n", "lab", PATH=f"{tmp_path}:{os.environ['PATH']}").stdout
+    assert "jupyter lab" in shown and ("--allow-root" in shown) == allowed
+
+
+def test_time_decides_no_property_and_examples_stay_the_same():
+    assert hypothesis.settings.default.deadline is None
+    assert hypothesis.settings.default.derandomize
 
 
 @pytest.fixture
