@@ -9,6 +9,7 @@ from page_checks import opened
 from page_fixture import shared_clone
 
 from denoise_lib.errors import UserError
+from denoise_lib.paths import ROOT
 from denoise_lib.report import pdf
 
 
@@ -42,6 +43,12 @@ def test_pdf_of_the_page(tmp_path, path):
     assert data.startswith(b"%PDF-") and data.rstrip().endswith(b"%%EOF")
     assert data.count(b"/Type /Page\n") > 3
     assert sorted(each.name for each in report.iterdir()) == ["index.html", "report.pdf"]
+
+
+def test_the_published_page_takes_twenty_sheets(tmp_path):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "index.html").write_bytes((ROOT / "docs" / "index.html").read_bytes())
+    assert 10 < pdf.build(tmp_path).read_bytes().count(b"/Type /Page\n") <= 20
 
 
 def test_on_paper_figures_are_as_narrow_as_a_column(path):
