@@ -15,6 +15,8 @@ import denoise_lib
 from denoise_lib import Corruption, load_pretrained
 from denoise_lib.audio import to_level
 from denoise_lib.damage.corruption import Positions
+from denoise_lib.models.causal import CausalNet
+from denoise_lib.models.checkpoints import save_model
 from denoise_lib.models.inference import process
 from denoise_lib.paths import ROOT, TEMPLATE
 from denoise_lib.recordings.level import Meter
@@ -99,6 +101,32 @@ def test_the_network_is_torch_s(network, tmp_path):
     # Without SIMD the sums are the same, only slower.
     assert error_db(got(tmp_path, "slow"), got(tmp_path, "fast")) < -90
     print(f"{found['factor']:.1f} times real time")  # no test: machines differ
+
+
+def test_layers_at_the_finest_resolution_are_torch_s(tmp_path):
+    torch.manual_seed(0)
+    # The page's kernel takes four channels at a time.
+    model = CausalNet(64, 32, (8, 16), (2, 1), (1, 2), fine=(1, 4))
+    with torch.no_grad():
+        for each in model.state_dict().values():
+            if each.is_floating_point():
+                each.copy_(0.1 + 0.4 * torch.rand_like(each) - 0.2 * (each.ndim > 1))
+    model.eval()
+    save_model(tmp_path / "tiny.safetensors", model)
+    path = tmp_path / "network.json"
+    path.write_text(json.dumps(page_network(tmp_path / "tiny.safetensors")))
+    noisy = np.random.default_rng(0).normal(0, 0.05, 4000).astype(np.float32)
+    javascript(
+        tmp_path,
+        f"""
+        const {{ config, weights }} = JSON.parse(fs.readFileSync({str(path)!r}));
+        write("estimate", new CausalNet(config, halves(weights)).denoise(read("noisy")));
+        """,
+        noisy=noisy,
+    )
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(noisy)[None])[0].numpy()
+    assert error_db(noisy, expected) > -20 and error_db(got(tmp_path, "estimate"), expected) < -50
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(1.0, 0.0), (0.02, 0.02)])
