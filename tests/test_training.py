@@ -21,7 +21,6 @@ from denoise_lib.data.crops import CleanCrops, clip_generator, fixed_batch
 from denoise_lib.environment import fastest_precision
 from denoise_lib.errors import UserError
 from denoise_lib.files import locked
-from denoise_lib.metrics.wsdr import wsdr
 from denoise_lib.models import ConvAutoencoder, DCUnet, UNet
 from denoise_lib.models.base import find
 from denoise_lib.models.checkpoints import (
@@ -134,7 +133,7 @@ def test_a_few_broken_steps_are_skipped_and_many_stop(tmp_path):
     calls = {"n": 0}
 
     def sometimes(estimate, clean, noisy):
-        calls["n"] += 1
+        calls["n"] += estimate.requires_grad  # and not in a validation
         broken = float("nan") if calls["n"] in (3, 4) else 1.0
         return broken * wsdr_loss(estimate, clean, noisy)
 
@@ -143,7 +142,7 @@ def test_a_few_broken_steps_are_skipped_and_many_stop(tmp_path):
     assert all(torch.isfinite(each).all() for each in model.state_dict().values())
 
     def always(estimate, clean, noisy):
-        return torch.nan * wsdr_loss(estimate, clean, noisy)
+        return (torch.nan if estimate.requires_grad else 1) * wsdr_loss(estimate, clean, noisy)
 
     with pytest.raises(UserError, match="not finite for 10 steps"):
         run(tmp_path / "other.safetensors", loss=always)
@@ -153,7 +152,8 @@ def test_margin_leaves_the_ends_of_a_crop_out(tmp_path):
     lengths = set()
 
     def watching(estimate, clean, noisy):
-        lengths.add((estimate.shape[-1], clean.shape[-1], noisy.shape[-1]))
+        if estimate.requires_grad:
+            lengths.add((estimate.shape[-1], clean.shape[-1], noisy.shape[-1]))
         return wsdr_loss(estimate, clean, noisy)
 
     run(tmp_path / "net.safetensors", steps=2, loss=watching, margin=100)
@@ -486,7 +486,7 @@ def test_the_history_and_what_is_told_of_it(tmp_path, capsys):
         )
 
 
-HISTORY = {"step", "loss", "valid", "rate", "skipped", "seconds"}
+HISTORY = {"step", "loss", "valid", "valid_loss", "rate", "skipped", "seconds"}
 
 
 def test_a_log_counts_seconds_skipped_steps_and_the_best(monkeypatch):
@@ -496,16 +496,19 @@ def test_a_log_counts_seconds_skipped_steps_and_the_best(monkeypatch):
     for value in (1.0, None, 2.0):
         log.add(value, "net")
     assert (log.step, log.skipped, log.broken) == (3, 1, 0)
-    assert log.validated(-0.5, 1e-3, "net") is True
-    first = {"step": 3, "loss": 1.5, "valid": -0.5, "rate": 1e-3, "skipped": 1, "seconds": 3.0}
+    assert log.validated(-0.5, 0.7, 1e-3, "net") is True
+    first = {"step": 3, "loss": 1.5, "valid": -0.5, "valid_loss": 0.7, "rate": 1e-3}
+    first |= {"skipped": 1, "seconds": 3.0}
     assert log.history == [first]
     for _ in range(loop.MOST_BROKEN_STEPS - 1):
         log.add(None, "net")
-    assert log.validated(-0.5, 1e-4, "net") is False and log.best == -0.5
-    last = {"step": 12, "loss": None, "valid": -0.5, "rate": 1e-4, "skipped": 10, "seconds": 4.0}
-    assert log.history == [first, last] and log.last() == {"step": 12, "valid": -0.5}
-    assert (
-        loop._progress_line("net", 20, last) == "net: step 12/20  loss none  valid -0.5000  4.0 s"
+    assert log.validated(-0.6, 0.7, 1e-4, "net") is False and log.best == 0.7
+    last = {"step": 12, "loss": None, "valid": -0.6, "valid_loss": 0.7, "rate": 1e-4}
+    last |= {"skipped": 10, "seconds": 4.0}
+    assert log.history == [first, last]
+    assert log.last() == {"step": 12, "valid": -0.6, "valid_loss": 0.7}
+    assert loop._progress_line("net", 20, last) == (
+        "net: step 12/20  loss none  valid -0.6000  valid loss 0.7000  4.0 s"
     )
     with pytest.raises(UserError) as error:
         log.add(None, "net")
@@ -556,11 +559,15 @@ def test_scores_are_in_the_order_of_the_clips_however_many_at_once():
     model = network().eval()
     with torch.inference_mode():
         pairs = zip(noisy.split(1), clean.split(1), strict=True)
-        alone = torch.cat([wsdr(model(x), y, x) for x, y in pairs])
+        alone = torch.stack(
+            [torch.stack([wsdr_loss(*m), steep(*m)]) for m in ((model(x), y, x) for x, y in pairs)]
+        )
     for at_once in (1, 2, 8):
-        found = loop.scores(model, noisy, clean, at_once)
-        assert found == pytest.approx(alone, abs=1e-5) and not model.training
-    assert validate(model, noisy, clean) == pytest.approx(float(alone.mean()), abs=1e-5)
+        found = loop.scores(model, noisy, clean, steep, at_once)
+        assert found == pytest.approx(alone, rel=1e-5) and not model.training
+        same = loop.scores(model, noisy, clean, at_once=at_once)
+        assert torch.equal(same[:, 0], same[:, 1]) and torch.equal(same[:, 0], found[:, 0])
+    assert validate(model, noisy, clean) == pytest.approx(float(alone[:, 0].mean()), abs=1e-5)
 
 
 def test_validation_multiplies_as_the_training_does(tmp_path):
@@ -609,17 +616,18 @@ def test_schedule_decay_and_clipping_reach_the_optimiser(tmp_path, optimiser):
 
 
 def test_the_best_weights_are_kept_where_later_ones_are_worse(tmp_path, monkeypatch):
-    scores, seen = iter([-0.5, -0.9, -0.1, -0.8]), []
+    losses = [2.0, 1.0, 4.0, 3.0]  # what is trained with decides, and not wSDR
+    scores, seen = iter(zip([-0.5, -0.6, -0.1, -0.8], losses, strict=True)), []
 
-    def scripted(model, noisy, clean):
+    def scripted(model, noisy, clean, loss):
         seen.append({name: each.clone() for name, each in model.state_dict().items()})
         return torch.tensor([next(scores)], dtype=torch.float64)
 
     monkeypatch.setattr(loop, "scores", scripted)
     model, history = run(tmp_path / "net.safetensors", steps=16)
-    assert [each["valid"] for each in history] == [-0.5, -0.9, -0.1, -0.8]
+    assert [each["valid_loss"] for each in history] == losses
     record = read_record(tmp_path / "net.safetensors")
-    assert (record["step"], record["valid"]) == (8, -0.9)
+    assert (record["step"], record["valid"], record["valid_loss"]) == (8, -0.6, 1.0)
     for found in (model.state_dict(), load_model(tmp_path / "net.safetensors").state_dict()):
         assert all(torch.equal(found[name], each) for name, each in seen[1].items())
         assert not all(torch.equal(found[name], each) for name, each in seen[3].items())
@@ -756,8 +764,9 @@ def test_a_state_beside_the_checkpoint_of_another_training_is_not_used(tmp_path,
     with pytest.raises(Stop):
         run(path, steps=8, progress=stopping)
     record, state = read_record(path), tmp_path / "net.state.safetensors"
-    worse = {"valid": record["valid"] + 1e-3} if other == "score" else {"plan": {}, "valid": -2.0}
-    save_model(path, network(), **{key: record[key] for key in ("plan", "step", "valid")} | worse)
+    higher = {"valid_loss": record["valid_loss"] + 1e-3}
+    worse = higher if other == "score" else {"plan": {}, "valid_loss": -2.0}
+    save_model(path, network(), **{key: record[key] for key in loop.KEPT if key in record} | worse)
     model = network()
     optimizer = torch.optim.AdamW(model.parameters())
     assert loop._State(path, read_record(state)["plan"], model, optimizer)._read() is None

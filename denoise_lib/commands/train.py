@@ -162,7 +162,10 @@ def train(
     )
     if is_first():
         record = read_record(out)
-        print(f"{out}: step {record['step']} of {steps}, validation wSDR {record['valid']:.4f}")
+        print(
+            f"{out}: step {record['step']} of {steps}, validation wSDR {record['valid']:.4f}, "
+            f"loss {record['valid_loss']:.4f}"
+        )
 
 
 def _started(start: str, model: str | None, preset: str | None, rate: int = RATE) -> Denoiser:

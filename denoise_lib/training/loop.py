@@ -1,4 +1,4 @@
-"""One training loop for every network: steps, not seconds; the best weights by validation wSDR."""
+"""One training loop for every network: steps, not seconds; the lowest validation loss is kept."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ from denoise_lib.models.processes import (
 from denoise_lib.progress import say
 from denoise_lib.training.losses import Loss, wsdr_loss
 
+KEPT = ("plan", "earlier", "step", "valid", "valid_loss")  # of a checkpoint's record
 MOST_BROKEN_STEPS = 10  # steps in a row with a loss or gradient that is not finite
 
 
@@ -86,7 +87,7 @@ def train(
     half: bool = False,
     accumulate: int = 1,
 ) -> tuple[Denoiser, list[dict]]:
-    """Train a model and keep its best weights.
+    """Train a model and keep its best weights: those of the lowest loss on the validation clips.
 
     Files beside ``checkpoint`` (``NAME.safetensors``): ``NAME.history.json`` and, while training is
     under way, ``NAME.state.safetensors``. Called again with the same plan, a finished training is
@@ -104,7 +105,8 @@ def train(
         crops: Clean training crops; ``crops.steps`` must equal ``schedule.steps``.
         damage: Made anew for every batch.
         validation: Noisy and clean waveforms, (batch, time) each, never trained on.
-        loss: What is minimised; validation is always wSDR.
+        loss: What is minimised, and what chooses the best weights: another measure of a few clips
+            can prefer an early step of a high learning rate to the last ones.
         margin: Samples at either end of a crop that only serve as context and are not scored.
         label: Name in the progress lines.
         progress: Told after each validation how far it is: training (the label), step, steps, loss,
@@ -120,8 +122,9 @@ def train(
 
     Returns:
         The model with its best weights, in evaluation mode, and the history: one dict per
-        validation with step, loss (mean since the last one), valid (wSDR), rate (learning rate),
-        skipped (steps without a finite gradient), seconds.
+        validation with step, loss (mean since the last one), valid (wSDR) and valid_loss (loss) of
+        the validation clips, rate (learning rate), skipped (steps without a finite gradient),
+        seconds.
 
     Raises:
         UserError: The loss is not finite for several steps in a row, or a validation is not; the
@@ -252,8 +255,9 @@ def _train(
         if log.step % schedule.validate_every and log.step != schedule.steps:
             continue
         with multiplied_in(plan["precision"], model, fabric.device):
-            valid = _mean_of_all(fabric, scores(model, noisy, clean), len(validation[0]))
-        better = log.validated(valid, optimizer.param_groups[0]["lr"], label)
+            found = scores(model, noisy, clean, loss)
+        valid = _mean_of_all(fabric, found, len(validation[0]))
+        better = log.validated(*valid, optimizer.param_groups[0]["lr"], label)
         _learn(network, fixed_norms)
         if fabric.is_global_zero:
             if better:
@@ -328,29 +332,41 @@ def _statistics(network: torch.nn.Module) -> Iterator[Tensor]:
 
 def validate(model: Denoiser, noisy: Tensor, clean: Tensor) -> float:
     """Mean wSDR over clips, (batch, time), in evaluation mode; the mode is restored after."""
-    return float(scores(model, noisy, clean).mean())
+    return float(scores(model, noisy, clean)[:, 0].mean())
 
 
 @torch.inference_mode()
-def scores(model: Denoiser, noisy: Tensor, clean: Tensor, at_once: int = 8) -> Tensor:
-    """WSDR of each clip, (batch, time) -> (batch,), in evaluation mode; the mode is restored."""
+def scores(
+    model: Denoiser, noisy: Tensor, clean: Tensor, loss: Loss = wsdr_loss, at_once: int = 8
+) -> Tensor:
+    """WSDR and loss of each clip, (batch, time) -> (batch, 2), in evaluation mode.
+
+    The mode is restored.
+    """
     was_training = model.training
     model.eval()
-    found = [
-        wsdr(model(x), y, x)
-        for x, y in zip(noisy.split(at_once), clean.split(at_once), strict=True)
-    ]
+    found = []
+    for x, y in zip(noisy.split(at_once), clean.split(at_once), strict=True):
+        estimate = model(x)
+        scored = wsdr(estimate, y, x)
+        losses = scored if loss is wsdr_loss else _losses(loss, estimate, y, x)
+        found.append(torch.stack([scored, losses], -1))
     model.train(was_training)
     return torch.cat(found)
 
 
-def _mean_of_all(fabric: Fabric, own: Tensor, clips: int) -> float:
-    """Mean over the scores of all clips, of which each process has every so many-th."""
+def _losses(loss: Loss, *waveforms: Tensor) -> Tensor:
+    """The loss of each clip, (batch,): of one clip at a time, since a loss is a mean over clips."""
+    return torch.stack([loss(*each) for each in zip(*(w.split(1) for w in waveforms), strict=True)])
+
+
+def _mean_of_all(fabric: Fabric, own: Tensor, clips: int) -> list[float]:
+    """Means over the scores of all clips, of which each process has every so many-th."""
     if fabric.world_size == 1:
-        return float(own.mean())
-    placed = torch.zeros(clips, device=fabric.device)
+        return own.mean(0).tolist()
+    placed = torch.zeros(clips, own.shape[1], device=fabric.device)
     placed[fabric.global_rank :: fabric.world_size] = own
-    return float(fabric.all_reduce(placed, reduce_op="sum").mean())
+    return fabric.all_reduce(placed, reduce_op="sum").mean(0).tolist()
 
 
 def _plan(
@@ -380,6 +396,7 @@ def _plan(
         "vary_parameters": getattr(crops.vary, "parameters", {}),
         "damage": [type(damage).__name__, getattr(damage, "parameters", {})],
         "loss": loss.__name__,
+        "chosen_by": loss.__name__,
         "margin": margin,
         "schedule": asdict(schedule),
         "precision": precision,
@@ -420,7 +437,7 @@ def _clips_digest(clips: list[Clip]) -> str:
 
 def _facts(record: dict) -> dict:
     """What a checkpoint's record holds beyond what save_model writes by itself."""
-    return {key: record[key] for key in ("plan", "earlier", "step", "valid") if key in record}
+    return {key: record[key] for key in KEPT if key in record}
 
 
 def _history_path(checkpoint: Path) -> Path:
@@ -448,9 +465,10 @@ def _same(plan: object, other: dict) -> bool:
 
 def _progress_line(label: str, steps: int, last: dict) -> str:
     mean = "none" if last["loss"] is None else f"{last['loss']:.4f}"
+    other = "" if last["valid_loss"] == last["valid"] else f"  valid loss {last['valid_loss']:.4f}"
     return (
         f"{label}: step {last['step']}/{steps}  loss {mean}  "
-        f"valid {last['valid']:.4f}  {last['seconds']:.1f} s"
+        f"valid {last['valid']:.4f}{other}  {last['seconds']:.1f} s"
     )
 
 
@@ -480,13 +498,13 @@ class _Log:
                 f"step {self.step}: lower the learning rate or look at the data"
             )
 
-    def validated(self, valid: float, rate: float, label: str) -> bool:
+    def validated(self, valid: float, valid_loss: float, rate: float, label: str) -> bool:
         """Note a validation; True when it is the best so far.
 
         Raises:
             UserError: It is not finite; the best weights before it stay as they are.
         """
-        if not math.isfinite(valid):
+        if not (math.isfinite(valid) and math.isfinite(valid_loss)):
             raise UserError(
                 f"{label}: the validation at step {self.step} is not finite: lower the learning "
                 "rate or look at the validation clips"
@@ -498,19 +516,20 @@ class _Log:
                 "step": self.step,
                 "loss": sum(self.losses) / len(self.losses) if self.losses else None,
                 "valid": valid,
+                "valid_loss": valid_loss,
                 "rate": rate,
                 "skipped": self.skipped,
                 "seconds": round(before + now - self.started, 1),
             }
         )
         self.losses, self.started = [], now
-        better = valid < self.best
-        self.best = min(valid, self.best)
+        better = valid_loss < self.best
+        self.best = min(valid_loss, self.best)
         return better
 
     def last(self) -> dict:
-        """Step and validation score of the last validation."""
-        return {key: self.history[-1][key] for key in ("step", "valid")}
+        """Step and scores of the last validation."""
+        return {key: self.history[-1][key] for key in ("step", "valid", "valid_loss")}
 
 
 class _State:
@@ -556,7 +575,7 @@ class _State:
             log = _Log(**record["log"])
             weights, moments = self._tensors()
             best = read_record(self.checkpoint)
-            if not _same(best.get("plan"), self.plan) or best["valid"] > log.best:
+            if not _same(best.get("plan"), self.plan) or best["valid_loss"] > log.best:
                 raise ValueError(f"{self.checkpoint.name} is not of this training")
         except (UserError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             say(f"{self.path} cannot be used ({error}); starting over")
