@@ -78,5 +78,5 @@ $(AXE): tests/package.json tests/package-lock.json
 MOVED := $(shell [ ! -s $(READY) ] || [ "$$(cat $(READY))" = "$(CURDIR)" ] || echo moved)
 .PHONY: moved
 moved: ;
-$(READY): requirements.lock build-constraints.txt pyproject.toml $(MOVED)
+$(READY): requirements.lock requirements-cpu.lock requirements-cuda.lock build-constraints.txt pyproject.toml $(MOVED)
 	@tools/setup.sh $(PYTHON) $(VENV) "$(CURDIR)"

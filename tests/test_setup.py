@@ -35,11 +35,18 @@ def declared(*extras):
     return [Requirement(line) for lines in lists for line in lines]
 
 
+def entries(lock, hashes=r"( --hash=sha256:[0-9a-f]{64})+"):
+    """The requirements of a lock file, each of which has hashes."""
+    lines = (ROOT / lock).read_text().replace(" \\\n   ", "").splitlines()
+    found = [re.fullmatch(f"(.+?){hashes}", line) for line in lines if not line.startswith("#")]
+    assert found and all(found), f"{lock}: run tools/lock.py"
+    return [Requirement(each[1]) for each in found]
+
+
 def pins(**other):
     """{canonical name: version} of requirements.lock, on this platform; another Python is told."""
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
     locked = {}
-    for pin in [Requirement(line) for line in lines if line and not line.startswith("#")]:
+    for pin in entries("requirements.lock"):
         (version,) = pin.specifier
         assert version.operator == "==", f"{pin}: every line of the lock file is name==version"
         if pin.marker is None or pin.marker.evaluate(other):
@@ -81,7 +88,7 @@ def test_lock_is_complete_and_installed():
             assert f"{python}.0" in runs_on, f"{name} needs {runs_on}"
             for need in needs:
                 if name == "torch" and "platform_system" in str(need.marker):
-                    continue  # NVIDIA's libraries, which a torch built for CUDA pins itself
+                    continue  # NVIDIA's libraries: requirements-cuda.lock
                 if need.marker is None or need.marker.evaluate({"extra": "", **others[python]}):
                     wanted = f"{name} needs {need} with Python {python}"
                     assert canonicalize_name(need.name) in locked[python], wanted
@@ -93,7 +100,7 @@ def test_conda_installs_the_same():
     assert python.removeprefix("python=") in SpecifierSet(PROJECT["requires-python"])
     assert "pip" in conda["dependencies"]
     pip = next(item["pip"] for item in conda["dependencies"] if isinstance(item, dict))
-    assert pip == ["-r requirements.lock"]
+    assert pip == ["-r requirements.lock", "-r requirements-cuda.lock"]
 
 
 def test_python_versions_are_said_alike():
@@ -239,11 +246,12 @@ def test_time_decides_no_property_and_examples_stay_the_same():
 @pytest.fixture
 def checkout(tmp_path):
     """A bare checkout with a stand-in for Python, whose installations go as the file `pip` says."""
-    parts = ("Makefile", "requirements.lock", "build-constraints.txt", "pyproject.toml", "tools")
-    for name in parts:
+    pins = [f"requirements{each}.lock" for each in ("", "-cpu", "-cuda")]
+    for name in ("Makefile", *pins, "build-constraints.txt", "pyproject.toml", "tools"):
         (tmp_path / name).symlink_to(ROOT / name)
     log, pip = tmp_path / "log", tmp_path / "pip"
     pip.write_text("exit 0\n")
+    (tmp_path / "lacking").touch()
     fake = tmp_path / "python"
     fake.write_text(
         f'#!/bin/sh\necho "$@" >> {log}\nenv | grep -E "^(PIP|PYTHON)" >> {log}.env\n'
@@ -251,6 +259,7 @@ def checkout(tmp_path):
         "*sysconfig*) echo /usr/include ;;\n"
         f'"-m venv "*) mkdir -p .venv/bin && cp {fake} .venv/bin/python ;;\n'
         f'*"pip "*" install"*) . {pip} ;;\n'
+        f'*"pip "*" check"*) cat {tmp_path}/lacking ;;\n'
         "esac\n"
     )
     fake.chmod(0o755)
@@ -264,6 +273,31 @@ def checkout(tmp_path):
 def ready(checkout):
     variables = {"PYTHON": str(checkout / "python"), "CC": str(checkout / "cc")}
     return make(".venv/.ready", cwd=checkout, **variables)
+
+
+def test_a_torch_for_cuda_gets_what_it_needs_by_hash_too(checkout):
+    needed = "torch 2.13.0 requires nvidia-nccl-cu13, which is not installed.\n"
+    (checkout / "lacking").write_text(needed)
+    assert ready(checkout).returncode == 0
+    log = (checkout / "log").read_text()
+    assert "install -qq --no-deps --require-hashes -r requirements-cuda.lock" in log
+    brought = entries("requirements-cuda.lock")
+    assert "nvidia-nccl-cu13" in {each.name for each in brought}
+    for system in ("linux", "darwin"):
+        machine = {"sys_platform": system, "platform_machine": "x86_64"}
+        assert {each.marker.evaluate(machine) for each in brought} == {system == "linux"}
+
+
+def test_a_cpu_build_of_the_same_torch_is_taken_where_there_is_one(checkout):
+    (cpu,) = entries("requirements-cpu.lock")
+    assert str(cpu) == f"torch=={pins()['torch']}+cpu"
+    (checkout / "pip").write_text('case "$*" in *-cpu.lock) exit 1 ;; esac\n')  # nor need there be
+    assert ready(checkout).returncode == 0
+    tried = [each for each in (checkout / "log").read_text().splitlines() if "-r " in each]
+    assert [each.rpartition(" ")[2] for each in tried] == [
+        "requirements-cpu.lock",
+        "requirements.lock",
+    ]
 
 
 @pytest.mark.slow
@@ -292,7 +326,8 @@ denoiser("spectral_gating")(voice[None])
 def test_environment_is_made_once(checkout):
     assert ready(checkout).returncode == 0
     log = (checkout / "log").read_text()
-    assert "install -qq -r requirements.lock" in log
+    assert "install -qq --no-deps --require-hashes -r requirements.lock" in log
+    assert "requirements-cuda.lock" not in log
     assert "-m denoise_lib.environment" in log
     assert ready(checkout).returncode == 0
     assert (checkout / "log").read_text() == log
@@ -344,7 +379,7 @@ def test_of_two_first_calls_the_second_waits_and_finds_it_made(checkout):
     first.stderr.close()
     second.stderr.close()
     log = (checkout / "log").read_text()
-    assert log.count("install -qq -r requirements.lock") == 1
+    assert log.count("--require-hashes -r requirements.lock") == 1
     assert log.count("-m venv --clear") == 1
 
 

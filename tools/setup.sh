@@ -9,7 +9,7 @@
 set -eu
 python=$1 venv=$2 clone=$3
 ready=$venv/.ready own=$venv/bin/python
-pins="requirements.lock build-constraints.txt pyproject.toml"
+pins="requirements.lock requirements-cpu.lock requirements-cuda.lock build-constraints.txt pyproject.toml"
 
 tools/need.sh python "$python"
 if command -v flock >/dev/null; then
@@ -31,7 +31,8 @@ pip="-m pip --disable-pip-version-check --no-input"
 # shellcheck disable=SC2086
 "$own" $pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
 
-# Of the user's settings only where packages come from; and what builds pesq is pinned. Older pip
+# Files must have the hashes of the lock, which names all dependencies. A CPU build of torch goes before
+# one for CUDA where pip can reach it; one for CUDA has dependencies of its own. Of the user's settings only where packages come from; and what builds pesq is pinned. Older pip
 # takes the one variable for builds, newer pip the other; paths are relative, for they may not hold
 # spaces.
 "$own" tools/pip_settings.py >"$venv/pip.settings"
@@ -39,7 +40,14 @@ export PIP_CONFIG_FILE="$venv/pip.settings"
 export PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt
 echo "installing requirements.lock into $venv (a few minutes, once)"
 # shellcheck disable=SC2086
-"$own" $pip install -qq -r requirements.lock
+"$own" $pip install -qq --no-deps --require-hashes -r requirements-cpu.lock 2>/dev/null || true
+# shellcheck disable=SC2086
+"$own" $pip install -qq --no-deps --require-hashes -r requirements.lock
+# shellcheck disable=SC2086
+if "$own" $pip check | grep '^torch .* not installed' >/dev/null; then
+    # shellcheck disable=SC2086
+    "$own" $pip install -qq --no-deps --require-hashes -r requirements-cuda.lock
+fi
 # shellcheck disable=SC2086
 "$own" $pip install -qq --no-deps --no-build-isolation -e .
 "$own" -m denoise_lib.environment
