@@ -266,6 +266,19 @@ def test_damaged_file_in_the_cache_is_fetched_again(upstream, cache, capsys):
     assert "fetching it again" in capsys.readouterr().err
 
 
+def test_clones_of_unlike_versions_share_a_cache(upstream, cache, monkeypatch):
+    """Each finds what it has made, however often the other one is used in between."""
+    decodings, decode = [], decoded.decode
+    monkeypatch.setattr(decoded, "decode", lambda *a: (decodings.append(a[0]), decode(*a)))
+    indexes = []
+    for version in (1, 2, 1, 2):
+        monkeypatch.setattr(decoded, "FORMAT", version)
+        indexes.append(fetch.fetch_corpus("speech"))
+    assert indexes[:2] == indexes[2:] == decodings and len({*indexes}) == 2
+    arrays = [json.loads(each.read_text())["samples"] for each in indexes]
+    assert {*arrays} == {each.name for each in (cache / "corpora").glob("*.npy")}
+
+
 @pytest.mark.parametrize("damage", ["parameters", "index", "array"])
 def test_a_decoded_corpus_that_does_not_fit_is_made_anew_without_network(upstream, damage):
     index = fetch.fetch_corpus("speech")

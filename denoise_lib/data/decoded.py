@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -42,6 +43,15 @@ def parameters(name: str, packages: Iterable[Package]) -> dict:
     }
 
 
+def index_path(folder: Path, name: str, made_with: dict) -> Path:
+    """Where the index of a corpus lies that was made with these parameters.
+
+    Clones of unlike versions that share a cache have an index each, and arrays of its name.
+    """
+    digest = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()
+    return folder / f"{name}-{digest[:8]}.json"
+
+
 def valid(index: Path, made_with: dict) -> bool:
     """Whether the corpus behind ``index`` is whole and was made with these parameters.
 
@@ -79,7 +89,7 @@ def decode(
     name that sorts first. Empty ones are dropped.
 
     Args:
-        index: Path of the index to write, ``<corpus>.json``.
+        index: Path of the index to write, of :func:`index_path`.
         name: Name of the corpus, a key of ``READERS``.
         folders: Each package with the folder of its recordings.
         made_with: What the corpus depends on, from :func:`parameters`.
@@ -106,7 +116,7 @@ def decode(
             blocks.append(samples)
             start += len(samples)
     # The index names the array by its digest, so old and new can never be taken for each other.
-    array = index.with_name(f"{name}-{digest.hexdigest()[:12]}.npy")
+    array = index.with_name(f"{index.stem}-{digest.hexdigest()[:12]}.npy")
     with atomic(array) as temporary, open(temporary, "wb") as file, Sink(file) as sink:
         np.save(sink, np.concatenate(blocks))
     write_json(
@@ -119,7 +129,7 @@ def decode(
             "clips": clips,
         },
     )
-    for old in index.parent.glob(f"{name}-*.npy"):
+    for old in index.parent.glob(f"{index.stem}-*.npy"):
         if old != array:
             old.unlink()
 

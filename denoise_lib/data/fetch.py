@@ -3,7 +3,7 @@
 The cache is the user's cache folder, or DENOISE_DATA, shared by all clones:
 
     packages/   the package files as they were downloaded
-    corpora/    per corpus one array of samples and one index (see decoded.py)
+    corpora/    per corpus, and version of it, one array of samples and one index (see decoded.py)
     work/       files in the making; emptied under the lock
 
 A package comes from the first of: packages/ (also when put there by hand), apt-get, upstream's
@@ -50,8 +50,8 @@ def fetch_corpus(name: str) -> Path:
         UserError: The corpus cannot be had; the message says which package and why.
     """
     cache = cache_folder()
-    index = cache / "corpora" / f"{name}.json"
     made_with = decoded.parameters(name, CORPORA[name])
+    index = decoded.index_path(cache / "corpora", name, made_with)
     if decoded.valid(index, made_with):
         _clear_unless_used(cache)
         return index
