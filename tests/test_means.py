@@ -114,6 +114,25 @@ def test_slow_measures_are_taken_of_the_first_clips_alone(lab, monkeypatch):
     assert len(scores) == 1 and set(scores[0]["denoised"]) == {"stoi"}
 
 
+@pytest.mark.parametrize(("at_once", "longest"), [(0.1, 1), (5.0, 2), (900.0, 3)])
+def test_no_more_than_some_minutes_of_clips_are_held_at_once(monkeypatch, at_once, longest):
+    corpus = small_corpus()
+    clips = corpus.split("test")
+    how = {"seed": 0, "metrics": ("wsdr", "stoi"), "slow_clips": 2, "reference": True}
+    expected = evaluation.evaluate(Identity(), corpus, clips, Corruption(), **how)
+    held, process_each = [], evaluation.process_each
+
+    def watched(model, waveforms, *args):
+        held.append(len(waveforms))
+        return process_each(model, waveforms, *args)
+
+    monkeypatch.setattr(evaluation, "process_each", watched)
+    monkeypatch.setattr(evaluation, "SECONDS_AT_ONCE", at_once)
+    assert evaluation.evaluate(Identity(), corpus, clips, Corruption(), **how) == expected
+    assert sum(held) == len(clips) == 3 and max(held) == longest
+    assert [*expected[2]["noisy"]] == ["wsdr"] and [*expected[1]["noisy"]] == ["wsdr", "stoi"]
+
+
 def test_clean_clips_are_scored_where_they_are_asked_for(lab):
     clips, damage = lab.clips("test"), Corruption()
     given = (Identity(), lab.corpus, clips, damage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -9,6 +10,7 @@ import time
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from itertools import pairwise
 
 import torch
 
@@ -20,6 +22,8 @@ from denoise_lib.models.base import Denoiser
 from denoise_lib.models.inference import device as best_device
 from denoise_lib.models.inference import evaluated, process_each
 from denoise_lib.progress import say
+
+SECONDS_AT_ONCE = 900.0  # of clips in memory, which take about 0.3 MB for each second at 16 kHz
 
 
 def evaluate(
@@ -60,30 +64,43 @@ def evaluate(
     quick = tuple(each for each in metrics if not any_slow((each,)))
     if slow_clips and not quick:
         clips = clips[:slow_clips]
-    pairs = [fixed_clip(corpus, clip, damage, seed, max_seconds) for clip in clips]
-    with evaluated(model, device):
-        waveforms = [noisy for noisy, _ in pairs]
-        estimates = process_each(model, waveforms, corpus.rate, device, precision)
-    jobs = []
-    for index, ((noisy, clean), denoised) in enumerate(zip(pairs, estimates, strict=True)):
-        chosen = quick if slow_clips and index >= slow_clips else metrics
-        versions = {"noisy": noisy, "denoised": denoised}
-        versions |= {"clean": clean} if reference else {}
-        jobs.append((versions, clean, noisy, chosen, corpus.rate))
-    # Networks first, scores after: both at once would fight for the cores.
+    measures = [quick if slow_clips and n >= slow_clips else metrics for n in range(len(clips))]
     records = []
-    for clip, scores in zip(clips, _score_all(jobs, metrics), strict=True):
-        records.append(
-            {
-                "clip": clip.name,
-                "voice": clip.voice,
-                **{name: values for name, (values, _) in scores.items()},
-                "reason": scores["noisy"][1] | scores["denoised"][1],
-            }
-        )
-        if reference:
-            records[-1]["clean_reason"] = scores["clean"][1]
+    for some in _groups(clips, corpus.rate, max_seconds):
+        pairs = [fixed_clip(corpus, clip, damage, seed, max_seconds) for clip in clips[some]]
+        with evaluated(model, device):
+            waveforms = [noisy for noisy, _ in pairs]
+            estimates = process_each(model, waveforms, corpus.rate, device, precision)
+        jobs = []
+        for (noisy, clean), denoised, chosen in zip(pairs, estimates, measures[some], strict=True):
+            versions = {"noisy": noisy, "denoised": denoised}
+            versions |= {"clean": clean} if reference else {}
+            jobs.append((versions, clean, noisy, chosen, corpus.rate))
+        # Networks first, scores after: both at once would fight for the cores.
+        scored = zip(clips[some], _score_all(jobs, metrics), strict=True)
+        records += [_record(clip, scores) for clip, scores in scored]
     return records
+
+
+def _groups(clips: list[Clip], rate: int, max_seconds: float | None) -> list[slice]:
+    """Which clips are held in memory together: some minutes of them, in their order."""
+    longest = math.inf if max_seconds is None else max_seconds
+    starts, held = [0], 0.0
+    for index, clip in enumerate(clips):
+        seconds = min(clip.samples / rate, longest)
+        if held and held + seconds > SECONDS_AT_ONCE:
+            starts.append(index)
+            held = 0.0
+        held += seconds
+    return [slice(*each) for each in pairwise([*starts, len(clips)])]
+
+
+def _record(clip: Clip, scores: dict[str, tuple]) -> dict:
+    """What :func:`evaluate` returns of a clip."""
+    record = {"clip": clip.name, "voice": clip.voice}
+    record |= {name: values for name, (values, _) in scores.items()}
+    record["reason"] = scores["noisy"][1] | scores["denoised"][1]
+    return record | ({"clean_reason": scores["clean"][1]} if "clean" in scores else {})
 
 
 def failed(clip: dict, metric: str) -> bool:

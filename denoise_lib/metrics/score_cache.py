@@ -3,13 +3,15 @@
 Every notebook scores the same damaged clips beside its own networks' output. Computing PESQ, STOI
 and DNSMOS takes most of the time, so these scores are cached next to the corpora
 (:func:`denoise_lib.paths.cache_folder`). They are computed again only when the code or the packages
-that compute them change. They are JSON: a cache may be shared, and nobody's file is run.
+that compute them change. They are JSON: a cache may be shared, and nobody's file is run. What everybody
+on the machine may write is not believed: such scores are taken again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -67,12 +69,19 @@ def _key(waveforms: tuple[Tensor, ...], metrics: tuple[str, ...], rate: int) -> 
 def _kept(path: Path, metrics: tuple[str, ...]) -> Scores | None:
     """What the file holds, or None where it holds no scores in these measures."""
     try:
+        if _anyone_writes(path) or _anyone_writes(path.parent):
+            return None
         values, reasons = read_json(path)
         numbers = all(each is None or isinstance(each, (int, float)) for each in values.values())
         complete = tuple(values) == tuple(metrics) and isinstance(reasons, dict)
     except (UserError, OSError, TypeError, ValueError, AttributeError):
         return None
     return (values, reasons) if numbers and complete else None
+
+
+def _anyone_writes(path: Path) -> bool:
+    """Whether every user of the machine may write there."""
+    return bool(path.stat().st_mode & stat.S_IWOTH)
 
 
 @cache
