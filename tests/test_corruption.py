@@ -40,6 +40,35 @@ def test_round_trip_without_damage(time, window):
     torch.testing.assert_close(untouched, x, atol=1e-6, rtol=0)
 
 
+class OnApple(torch.Tensor):
+    """Calls itself a tensor on Apple's GPU, and has none of 64 bits, as there."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if function is torch.Tensor.device.__get__:
+            return torch.device("mps")
+        plain = [each.as_subclass(torch.Tensor) if isinstance(each, cls) else each for each in args]
+        if function is torch.Tensor.cpu:
+            return plain[0]
+        found = super().__torch_function__(function, types, args, kwargs)
+        assert getattr(found, "dtype", None) is not torch.float64
+        return found
+
+
+def test_positions_on_apple_s_gpu_are_those_of_the_processor(monkeypatch):
+    spectrum = Corruption().stft(speech_like(2, 8000))
+    expected = Corruption().draw(spectrum, clip_generator("a"))
+    to = torch.Tensor.to
+    monkeypatch.setattr(
+        torch.Tensor,
+        "to",
+        lambda self, *a: self.as_subclass(OnApple) if a == (torch.device("mps"),) else to(self, *a),
+    )
+    drawn = Corruption().draw(spectrum.as_subclass(OnApple), clip_generator("a"))
+    for found, mask in zip(drawn, expected, strict=True):
+        assert isinstance(found, OnApple) and torch.equal(found.cpu(), mask)
+
+
 @pytest.mark.parametrize("condition", FIXED)
 def test_counts_are_exact(condition):
     procedure = Corruption.for_condition(condition)

@@ -35,6 +35,20 @@ def test_a_batch_depends_on_seed_and_step_only():
     assert not torch.equal(straight[0], crops(corpus, seed=1)[0])
 
 
+def test_damage_for_apple_s_gpu_is_made_on_the_processor(monkeypatch):
+    """That GPU has no numbers of 64 bits; the finished batch goes there."""
+    order = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, place: (order.append(str(place)), self)[1])
+
+    def damage(clean, generator):
+        order.append("damage")
+        return -clean
+
+    for noisy, clean in damaged_batches(crops(small_corpus(), steps=2), damage, device="mps"):
+        assert torch.equal(noisy, -clean)
+    assert order == 2 * ["cpu", "damage", "mps", "mps"]
+
+
 def test_resumed_batches_continue_the_uninterrupted_ones():
     corpus = small_corpus()
     whole = list(damaged_batches(crops(corpus), Corruption()))

@@ -408,3 +408,31 @@ def test_the_sound_of_an_avi_stays_with_its_pictures(tmp_path, capsys):
         part = sound[24000:48000]
         late[name] = (place(part, after) - place(part, before)) / 48000
     assert abs(late["x.avi"]) < 0.0001 and abs(late["y.avi"]) < 0.002
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells what a process took")
+def test_a_long_recording_takes_no_more_memory(tmp_path):
+    """Of 8 minutes of 44.1 kHz in stereo, the samples alone would take 169 MB."""
+    code = (
+        "import sys\nfrom denoise_lib import cli\nfrom denoise_lib.study.run import peak_memory\n"
+        "try:\n    cli.main(sys.argv[1:])\nfinally:\n    print(peak_memory())"
+    )
+    peaks = []
+    for minutes in (1, 8):
+        samples = np.tile(
+            np.stack([voice(60.0, 44100), voice(60.0, 44100, seed=1)], 1), (minutes, 1)
+        )
+        soundfile.write(tmp_path / "in.wav", samples, 44100, subtype="PCM_16")
+        command = ["enhance", "in.wav", f"{minutes}.wav", "--model", "log_mmse"]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert soundfile.info(tmp_path / f"{minutes}.wav").frames == len(samples)
+        peaks.append(int(done.stdout.splitlines()[-1]))
+    assert peaks[1] < peaks[0] + 60

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -336,6 +337,27 @@ def test_two_at_once_download_once(upstream):
     assert not any(thread.is_alive() for thread in threads)
     assert failures == []
     assert len(upstream.log) == len(LANGUAGES)
+
+
+def test_two_processes_at_once_download_once(upstream, cache, tmp_path):
+    """Each is held up until the other one has begun, so one of them waits for the lock."""
+    begun = [tmp_path / f"begun-{number}" for number in range(2)]
+    children = []
+    for own in begun:
+        if not (child := os.fork()):
+            code = 1
+            try:
+                own.touch()
+                while not all(each.exists() for each in begun):
+                    time.sleep(0.01)
+                index = fetch.fetch_corpus("speech")
+                code = 0 if decoded.valid(index, json.loads(index.read_text())["made_with"]) else 2
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+    assert len(upstream.log) == len(LANGUAGES)
+    assert len(files(cache / "corpora")) == 2 and not (cache / "work").exists()
 
 
 def test_empty_and_repeated_recordings_are_dropped(server, cache, tmp_path, monkeypatch):

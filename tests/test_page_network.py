@@ -15,6 +15,7 @@ import denoise_lib
 from denoise_lib import Corruption, load_pretrained
 from denoise_lib.audio import to_level
 from denoise_lib.damage.corruption import Positions
+from denoise_lib.errors import UserError
 from denoise_lib.models.causal import CausalNet
 from denoise_lib.models.checkpoints import save_model
 from denoise_lib.models.inference import process
@@ -127,6 +128,12 @@ def test_layers_at_the_finest_resolution_are_torch_s(tmp_path):
     with torch.inference_mode():
         expected = model(torch.from_numpy(noisy)[None])[0].numpy()
     assert error_db(noisy, expected) > -20 and error_db(got(tmp_path, "estimate"), expected) < -50
+
+
+def test_a_network_that_the_page_cannot_run_is_refused(tmp_path):
+    save_model(tmp_path / "odd.safetensors", CausalNet(64, 32, (8, 6), (2, 1), (1, 2)))
+    with pytest.raises(UserError, match="widths that are multiples of 4, not 6"):
+        page_network(tmp_path / "odd.safetensors")
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(1.0, 0.0), (0.02, 0.02)])

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -26,7 +27,7 @@ from denoise_lib.models.baselines import Identity
 from denoise_lib.models.checkpoints import save_model
 from denoise_lib.report.provenance import collect, corpora_read
 from denoise_lib.study.experiment import Experiment
-from denoise_lib.study.run import Run
+from denoise_lib.study.run import Run, peak_memory
 
 
 def clip(name, noisy, denoised, reason=None, metric="wsdr", voice="en"):
@@ -371,3 +372,15 @@ def test_peak_memory_is_that_of_the_process_alone():
     told = "from denoise_lib.study.run import peak_memory; print(peak_memory())"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert 50 < int(done.stdout) < large.nbytes / 2**20
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux tells it")
+def test_peak_memory_counts_the_processes_that_were_started():
+    before = peak_memory()
+    code = "held = b'x' * 2**28; print('held', flush=True); input()"  # 256 MiB
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as child:
+        child.stdout.readline()
+        assert 256 <= peak_memory() - before < 400
+        child.communicate(b"\n")
+    assert peak_memory() - before < 50

@@ -1,5 +1,7 @@
 """Street noise: the SNR is what it says, stretches are stretches of the recordings."""
 
+import tempfile
+
 import numpy as np
 import pytest
 import torch
@@ -84,10 +86,34 @@ def test_a_stretch_at_another_speed_is_interpolated_and_starts_over():
 
 def test_hours_of_noise_lie_in_a_file_and_are_the_same(tmp_path, monkeypatch):
     monkeypatch.setenv("DENOISE_DATA", str(tmp_path))
+    opened, make = [], tempfile.TemporaryFile
+
+    class Counted:
+        """A file without a name that counts the bytes that are written to it."""
+
+        def __init__(self, **where):
+            self.file, self.written = make(**where), 0
+            opened.append(self)
+
+        def write(self, part):
+            self.written += self.file.write(part)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            self.file.close()
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+    monkeypatch.setattr(street.tempfile, "TemporaryFile", Counted)
     recordings = [noise(700, seed=1), noise(9000, seed=2), noise(30, seed=3)]
     held = StreetMix(recordings)
+    assert not opened[0].written
     monkeypatch.setattr(street, "IN_MEMORY", 1000)
     filed = StreetMix(each for each in recordings)
+    assert opened[1].written == 4 * sum(len(each) for each in recordings), "float32"
     speech = 0.05 * noise(4, 2000, seed=4)
     assert torch.equal(filed.noise, held.noise) and filed.digest == held.digest
     given = (mix(speech, clip_generator("same")) for mix in (held, filed))

@@ -222,6 +222,37 @@ def test_one_interruption_ends_all_in_one_line_and_they_go_on_later(clone, numbe
     ]
 
 
+def test_of_two_processes_the_second_waits_and_finds_all_up_to_date(clone):
+    clone.notebook(
+        "01_a",
+        WRITE + "\nimport time\nwith open(Path(out).parents[3] / 'runs', 'a') as file:\n"
+        "    file.write('run\\n')\n"
+        "while not (Path(out).parents[3] / 'go').exists():\n    time.sleep(0.05)",
+    )
+    code = INTERRUPTED.format(root=str(clone.root), tests=str(ROOT / "tests"))
+    both = []
+    for _ in range(2):
+        both.append(
+            subprocess.Popen(
+                [sys.executable, "-u", "-c", code],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+            )
+        )
+        while not (clone.root / "runs").exists():
+            assert both[0].poll() is None, both[0].stderr.read()
+            threading.Event().wait(0.05)
+    assert "which is making a report in this clone" in both[1].stderr.readline()
+    (clone.root / "go").touch()
+    told = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert (clone.root / "runs").read_text() == "run\n"
+    assert "1 of 1 notebooks were up to date" in told[1]
+    assert clone.record()["notebook"] == "01_a"
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True

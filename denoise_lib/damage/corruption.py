@@ -37,6 +37,10 @@ class Positions(NamedTuple):
 class Corruption:
     """Two changes in the STFT domain, the second made on the result of the first.
 
+    They are made on the device of the waveform; on Apple's GPU, which has no numbers of 64 bits,
+    positions are drawn on the processor. A quantile over the whole clip needs all its coefficients
+    at once: 60 to 80 MB for each minute at 16 kHz.
+
     1. zero: of the ``1 - quantile`` largest coefficients, a random fraction ``zero`` becomes 0;
     2. raise: of the ``quantile`` smallest, a random fraction ``raised`` becomes ``value`` (real).
 
@@ -188,6 +192,8 @@ def _random_subset(candidates: Tensor, fraction: float, generator: Generators) -
     float64 because float32 has ties at this size, and a tie would leave the choice to the device.
     All clips of a batch have the same shape, hence the same number of candidates.
     """
+    if candidates.device.type == "mps":
+        return _random_subset(candidates.cpu(), fraction, generator).to(candidates.device)
     count = round(fraction * int(candidates[0].sum()))
     keys = _random_keys(candidates, generator)
     return extremes(keys, count, among=candidates.flatten(1)).view_as(candidates)

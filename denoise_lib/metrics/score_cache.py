@@ -3,8 +3,8 @@
 Every notebook scores the same damaged clips beside its own networks' output. Computing PESQ, STOI
 and DNSMOS takes most of the time, so these scores are cached next to the corpora
 (:func:`denoise_lib.paths.cache_folder`). They are computed again only when the code or the packages
-that compute them change. They are JSON: a cache may be shared, and nobody's file is run. What everybody
-on the machine may write is not believed: such scores are taken again.
+that compute them change. They are JSON: a cache may be shared, and nobody's file is run. What
+everybody on the machine may write is not believed: such scores are taken again.
 """
 
 from __future__ import annotations

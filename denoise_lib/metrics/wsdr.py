@@ -22,7 +22,8 @@ def wsdr(estimate: Tensor, clean: Tensor, noisy: Tensor, lengths: Tensor | None 
     With ``y`` clean, ``x`` noisy and ``e`` the estimate:
     ``a d(y, e) + (1 - a) d(x - y, x - e)``, ``d(u, v) = -<u, v> / (|u| |v|)``,
     ``a = |y|^2 / (|y|^2 + |x - y|^2)``. A term whose signal is silent counts 0, and its gradient
-    is finite.
+    is finite. It does not depend on a common volume; below a level of about -115 dBFS, where
+    energies come near those that count as silence, it is drawn towards 0.
 
     Args:
         estimate: Denoised waveform.

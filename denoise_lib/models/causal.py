@@ -144,15 +144,16 @@ class CausalNet(Denoiser):
             One tensor (1, channels, frames, freq) for each of those layers; :meth:`estimate` goes
             on from them.
         """
-        past, freq = [], self.n_fft // 2
-        for layer in (*self.encoder, *self.middle, *self.fine):
-            if layer in self.fine:
-                freq = self.n_fft // 4
-            if layer.past:
-                channels = layer.convolution.in_channels
-                past.append(self.window.new_zeros(1, channels, layer.past, freq))
+        places, freq = [], self.n_fft // 2
+        for layer in (*self.encoder, *self.middle):
+            places.append((layer, freq))
             freq //= layer.convolution.stride[1]
-        return past
+        places += [(layer, self.n_fft // 4) for layer in self.fine]
+        return [
+            self.window.new_zeros(1, layer.convolution.in_channels, layer.past, freq)
+            for layer, freq in places
+            if layer.past
+        ]
 
     def estimate(self, spectrum: Tensor, past: list[Tensor] | None = None) -> Tensor:
         """Noisy to denoised spectrum, complex (batch, freq, frames).

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from denoise_lib.errors import UserError
 from denoise_lib.paths import PRETRAINED
 
 NETWORK = PRETRAINED / "speech.safetensors"
@@ -28,6 +29,9 @@ def page_network(path: Path = NETWORK) -> dict[str, Any]:
         {"config": its constructor arguments, "weights": 16-bit floats, little-endian, as base64}.
         For each convolution, in the order of use, stand its weights, (frames, taps, inputs,
         outputs), and its offsets, (outputs,).
+
+    Raises:
+        UserError: Widths that the page's loops, which go in steps of four channels, cannot run.
     """
     from safetensors import safe_open
 
@@ -35,6 +39,8 @@ def page_network(path: Path = NETWORK) -> dict[str, Any]:
         record = json.loads(file.metadata()["denoise_lib"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     config = record["config"]
+    if odd := [width for width in config["widths"] if width % 4]:
+        raise UserError(f"{path}: the page runs widths that are multiples of 4, not {odd[0]}")
     parts = [each for name in _order(config) for each in _convolution(tensors, name)]
     weights = np.concatenate([each.ravel() for each in parts]).astype("<f2")
     return {"config": config, "weights": base64.b64encode(weights.tobytes()).decode()}

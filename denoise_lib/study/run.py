@@ -366,17 +366,31 @@ def read_clips(folder: Path) -> list[Row]:
 
 
 def peak_memory() -> int:
-    """Largest resident memory of this process so far, MiB (0 where the system cannot tell)."""
+    """Largest resident memory so far, MiB (0 where the system cannot tell).
+
+    That of this process; on Linux with those of the processes that it has started and that still
+    run, such as those that score clips. Theirs may have been at another time: it is an upper bound.
+    """
     # Linux, where the other figure counts the memory of the process that started this one, too.
     with suppress(OSError, IndexError):
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        return round(int(status.partition("VmHWM:")[2].split()[0]) / 2**10)
+        tasks = Path("/proc/self/task").glob("*/children")
+        started = [pid for task in tasks for pid in task.read_text().split()]
+        return round(sum(_peak_kib(pid) for pid in ["self", *started]) / 2**10)
     try:
         import resource
     except ImportError:  # Windows
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10))  # bytes on macOS, else KiB
+
+
+def _peak_kib(pid: str) -> int:
+    """Largest resident memory of a process, KiB; 0 of one that has just ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    return int((status.partition("VmHWM:")[2].split() or ["0"])[0])
 
 
 def _cell() -> int | None:
