@@ -1,6 +1,7 @@
 """Conditions away from home: bands, rooms and rates against closed forms; levels of pairs."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denoise_lib import RATE, Corruption, wsdr
-from denoise_lib.audio import to_level
+from denoise_lib.audio import resample, to_level
 from denoise_lib.damage.conditions import OUT_OF_DOMAIN, Noise
 from denoise_lib.damage.shifted import ChangedCorpus, MadeAtRate, room, telephone
 from denoise_lib.data.crops import clip_generator, fixed_clip, spread
@@ -39,6 +40,19 @@ def test_the_original_frame_at_48_khz(speech, clips):
         assert noisy.shape == clean.shape
         scores.append(float(wsdr(noisy, clean, noisy)))
     assert np.mean(scores) == pytest.approx(-0.88, abs=0.02)
+
+
+def test_what_notebook_08_says_of_damage_at_48_khz(speech, clips):
+    """Shares of the bins above 8 kHz, the large ones among those below, the raised ones above."""
+    procedure, (clip, *_) = Corruption(n_fft=2048, hop=512), clips
+    clean = to_level(speech.waveform(clip))[None]
+    spectrum = procedure.stft(resample(clean, RATE, 48_000))
+    above = torch.fft.rfftfreq(2048, 1 / 48_000) > RATE / 2
+    zeroed = replace(procedure, zero=1.0).draw(spectrum, clip_generator(clip.name)).zeroed
+    assert above.double().mean() == pytest.approx(2 / 3, abs=0.01)
+    assert zeroed[:, ~above].double().mean() == pytest.approx(0.30, abs=0.01)
+    raised = procedure.draw(spectrum, clip_generator(clip.name)).raised
+    assert raised[:, above].sum() / raised.sum() == pytest.approx(0.75, abs=0.02)
 
 
 @pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
