@@ -13,6 +13,7 @@ from denoise_lib.paths import ROOT
 from denoise_lib.report import pdf
 
 
+@pytest.mark.slow
 def test_print_shows_versions_and_scores_and_no_controls(browser, path):
     with opened(browser, path, color_scheme="dark") as page:
         page.emulate_media(media="print")
@@ -33,6 +34,7 @@ def test_print_shows_versions_and_scores_and_no_controls(browser, path):
         assert all(int(part) < 60 for part in ink[4:-1].split(","))
 
 
+@pytest.mark.slow
 def test_pdf_of_the_page(tmp_path, path):
     report = tmp_path / "report"
     report.mkdir()
@@ -45,6 +47,7 @@ def test_pdf_of_the_page(tmp_path, path):
     assert sorted(each.name for each in report.iterdir()) == ["index.html", "report.pdf"]
 
 
+@pytest.mark.slow
 def test_the_published_page_takes_twenty_sheets(tmp_path):
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "index.html").write_bytes((ROOT / "docs" / "index.html").read_bytes())

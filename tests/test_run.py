@@ -368,7 +368,7 @@ def test_collect_refuses_runs_of_an_earlier_version(tmp_path):
 @pytest.mark.slow
 def test_peak_memory_is_that_of_the_process_alone():
     """A process begins with the peak of the one that started it in what getrusage says."""
-    large = np.ones(2**27)  # 1 GiB
+    large = np.ones(2**26)  # 512 MiB
     told = "from denoise_lib.study.run import peak_memory; print(peak_memory())"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert 50 < int(done.stdout) < large.nbytes / 2**20

@@ -133,8 +133,9 @@ def test_a_few_broken_steps_are_skipped_and_many_stop(tmp_path):
     calls = {"n": 0}
 
     def sometimes(estimate, clean, noisy):
-        calls["n"] += estimate.requires_grad  # and not in a validation
-        broken = float("nan") if calls["n"] in (3, 4) else 1.0
+        training = estimate.requires_grad  # and not validating
+        calls["n"] += training
+        broken = float("nan") if training and calls["n"] in (3, 4) else 1.0
         return broken * wsdr_loss(estimate, clean, noisy)
 
     model, history = run(tmp_path / "net.safetensors", loss=sometimes)
@@ -418,6 +419,7 @@ def test_a_plan_names_all_that_fixes_the_result(tmp_path):
         "vary_parameters": {"share": 0.1},
         "damage": ["Corruption", json.loads(json.dumps(Corruption().parameters))],
         "loss": "wsdr_loss",
+        "chosen_by": "wsdr_loss",
         "margin": 10,
         "schedule": {
             "steps": 2,
@@ -457,7 +459,8 @@ def test_the_history_and_what_is_told_of_it(tmp_path, capsys):
 
     def watched(estimate, clean, noisy):
         value = wsdr_loss(estimate, clean, noisy)
-        values.append(float(value.detach()))
+        if value.requires_grad:
+            values.append(float(value.detach()))
         return value
 
     for parts in (1, 2):
@@ -517,7 +520,9 @@ def test_a_log_counts_seconds_skipped_steps_and_the_best(monkeypatch):
         "learning rate or look at the data"
     )
     with pytest.raises(UserError, match="^net: the validation at step 13 is not finite: lower the"):
-        log.validated(float("inf"), 1e-4, "net")
+        log.validated(float("inf"), 0.7, 1e-4, "net")
+    with pytest.raises(UserError, match="the validation at step 13 is not finite"):
+        log.validated(-0.6, float("nan"), 1e-4, "net")
 
 
 @pytest.mark.parametrize(
