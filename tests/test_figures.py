@@ -68,6 +68,13 @@ def figure(request):
     return DRAWN[request.param]()
 
 
+def test_the_best_of_a_curve_is_the_score_of_the_weights_that_were_kept():
+    kept = {"step": 30, "loss": 0.1, "valid": -0.85, "valid_loss": 0.1}
+    other = {"step": 20, "loss": 0.2, "valid": -0.9, "valid_loss": 0.2}
+    assert figures._kept([other, kept, {"step": 40, "loss": 0.1, "valid": None}]) == -0.85
+    assert figures._kept([{"step": 1, "valid": -0.5}, {"step": 2, "valid": -0.4}]) == -0.5
+
+
 def test_every_axis_says_what_it_shows(figure):
     plots = [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]
     assert any(axis.get_xlabel() for axis in plots)

@@ -374,6 +374,15 @@ def test_peak_memory_is_that_of_the_process_alone():
     assert 50 < int(done.stdout) < large.nbytes / 2**20
 
 
+@pytest.mark.parametrize("why", [FileNotFoundError, IndexError])
+def test_peak_memory_is_told_without_proc_too(monkeypatch, why):
+    def absent(pid):
+        raise why
+
+    monkeypatch.setattr("denoise_lib.study.run._peak_kib", absent)
+    assert peak_memory() > 50
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux tells it")
 def test_peak_memory_counts_the_processes_that_were_started():
     before = peak_memory()

@@ -73,17 +73,18 @@ def test_nothing_kept_is_unpickled(folder, monkeypatch):
     assert known(score, (clip,), ("sum",))[0] == {"sum": float(clip.sum())}
 
 
-@pytest.mark.parametrize("which", ["file", "folder"])
+@pytest.mark.parametrize("which", ["file", "folder", "cache"])
 def test_what_everybody_may_write_is_not_believed(folder, which):
     score, calls = counted()
     clip = torch.randn(100)
     first = known(score, (clip,), ("sum",))
     (file,) = folder.iterdir()
     file.write_text('[{"sum": 1e9}, {}]')
-    path = file if which == "file" else folder
+    path = {"file": file, "folder": folder, "cache": folder.parent}[which]
     path.chmod(path.stat().st_mode | 0o002)
     assert known(score, (clip,), ("sum",)) == first and len(calls) == 2
-    path.chmod(path.stat().st_mode & ~0o002)
+    if which != "file":
+        path.chmod(path.stat().st_mode & ~0o002)
     assert known(score, (clip,), ("sum",)) == first and len(calls) == 2, "written anew"
 
 

@@ -291,7 +291,12 @@ def test_a_torch_for_cuda_gets_what_it_needs_by_hash_too(checkout):
 def test_a_cpu_build_of_the_same_torch_is_taken_where_there_is_one(checkout):
     (cpu,) = entries("requirements-cpu.lock")
     assert str(cpu) == f"torch=={pins()['torch']}+cpu"
-    (checkout / "pip").write_text('case "$*" in *-cpu.lock) exit 1 ;; esac\n')  # nor need there be
+    fails = 'case "$*" in *-cpu.lock) echo "ERROR: {}" >&2; exit 1 ;; esac\n'
+    (checkout / "pip").write_text(fails.format("THESE PACKAGES DO NOT MATCH THE HASHES"))
+    done = ready(checkout)
+    assert done.returncode and "DO NOT MATCH THE HASHES" in done.stderr
+    (checkout / "log").unlink()
+    (checkout / "pip").write_text(fails.format("No matching distribution found for torch"))
     assert ready(checkout).returncode == 0
     tried = [each for each in (checkout / "log").read_text().splitlines() if "-r " in each]
     assert [each.rpartition(" ")[2] for each in tried] == [

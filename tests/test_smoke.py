@@ -186,7 +186,9 @@ def test_provenance_is_whole_and_tells_no_folder_of_the_machine(built):
         "read",
     }
     assert past["seed"] == 0 and past["versions"]["torch"] and past["machine"]["cores"]
-    assert all(0 < peak < 4096 for peak in past["peak_memory_mib"].values()), "of 4 GiB"
+    # Of 4 GiB on 2 cores; each further core has a process that scores.
+    most = 4096 + 400 * max(0, past["machine"]["cores"] - 2)
+    assert all(0 < peak < most for peak in past["peak_memory_mib"].values())
     for name in ("index.html", "results.json"):
         assert str(clone) not in (clone / "report" / name).read_text(encoding="utf-8")
 

@@ -419,7 +419,6 @@ def test_a_plan_names_all_that_fixes_the_result(tmp_path):
         "vary_parameters": {"share": 0.1},
         "damage": ["Corruption", json.loads(json.dumps(Corruption().parameters))],
         "loss": "wsdr_loss",
-        "chosen_by": "wsdr_loss",
         "margin": 10,
         "schedule": {
             "steps": 2,
@@ -573,6 +572,24 @@ def test_scores_are_in_the_order_of_the_clips_however_many_at_once():
         same = loop.scores(model, noisy, clean, at_once=at_once)
         assert torch.equal(same[:, 0], same[:, 1]) and torch.equal(same[:, 0], found[:, 0])
     assert validate(model, noisy, clean) == pytest.approx(float(alone[:, 0].mean()), abs=1e-5)
+
+
+def test_a_process_without_a_clip_to_validate_on_has_no_scores():
+    none = torch.zeros(0, 3000)
+    for loss in (wsdr_loss, steep):
+        assert loop.scores(network(), none, none, loss).shape == (0, 2)
+
+
+def test_the_loss_is_validated_in_full_precision():
+    given = []
+
+    def watching(*waveforms):
+        given.append(torch.is_autocast_enabled("cpu"))
+        return wsdr_loss(*waveforms)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        loop.scores(network(), *torch.randn(2, 3, 3000), watching)
+    assert given == [False] * 3
 
 
 def test_validation_multiplies_as_the_training_does(tmp_path):

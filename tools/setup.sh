@@ -31,20 +31,26 @@ pip="-m pip --disable-pip-version-check --no-input"
 # shellcheck disable=SC2086
 "$own" $pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
 
-# Files must have the hashes of the lock, which names all dependencies. A CPU build of torch goes before
-# one for CUDA where pip can reach it; one for CUDA has dependencies of its own. Of the user's settings only where packages come from; and what builds pesq is pinned. Older pip
+# Of the user's settings only where packages come from; and what builds pesq is pinned. Older pip
 # takes the one variable for builds, newer pip the other; paths are relative, for they may not hold
 # spaces.
 "$own" tools/pip_settings.py >"$venv/pip.settings"
 export PIP_CONFIG_FILE="$venv/pip.settings"
 export PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt
 echo "installing requirements.lock into $venv (a few minutes, once)"
+# Files must have the hashes of the locks, which name all dependencies. A CPU build of torch goes
+# before one for CUDA where pip can reach it; one for CUDA has dependencies of its own.
 # shellcheck disable=SC2086
-"$own" $pip install -qq --no-deps --require-hashes -r requirements-cpu.lock 2>/dev/null || true
+if ! said=$("$own" $pip install -qq --no-deps --require-hashes -r requirements-cpu.lock 2>&1); then
+    case $said in
+    *"No matching distribution"*) ;; # pip reaches no CPU build
+    *) echo "$said" >&2 && exit 1 ;;
+    esac
+fi
 # shellcheck disable=SC2086
 "$own" $pip install -qq --no-deps --require-hashes -r requirements.lock
 # shellcheck disable=SC2086
-if "$own" $pip check | grep '^torch .* not installed' >/dev/null; then
+if "$own" $pip check | grep -E '^torch .*(not installed|but you have)' >/dev/null; then
     # shellcheck disable=SC2086
     "$own" $pip install -qq --no-deps --require-hashes -r requirements-cuda.lock
 fi

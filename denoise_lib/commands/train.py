@@ -164,7 +164,7 @@ def train(
         record = read_record(out)
         print(
             f"{out}: step {record['step']} of {steps}, validation wSDR {record['valid']:.4f}, "
-            f"loss {record['valid_loss']:.4f}"
+            f"loss {record.get('valid_loss', record['valid']):.4f}"
         )
 
 

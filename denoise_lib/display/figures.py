@@ -50,7 +50,7 @@ def training_curves(histories: Mapping[str, History], other_losses: Collection[s
         axis.plot(steps, loss, color=colour(name), linewidth=0.8, alpha=0.7)
         steps, valid = _column(history, "valid")
         style = {"color": colour(name), "marker": marker, "markersize": 3.5}
-        best = f": best {number(min(valid))}" if len(valid) else ""
+        best = f": best {number(_kept(history))}" if len(valid) else ""
         below.plot(steps, valid, label=series(name) + best, **style)
     below.set_xlabel("training step")
     below.set_ylabel(f"{'wSDR' if beside else 'validation wSDR'}, {PERFECT}")
@@ -62,6 +62,12 @@ def training_curves(histories: Mapping[str, History], other_losses: Collection[s
         below.plot([], [], color=QUIET, label="thick: validation")
     figure.legend(ncols=3, loc="outside lower left")
     return figure
+
+
+def _kept(history: History) -> float:
+    """Validation wSDR of the weights that were kept: those of the lowest validation loss."""
+    scored = [entry for entry in history if entry.get("valid") is not None]
+    return min(scored, key=lambda entry: entry.get("valid_loss", entry["valid"]))["valid"]
 
 
 def _column(history: History, key: str) -> tuple[NDArray, NDArray]:

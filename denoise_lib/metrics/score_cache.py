@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -69,7 +70,8 @@ def _key(waveforms: tuple[Tensor, ...], metrics: tuple[str, ...], rate: int) -> 
 def _kept(path: Path, metrics: tuple[str, ...]) -> Scores | None:
     """What the file holds, or None where it holds no scores in these measures."""
     try:
-        if _anyone_writes(path) or _anyone_writes(path.parent):
+        if any(_anyone_writes(each) for each in (path, path.parent, cache_folder())):
+            path.unlink()  # else its permissions would stay
             return None
         values, reasons = read_json(path)
         numbers = all(each is None or isinstance(each, (int, float)) for each in values.values())
@@ -80,8 +82,8 @@ def _kept(path: Path, metrics: tuple[str, ...]) -> Scores | None:
 
 
 def _anyone_writes(path: Path) -> bool:
-    """Whether every user of the machine may write there."""
-    return bool(path.stat().st_mode & stat.S_IWOTH)
+    """Whether every user of the machine may write there; Windows does not tell."""
+    return os.name == "posix" and bool(path.stat().st_mode & stat.S_IWOTH)
 
 
 @cache

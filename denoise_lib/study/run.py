@@ -373,9 +373,8 @@ def peak_memory() -> int:
     """
     # Linux, where the other figure counts the memory of the process that started this one, too.
     with suppress(OSError, IndexError):
-        tasks = Path("/proc/self/task").glob("*/children")
-        started = [pid for task in tasks for pid in task.read_text().split()]
-        return round(sum(_peak_kib(pid) for pid in ["self", *started]) / 2**10)
+        own = _peak_kib("self")
+        return round((own + sum(_peak_of_child(pid) for pid in _children())) / 2**10)
     try:
         import resource
     except ImportError:  # Windows
@@ -385,12 +384,25 @@ def peak_memory() -> int:
 
 
 def _peak_kib(pid: str) -> int:
-    """Largest resident memory of a process, KiB; 0 of one that has just ended."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    except OSError:
-        return 0
-    return int((status.partition("VmHWM:")[2].split() or ["0"])[0])
+    """Largest resident memory of a process, KiB; OSError or IndexError where nothing tells it."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+def _peak_of_child(pid: str) -> int:
+    """The same of a child, which may just have ended: 0 then."""
+    with suppress(OSError, IndexError):
+        return _peak_kib(pid)
+    return 0
+
+
+def _children() -> list[str]:
+    """Numbers of the processes that the threads of this one have started and that still run."""
+    found = []
+    for thread in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):  # the thread has just ended
+            found += thread.read_text().split()
+    return found
 
 
 def _cell() -> int | None:

@@ -343,6 +343,8 @@ def scores(
 
     The mode is restored.
     """
+    if not len(noisy):  # more processes than clips
+        return noisy.new_zeros(0, 2)
     was_training = model.training
     model.eval()
     found = []
@@ -356,8 +358,14 @@ def scores(
 
 
 def _losses(loss: Loss, *waveforms: Tensor) -> Tensor:
-    """The loss of each clip, (batch,): of one clip at a time, since a loss is a mean over clips."""
-    return torch.stack([loss(*each) for each in zip(*(w.split(1) for w in waveforms), strict=True)])
+    """The loss of each clip, (batch,), taken of one at a time and in full precision.
+
+    So it does not depend on the company of a clip. A loss that is a ratio to what the damage has
+    changed needs clips with damage.
+    """
+    clips = zip(*(each.split(1) for each in waveforms), strict=True)
+    with torch.autocast(waveforms[0].device.type, enabled=False):
+        return torch.stack([loss(*each) for each in clips])
 
 
 def _mean_of_all(fabric: Fabric, own: Tensor, clips: int) -> list[float]:
@@ -396,12 +404,13 @@ def _plan(
         "vary_parameters": getattr(crops.vary, "parameters", {}),
         "damage": [type(damage).__name__, getattr(damage, "parameters", {})],
         "loss": loss.__name__,
-        "chosen_by": loss.__name__,
         "margin": margin,
         "schedule": asdict(schedule),
         "precision": precision,
         "fixed_norms": fixed_norms,
     }
+    if loss is not wsdr_loss:
+        plan["chosen_by"] = loss.__name__  # the best weights; earlier versions took wSDR for all
     if hasattr(crops, "speeds"):
         plan["speeds"] = crops.speeds  # of joined crops
     return json.loads(json.dumps(plan))  # as it will come back from the file
@@ -575,7 +584,8 @@ class _State:
             log = _Log(**record["log"])
             weights, moments = self._tensors()
             best = read_record(self.checkpoint)
-            if not _same(best.get("plan"), self.plan) or best["valid_loss"] > log.best:
+            reached = best.get("valid_loss", best["valid"])
+            if not _same(best.get("plan"), self.plan) or reached > log.best:
                 raise ValueError(f"{self.checkpoint.name} is not of this training")
         except (UserError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             say(f"{self.path} cannot be used ({error}); starting over")
