@@ -307,7 +307,8 @@ def store_once(text: str) -> str:
 
     def diagram(match: re.Match[str]) -> str:
         if match["source"] in diagrams:
-            return '<a href="#head-picture">The diagram at the head of this page</a> shows it.'
+            head = '<a href="#head-picture">The diagram at the head of this page</a>'
+            return f"{head} shows the damage step by step."
         diagrams.add(match["source"])
         return match[0]
 
