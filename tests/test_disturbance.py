@@ -29,6 +29,7 @@ def raw_pesq(estimate, clean):
     return (3.8224 - np.log(4 / (score - 0.999) - 1)) / 1.3669
 
 
+@pytest.mark.slow
 def test_they_go_with_the_scores_of_the_program(clips):
     theirs, ours = [], []
     for index, clean in enumerate(clips):

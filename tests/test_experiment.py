@@ -278,6 +278,7 @@ def denoise(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_enhance_command(tmp_path, checkpoint):
     noisy = 0.1 * np.random.default_rng(0).standard_normal((44100, 2)).astype(np.float32)
     soundfile.write(tmp_path / "in.wav", noisy, 44100)
@@ -288,6 +289,7 @@ def test_enhance_command(tmp_path, checkpoint):
     assert (out.frames, out.samplerate, out.channels) == (44100, 44100, 2)
 
 
+@pytest.mark.slow
 def test_a_baseline_is_used_by_its_name(tmp_path, monkeypatch, capsys):
     noisy = 0.05 * np.random.default_rng(0).standard_normal(5000).astype(np.float32)
     soundfile.write(tmp_path / "in.wav", noisy, RATE, subtype="FLOAT")

@@ -42,6 +42,7 @@ def white(n, seed=0):
     return torch.randn(n, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.slow
 def test_each_measure_matches_its_reference(speech):
     noisy = speech + 0.01 * white(len(speech))
     estimate = speech + 0.004 * white(len(speech), 1)
@@ -255,6 +256,7 @@ def test_clean_against_clean_comes_with_its_own_reasons():
         assert each["noisy"]["lsd"] > 1
 
 
+@pytest.mark.slow
 def test_dnsmos_in_processes_of_their_own():
     corpus = small_corpus()
     clip = corpus.split("test")[0]

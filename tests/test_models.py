@@ -242,6 +242,7 @@ def test_context_network_of_the_paper():
     assert parameters(model) == 64 * (3 + 1) + 13 * 64 * (3 * 64 + 1) + 14 * 2 + 64 + 1 == 160_925
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", DilatedContextNet.PRESETS)
 def test_context_network_receptive_field_measured_with_an_impulse(preset):
     # Positive weights and biases: nothing cancels, and no leaky ReLU is on its lower side.
