@@ -140,7 +140,8 @@ def report(
     The order of a sum, and with it the last bits of a number, depends on the number of threads, and
     a training amplifies such differences; with the same number of threads per notebook the numbers
     do not depend on --jobs. The page's provenance section states that number. An interrupted run
-    resumes only with the same number of threads. A notebook takes 0.6 to 4.3 GiB of memory.
+    resumes only with the same number of threads. A notebook takes 1 to 5 GiB of memory,
+    with the processes that score for it.
     """
     from denoise_lib.report import runner
 
@@ -189,7 +190,7 @@ def sweep(
     jobs: Annotated[
         int,
         typer.Option(
-            help="how many run at once, 0: one for each core and 2 GiB; notebook 08 needs 4.3 GiB"
+            help="how many run at once, 0: one for each core and 2 GiB; notebook 08 needs 5 GiB"
         ),
     ] = 0,
     scheduler: Annotated[
