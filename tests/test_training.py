@@ -129,6 +129,14 @@ def test_a_finished_training_is_read_back_and_another_plan_is_not(tmp_path, caps
     assert read_record(path)["plan"]["schedule"]["steps"] == 8
 
 
+def test_a_state_that_a_killed_process_left_beside_a_finished_training_goes(tmp_path, capsys):
+    path, state = tmp_path / "net.safetensors", tmp_path / "net.state.safetensors"
+    run(path)
+    state.write_bytes(b"left over")
+    run(path)
+    assert "read back" in capsys.readouterr().out and not state.exists()
+
+
 def test_a_few_broken_steps_are_skipped_and_many_stop(tmp_path):
     calls = {"n": 0}
 

@@ -152,6 +152,8 @@ def train(
     with alone, ends_with_the_others(f"the training of {checkpoint.name}"):
         finished = fabric.broadcast(_finished(checkpoint, plan) if fabric.is_global_zero else None)
         if finished:
+            if fabric.is_global_zero:  # left over where the process ended right before
+                _state_path(checkpoint).unlink(missing_ok=True)
             fabric.print(f"{label}: read back the finished training in {checkpoint.name}")
             return finished
         return _train(
@@ -453,6 +455,10 @@ def _history_path(checkpoint: Path) -> Path:
     return checkpoint.with_suffix(".history.json")
 
 
+def _state_path(checkpoint: Path) -> Path:
+    return checkpoint.with_suffix(".state.safetensors")
+
+
 def _finished(checkpoint: Path, plan: dict) -> tuple[Denoiser, list[dict]] | None:
     """Model and history of a finished training with this very plan, if there is one."""
     if not (checkpoint.exists() and _history_path(checkpoint).exists()):
@@ -551,7 +557,7 @@ class _State:
     def __init__(
         self, checkpoint: Path, plan: dict, model: Denoiser, optimizer: torch.optim.Optimizer
     ) -> None:
-        self.checkpoint, self.path = checkpoint, checkpoint.with_suffix(".state.safetensors")
+        self.checkpoint, self.path = checkpoint, _state_path(checkpoint)
         self.plan, self.model, self.optimizer = plan, model, optimizer
 
     def save(self, log: _Log) -> None:
