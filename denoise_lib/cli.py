@@ -140,8 +140,8 @@ def report(
     The order of a sum, and with it the last bits of a number, depends on the number of threads, and
     a training amplifies such differences; with the same number of threads per notebook the numbers
     do not depend on --jobs. The page's provenance section states that number. An interrupted run
-    resumes only with the same number of threads. A notebook takes 1 to 5 GiB of memory,
-    with the processes that score for it.
+    resumes only with the same number of threads. A notebook, with the processes that score for it,
+    takes 1 to 5 GiB of memory.
     """
     from denoise_lib.report import runner
 

@@ -420,9 +420,8 @@ def test_a_long_recording_takes_no_more_memory(tmp_path):
     )
     peaks = []
     for minutes in (1, 8):
-        samples = np.tile(
-            np.stack([voice(60.0, 44100), voice(60.0, 44100, seed=1)], 1), (minutes, 1)
-        )
+        minute = np.stack([voice(60.0, 44100), voice(60.0, 44100, seed=1)], 1)
+        samples = np.tile(minute, (minutes, 1))
         soundfile.write(tmp_path / "in.wav", samples, 44100, subtype="PCM_16")
         command = ["enhance", "in.wav", f"{minutes}.wav", "--model", "log_mmse"]
         done = subprocess.run(

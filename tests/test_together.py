@@ -164,7 +164,7 @@ def test_a_run_of_another_number_of_threads_is_not_taken_up(clone, monkeypatch):
     runner.report(root=clone.root, jobs=2)
 
 
-INTERRUPTED = """import signal, sys
+REPORTING = """import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 from pathlib import Path
 sys.path.insert(0, {tests!r})
@@ -195,7 +195,7 @@ def test_one_interruption_ends_all_in_one_line_and_they_go_on_later(clone, numbe
     )
     clone.notebook("01_a", WRITE + wait)
     clone.notebook("02_b", WRITE + wait)
-    code = INTERRUPTED.format(root=str(clone.root), tests=str(ROOT / "tests"))
+    code = REPORTING.format(root=str(clone.root), tests=str(ROOT / "tests"))
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
@@ -229,7 +229,7 @@ def test_of_two_processes_the_second_waits_and_finds_all_up_to_date(clone):
         "    file.write('run\\n')\n"
         "while not (Path(out).parents[3] / 'go').exists():\n    time.sleep(0.05)",
     )
-    code = INTERRUPTED.format(root=str(clone.root), tests=str(ROOT / "tests"))
+    code = REPORTING.format(root=str(clone.root), tests=str(ROOT / "tests"))
     both = []
     for _ in range(2):
         both.append(

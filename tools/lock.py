@@ -2,10 +2,10 @@
 
     python tools/lock.py
 
-A version is changed by hand in requirements.lock (torch's in requirements-cpu.lock, too, where its
-hashes are those of its own index); then this is run. It needs `uv` on the path.
+A version is changed by hand in requirements.lock, and then this is run. It needs `uv` on the path.
 Hashes are those of all files that PyPI has of a version: one lock serves every platform and Python.
-What a torch built for CUDA needs on Linux, which torch pins itself, goes into the second file.
+What a torch built for CUDA needs on Linux, which torch pins itself, goes into the second file. The
+version and hashes of requirements-cpu.lock are changed by hand: they are those of torch's index.
 """
 
 import re
