@@ -162,9 +162,10 @@ def train(
     )
     if is_first():
         record = read_record(out)
+        loss = record.get("valid_loss", record["valid"])
         print(
-            f"{out}: step {record['step']} of {steps}, validation wSDR {record['valid']:.4f}, "
-            f"loss {record.get('valid_loss', record['valid']):.4f}"
+            f"{out}: step {record['step']} of {steps}, validation wSDR {record['valid']:.4f}"
+            + (f", loss {loss:.4f}" if loss != record["valid"] else "")
         )
 
 
