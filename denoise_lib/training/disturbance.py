@@ -10,23 +10,48 @@ from torch import Tensor
 from denoise_lib import RATE
 
 N_FFT, HOP, BANDS = 512, 256, 49
-LEVEL = 10**7.9  # mean power of speech at 325 to 3250 Hz in a recording played at 79 dB SPL
-MOST = 45.0  # no frame counts more
+LEVEL = 10**8.5  # mean power of a frame of speech at 325 to 3250 Hz, as the standard scales it
+MOST = 45.0  # what a frame can count
+SYLLABLE = 20  # frames
 
 
 class _Bands(NamedTuple):
     """Bands of equal width in Bark.
 
-    share: of each frequency's power in each band, (freq, band).
+    share: of each frequency's power in each band, behind the filter of P.862.2, (freq, band).
     width: of each band, Bark, (band,).
     threshold: power that can just be heard, (band,).
+    exponent: by which loudness grows with power; a little larger below 4 Bark, (band,).
     speech: 1 for frequencies that the level is taken from, (freq,).
     """
 
     share: Tensor
     width: Tensor
     threshold: Tensor
+    exponent: Tensor
     speech: Tensor
+
+
+def raw_pesq(estimate: Tensor, clean: Tensor) -> Tensor:
+    """About what PESQ would say before the mapping of P.862.2; differentiable.
+
+    In each 0.3 s the worst frames count most (a mean of sixth powers), and of those stretches the
+    quadratic mean is taken.
+
+    Args:
+        estimate, clean: (batch, time) at 16 kHz, time >= 512.
+
+    Returns:
+        (batch,), 4.5 for a copy; about 0.2 more than the program's where that is 2. Gradients
+        reach ``estimate``.
+
+    References:
+        ITU-T P.862, sec. 10.2; P.862.2 for the filter. As a loss: Martin-Donas et al., "A Deep
+        Learning Loss Function Based on the Perceptual Evaluation of the Speech Quality", IEEE SPL
+        25 (11), 2018, sec. II.
+    """
+    first, second = (_over_time(each) for each in disturbances(estimate, clean))
+    return 4.5 - 0.1 * first - 0.0309 * second
 
 
 def disturbances(estimate: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,17 +61,13 @@ def disturbances(estimate: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
     did is made up for in part, small differences do not count, and in the second value what was
     added to something soft counts up to twelve times. This is simpler than the standard: bands are
     of equal width, scale and threshold of hearing are closed forms, and nothing is aligned in time.
+    Where the standard cuts a frame off at 45, this approaches 45, so that gradients remain.
 
     Args:
         estimate, clean: (batch, time) at 16 kHz, time >= 512.
 
     Returns:
-        Two of (batch, frames), each in [0, 45]. Raw PESQ is about 4.5 - 0.1 * the first - 0.0309 *
-        the second. Gradients reach ``estimate``.
-
-    References:
-        ITU-T P.862, sec. 10.2. As a loss: Martin-Donas et al., "A Deep Learning Loss Function
-        Based on the Perceptual Evaluation of the Speech Quality", IEEE SPL 25 (11), 2018, sec. II.
+        Two of (batch, frames), each in [0, 45]. Gradients reach ``estimate``.
     """
     bands = _bands(clean.device)
     both = torch.cat([clean, estimate])
@@ -57,12 +78,24 @@ def disturbances(estimate: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
     x, y = ((power @ bands.share) * gain[:, None, None]).chunk(2)
     softness = ((x.sum(-1) + 1e5) / 1e7) ** -0.04  # errors in soft frames count a little more
     x, y = _compensated(x, y, bands.threshold)
-    wrong = _audible(_loudness(x, bands.threshold), _loudness(y, bands.threshold))
+    wrong = _audible(_loudness(x, bands), _loudness(y, bands))
     added = ((y + 50) / (x + 50)) ** 1.2
     added = torch.where(added < 3, 0.0, added.clamp_max(12.0))
     first = ((wrong * bands.width).square().sum(-1) + 1e-9).sqrt() * bands.width.sum().sqrt()
     second = (wrong.abs() * added * bands.width).sum(-1)
-    return (first * softness).clamp_max(MOST), (second * softness).clamp_max(MOST)
+    return _at_most(first * softness), _at_most(second * softness)
+
+
+def _at_most(frames: Tensor) -> Tensor:
+    """Values that approach ``MOST`` where they would pass it."""
+    return frames * (1 + (frames / MOST) ** 4) ** -0.25
+
+
+def _over_time(frames: Tensor) -> Tensor:
+    """Disturbances (batch, frames) as one of a clip, (batch,)."""
+    syllables = frames.unfold(-1, min(SYLLABLE, frames.shape[-1]), SYLLABLE // 2)
+    loudest = (syllables**6).mean(-1) + 1e-9  # the root's slope at 0 stays finite
+    return loudest.pow(1 / 3).mean(-1).sqrt()
 
 
 def _compensated(x: Tensor, y: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,10 +113,10 @@ def _compensated(x: Tensor, y: Tensor, threshold: Tensor) -> tuple[Tensor, Tenso
     return x, y * (of_x / of_y).clamp(3e-4, 5).detach()
 
 
-def _loudness(power: Tensor, threshold: Tensor) -> Tensor:
+def _loudness(power: Tensor, bands: _Bands) -> Tensor:
     """Zwicker's law: a power of 0.23 above the threshold, 0 below; sone per Bark."""
-    above = (0.5 + 0.5 * power / threshold) ** 0.23 - 1
-    return 0.1866 * (threshold / 0.5) ** 0.23 * above.clamp_min(0)
+    above = (0.5 + 0.5 * power / bands.threshold) ** bands.exponent - 1
+    return 0.1866 * (bands.threshold / 0.5) ** bands.exponent * above.clamp_min(0)
 
 
 def _audible(x: Tensor, y: Tensor) -> Tensor:
@@ -107,9 +140,22 @@ def _bands(device: torch.device) -> _Bands:
     edges = torch.linspace(0, float(above[-1]), BANDS + 1, dtype=torch.float64)
     inside = torch.minimum(above[:, None], edges[1:]) - torch.maximum(below[:, None], edges[:-1])
     share = inside.clamp_min(0) / (above - below)[:, None]
-    share[0] = 0  # an offset is not heard
-    khz = 0.6 * torch.sinh((edges[1:] + edges[:-1]) / 12)
+    share *= _wideband(frequency)[:, None]
+    bark = (edges[1:] + edges[:-1]) / 2
+    exponent = 0.23 * (6 / (bark + 2)).clamp(1, 2) ** 0.15
+    khz = 0.6 * torch.sinh(bark / 6)
     threshold_db = 3.64 * khz**-0.8 - 6.5 * torch.exp(-0.6 * (khz - 3.3) ** 2) + 1e-3 * khz**4
     speech = (frequency >= 325) & (frequency <= 3250)
-    parts = (share, edges.diff(), 10 ** (threshold_db.clamp_max(70) / 10), speech)
+    parts = (share, edges.diff(), 10 ** (threshold_db.clamp_max(70) / 10), exponent, speech)
     return _Bands(*(each.to(device, torch.float32) for each in parts))
+
+
+def _wideband(frequency: Tensor) -> Tensor:
+    """Power of the filter that recordings pass first: 9 dB, and from 100 Hz down less; 0 at 0 Hz.
+
+    References:
+        ITU-T P.862.2, sec. 5.2: a recursive filter of second order at 16 kHz.
+    """
+    z = torch.exp(-2j * torch.pi * frequency / RATE)
+    response = 2.740826 * (1 - z) ** 2 / (1 - 1.9444777 * z + 0.94597794 * z**2)
+    return response.abs().square()

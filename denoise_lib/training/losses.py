@@ -10,7 +10,7 @@ from torchmetrics.functional.audio import scale_invariant_signal_distortion_rati
 
 from denoise_lib.damage.corruption import Corruption
 from denoise_lib.metrics.wsdr import SILENCE, wsdr
-from denoise_lib.training.disturbance import disturbances
+from denoise_lib.training.disturbance import raw_pesq
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # (estimate, clean, noisy) -> scalar
 LOSS_FRAMES = (512, 1280)  # samples; hops are half of them
@@ -69,8 +69,8 @@ def outside_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
     clips do not rule a batch; and in two frames, Hann's, 30 times the mean square error of
     magnitudes to the power of 0.3, twice as much where they are too small, and 10 times that of the
     complex values with such magnitudes. Too small is worse: it takes soft speech away. All are
-    taken at the speech's own level, -60 dBFS at least; ``noisy`` has no part in it. Half of what
-    PESQ would take away for the mean disturbance of a frame is added.
+    taken at the speech's own level, -60 dBFS at least; ``noisy`` has no part in it. What PESQ's raw
+    score would lose is added.
 
     References:
         The bounded ratio: Wisdom et al., "Unsupervised Sound Separation Using Mixture Invariant
@@ -94,8 +94,7 @@ def outside_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
         costs = wrong.square() * (1 + (wrong < 0).to(wrong))
         loss = loss + 30 / len(LOSS_FRAMES) * costs.mean()
         loss = loss + 10 / len(LOSS_FRAMES) * (parts[0] - parts[1]).square().sum(-1).mean()
-    first, second = disturbances(estimate, clean)
-    return loss + 0.05 * first.mean() + 0.015 * second.mean()
+    return loss + 4.5 - raw_pesq(estimate, clean).mean()
 
 
 # By the names that networks and commands use.
