@@ -180,6 +180,16 @@ SPEECH = (
         "52cd98f117c5a75a735f0ff028bbe50a8b21fe1efb79612748fada0b08bb73fa",
         "the Unknown Horizons Team, GPL-2+ and CC BY-SA 3.0",
     ),
+    _package(
+        "festvox-ru",
+        "festvox-ru",
+        "0.5+dfsg-6",
+        "21ef3f0f2978ecf2e2eddb367cb0ff4a72572196d28dc69feb84f4177af5e6c4",
+        "usr/share/festival/voices/russian/msu_ru_nsh_clunits/wav",
+        "f5cf51bcb7d3fa95130327cc19e2c13cd3dd44c753c39785eab47c45760d6650",
+        "Nickolay V. Shmyrev, BSD-like",
+        suffix=".wav",
+    ),
 )
 
 NOISE = (
@@ -456,6 +466,7 @@ _VOICE = {
     "warzone": re.compile(r"^base/audio/([a-z]+)/"),
     "planetblupi": re.compile(r"^([^/]+)/"),
     "horizons": re.compile(r"^([^/]+)/"),
+    "festvox-ru": re.compile(r"^(ru)_\d+$"),
 }
 
 
@@ -481,6 +492,7 @@ TRAIN_VOICES = _voices(
     planetblupi="he it",
     horizons="fr",
     gcin="5",
+    festvox_ru="ru",
     warzone="tutorial countdown extra proxmessages memressp nexus",
 )
 # Chooses the best weights:
