@@ -9,7 +9,12 @@ from denoise_lib.commands import models as command
 from denoise_lib.data import wide_corpora
 from denoise_lib.models.baselines import BASELINES, Identity
 from denoise_lib.models.cards import card, licences, weights, write_cards
-from denoise_lib.models.checkpoints import load_pretrained, pretrained_names, save_model
+from denoise_lib.models.checkpoints import (
+    load_pretrained,
+    pretrained_names,
+    read_record,
+    save_model,
+)
 from denoise_lib.names import score
 from denoise_lib.paths import PRETRAINED, ROOT
 
@@ -45,6 +50,10 @@ def test_whose_recordings_trained_it():
     )
     assert any(wide_corpora.NOISE[0].credit in each for each in wide)
     assert any("Allison Smith" in each for each in wide) and any("LinCity" in each for each in wide)
+    later = [each for each in wide if "Shmyrev" in each]
+    assert later and not any(
+        each in licences(read_record(PRETRAINED / "repair.safetensors")) for each in later
+    )
     plain = {"corpus": ["default", "x"], "damage": ["Corruption", {}]}
     assert not any("LinCity" in each for each in licences({"plan": plain}))
     assert not any(wide_corpora.NOISE[0].credit in each for each in licences({"plan": plain}))

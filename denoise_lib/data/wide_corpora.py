@@ -1,4 +1,4 @@
-"""The wide corpora: volunteers' speech and other people's noise, from packages of Debian 12 and 13.
+"""The wide corpora: other people's speech and noise, from packages of Debian 12 and 13.
 
 The default corpora are four studio voices and one game's city. These are some 70 voices in two
 dozen languages, in many rooms and through many microphones, and noise and music by many

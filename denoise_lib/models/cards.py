@@ -21,6 +21,8 @@ UNKNOWN_START = [
     "trained that one."
 ]
 SHOWN = ("wsdr", "si_sdr", "pesq", "stoi")
+# The digest of the wide speech before a package was added to it: such trainings did not hear that.
+ADDED = {"festvox-ru": "5e1db8d5226012cc55e58cd03e6980eabc1a61703a07f26a48009025067de565"}
 
 
 def write_cards(folder: Path = PRETRAINED) -> list[Path]:
@@ -129,7 +131,9 @@ def _credits(plan: dict[str, Any]) -> list[str]:
     if corpus(plan) == "wide":
         kept_out = wide_corpora.TEST_NOISE | wide_corpora.VALID_NOISE
         heard = [each for each in wide_corpora.NOISE if each.prefix.rstrip("/") not in kept_out]
-        packages += (*wide_corpora.SPEECH, *(heard if noisy else ()))
+        digest = plan["corpus"][1]
+        speech = [each for each in wide_corpora.SPEECH if ADDED.get(each.name) != digest]
+        packages += (*speech, *(heard if noisy else ()))
     return [f"{each.name}: {each.credit}" for each in packages]
 
 
