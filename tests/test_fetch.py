@@ -478,6 +478,7 @@ def test_without_apt_the_distributions_past_packages_are_asked(
 @pytest.mark.parametrize(
     ("name", "pool"),
     [
+        ("festvox-ru", "f/festvox-ru/festvox-ru_0.5+dfsg-6_all.deb"),
         ("ktuberling-data", "k/ktuberling/ktuberling-data_22.12.3-1_all.deb"),
         ("ufoai-sound", "u/ufoai-music/ufoai-sound_2.5-2_all.deb"),
         ("unknown-horizons", "u/unknown-horizons/unknown-horizons_2019.1-6_all.deb"),

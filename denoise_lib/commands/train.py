@@ -17,7 +17,7 @@ from denoise_lib.progress import is_first
 if TYPE_CHECKING:
     from denoise_lib.models.base import Denoiser
 
-VALIDATION_CLIPS, VALIDATION_SECONDS = 24, 2.0
+VALIDATION_SECONDS = 2.0
 OUTSIDE = "outside"  # the condition whose speech --vary changes as other recorders would
 SHORTEST_JOINED = 0.3  # seconds, of clips that are joined to crops
 
@@ -73,6 +73,9 @@ def train(
     validate: Annotated[
         str | None, typer.Option(help="condition to validate on, if not the one of the training")
     ] = None,
+    validation_clips: Annotated[
+        int, typer.Option(help="clips of 2 s, at most, that choose the best weights", min=1)
+    ] = 24,
     fixed_norms: Annotated[
         bool, typer.Option(help="freeze the batch-norm statistics of --start: for mixed conditions")
     ] = False,
@@ -147,7 +150,7 @@ def train(
             unheard,
             seed=seed,
             seconds=VALIDATION_SECONDS,
-            max_clips=VALIDATION_CLIPS,
+            max_clips=validation_clips,
         ),
         loop.Schedule(steps, learning_rate, validate_every=max(100, steps // 40)),
         out,
