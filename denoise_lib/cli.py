@@ -90,7 +90,7 @@ def _check_numbers(options: dict[str, Any]) -> None:
 @command
 def fetch(
     corpus: Annotated[
-        str, typer.Argument(help="default, or wide: volunteers' speech and others' noise, 5 GB")
+        str, typer.Argument(help="default, or wide: more speech and noise, 5 GB")
     ] = "default",
 ) -> None:
     """Fetch the default corpora, or the wide ones, into the cache.

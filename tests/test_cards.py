@@ -8,7 +8,7 @@ from denoise_lib import cli
 from denoise_lib.commands import models as command
 from denoise_lib.data import wide_corpora
 from denoise_lib.models.baselines import BASELINES, Identity
-from denoise_lib.models.cards import card, licences, weights, write_cards
+from denoise_lib.models.cards import WITHOUT, card, licences, weights, write_cards
 from denoise_lib.models.checkpoints import (
     load_pretrained,
     pretrained_names,
@@ -50,6 +50,11 @@ def test_whose_recordings_trained_it():
     )
     assert any(wide_corpora.NOISE[0].credit in each for each in wide)
     assert any("Allison Smith" in each for each in wide) and any("LinCity" in each for each in wide)
+    older = [
+        {"plan": {"corpus": ["wide", each], "damage": ["Corruption", {}]}}
+        for each in WITHOUT["festvox-ru"]
+    ]
+    assert not any("Shmyrev" in each for record in older for each in licences(record))
     later = [each for each in wide if "Shmyrev" in each]
     assert later and not any(
         each in licences(read_record(PRETRAINED / "repair.safetensors")) for each in later

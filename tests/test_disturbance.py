@@ -2,12 +2,20 @@
 
 import numpy as np
 import pytest
+import scipy.signal
 import torch
 from pesq import pesq
 
 from denoise_lib import RATE, Corruption
 from denoise_lib.data.crops import clip_generator
-from denoise_lib.training.disturbance import disturbances, raw_pesq
+from denoise_lib.training.disturbance import (
+    _at_most,
+    _bands,
+    _over_time,
+    _wideband,
+    disturbances,
+    raw_pesq,
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +38,7 @@ def program(estimate, clean):
 
 
 @pytest.mark.slow
-def test_the_score_is_that_of_the_program(clips):
+def test_scores_go_with_those_of_the_program(clips):
     theirs, ours = [], []
     for index, clean in enumerate(clips):
         versions = [clean + noise_like(clean, snr, index) for snr in (0, 5, 10, 15, 20, 25)]
@@ -65,3 +73,29 @@ def test_gradients_are_finite_in_silence_too(clips):
     for clean in (clips.flip(0), torch.zeros_like(clips)):
         raw_pesq(estimate, clean).mean().backward()
         assert estimate.grad.isfinite().all()
+
+
+def test_a_saturated_disturbance_keeps_a_gradient():
+    frames = torch.tensor([1.0, 45.0, 90.0, 500.0], requires_grad=True)
+    _at_most(frames).sum().backward()
+    assert float(_at_most(frames).max()) <= 45 and bool((frames.grad > 0).all())
+
+
+def test_the_worst_frames_of_a_stretch_count_most():
+    frames = torch.zeros(1, 40)
+    frames[0, 5] = 20.0
+    stretches = [frames[0, begin : begin + 20].numpy() for begin in (0, 10, 20)]
+    expected = np.sqrt(np.mean([np.mean(each**6) ** (1 / 3) for each in stretches]))
+    assert float(_over_time(frames)) == pytest.approx(expected, rel=1e-3)
+    assert expected > 10 * float(frames.mean())
+
+
+def test_filter_and_exponents_are_those_of_the_standard():
+    gain = _wideband(torch.tensor([0.0, 100.0, 1000.0, 8000.0], dtype=torch.float64))
+    numerator, denominator = 2.740826 * np.array([1, -2, 1]), [1, -1.9444777, 0.94597794]
+    _, expected = scipy.signal.freqz(numerator, denominator, [0, 100, 1000, 8000], fs=RATE)
+    np.testing.assert_allclose(gain.numpy(), np.abs(expected) ** 2, atol=1e-9)
+    assert float(10 * gain[2].log10()) == pytest.approx(9.0, abs=0.05)
+    exponent = _bands(torch.device("cpu")).exponent
+    assert float(exponent[0]) == pytest.approx(0.23 * 2**0.15)
+    assert float(exponent[-1]) == pytest.approx(0.23)

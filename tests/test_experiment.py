@@ -647,6 +647,15 @@ def test_the_command_trains_and_validates_on_clips_of_their_own(tmp_path, monkey
     train.train(tmp_path / "x.safetensors", model="autoencoder", condition="raise", **TWO_STEPS)
     ((crops, validation),) = trained_on
     check_training(corpus, crops, validation, 2.0)
+    assert len(validation[0]) > 1
+
+
+def test_so_many_validation_clips_choose_the_best_weights(tmp_path, monkeypatch, trained_on):
+    monkeypatch.setattr(corpora, "open_speech", lambda source, *rate: small_corpus())
+    few = {"model": "autoencoder", "condition": "raise", "validation_clips": 1}
+    train.train(tmp_path / "x.safetensors", **few, **TWO_STEPS)
+    ((_, validation),) = trained_on
+    assert [len(each) for each in validation] == [1, 1]
 
 
 # Corpora of one's own --------------------------------------------------------------------------

@@ -70,6 +70,7 @@ def wav(samples, rate=RATE):
         ("warzone/base/audio/sfx/weapons/gun", ("warzone/sfx", "unused")),
         ("hedgewars/Pirate/Hello", ("hedgewars/Pirate", "train")),
         ("horizons/en/0/new_world/0", ("horizons/en", "valid")),
+        ("festvox-ru/ru_0001", ("festvox-ru/ru", "train")),
     ],
 )
 def test_who_speaks(name, placed):
@@ -308,7 +309,7 @@ def small(tmp_path, monkeypatch):
     server.stop()
 
 
-def test_wide_speech_is_the_default_one_and_the_volunteers(small):
+def test_wide_speech_is_the_default_one_and_the_packages(small):
     corpus = corpora.open_speech("wide", fractions=(1, 0, 0))
     placed = {clip.name: (clip.voice, clip.split) for clip in corpus.clips}
     assert placed == {

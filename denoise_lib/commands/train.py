@@ -74,7 +74,8 @@ def train(
         str | None, typer.Option(help="condition to validate on, if not the one of the training")
     ] = None,
     validation_clips: Annotated[
-        int, typer.Option(help="clips of 2 s, at most, that choose the best weights", min=1)
+        int,
+        typer.Option(help="at most this many clips, 2 s of each, choose the best weights", min=1),
     ] = 24,
     fixed_norms: Annotated[
         bool, typer.Option(help="freeze the batch-norm statistics of --start: for mixed conditions")

@@ -99,7 +99,7 @@ def open_speech(
     """Open a corpus of speech.
 
     Args:
-        source: "default" or "wide" (that and volunteers' speech; both fetched if need be), or a
+        source: "default" or "wide" (that and other people's speech; both fetched if need be), or a
             folder: VCTK 0.92, VoiceBank+DEMAND, or any folder of audio files with speakers as its
             first sub-folders, if it has any; see :func:`denoise_lib.data.folders.plain`. Of three
             speakers or more at least one is kept out of training: "unseen_voice". What each

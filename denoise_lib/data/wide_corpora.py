@@ -454,7 +454,8 @@ NOISE = (
 )
 
 # The voice of a clip, by the prefix of its package: the volunteer's language, the actor's folder,
-# the fish that speaks ("v" is the large one, a man, "m" the small one, a woman), the take.
+# the fish that speaks ("v" is the large one, a man, "m" the small one, a woman), the take, the
+# reader.
 _VOICE = {
     "tuxpaint": re.compile(r"_(?:desc_)?([a-z]{2}(?:_[A-Z]{2})?)(?:\.ogg)?$"),
     "ktuberling": re.compile(r"^([^/]+)/"),

@@ -11,21 +11,21 @@ from denoise_lib import RATE
 
 N_FFT, HOP, BANDS = 512, 256, 49
 LEVEL = 10**8.5  # mean power of a frame of speech at 325 to 3250 Hz, as the standard scales it
-MOST = 45.0  # what a frame can count
-SYLLABLE = 20  # frames
+MOST = 45.0  # limit of a frame's disturbance
+STRETCH = 20  # frames that are aggregated at first, 0.3 s
 
 
 class _Bands(NamedTuple):
     """Bands of equal width in Bark.
 
-    share: of each frequency's power in each band, behind the filter of P.862.2, (freq, band).
+    weights: of each frequency's power in each band, the input filter included, (freq, band).
     width: of each band, Bark, (band,).
     threshold: power that can just be heard, (band,).
     exponent: by which loudness grows with power; a little larger below 4 Bark, (band,).
     speech: 1 for frequencies that the level is taken from, (freq,).
     """
 
-    share: Tensor
+    weights: Tensor
     width: Tensor
     threshold: Tensor
     exponent: Tensor
@@ -35,8 +35,9 @@ class _Bands(NamedTuple):
 def raw_pesq(estimate: Tensor, clean: Tensor) -> Tensor:
     """About what PESQ would say before the mapping of P.862.2; differentiable.
 
-    In each 0.3 s the worst frames count most (a mean of sixth powers), and of those stretches the
-    quadratic mean is taken.
+    Disturbances are aggregated by the L6 norm over stretches of 20 frames (0.3 s) that overlap by
+    half, so that the worst frames count most, and then by the root mean square of the stretches. Up
+    to 9 frames at the end are left out, where the standard adds silent ones.
 
     Args:
         estimate, clean: (batch, time) at 16 kHz, time >= 512.
@@ -57,11 +58,12 @@ def raw_pesq(estimate: Tensor, clean: Tensor) -> Tensor:
 def disturbances(estimate: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
     """Difference in loudness of each frame, and the same with what was added counted more.
 
-    Spectra on the Bark scale become loudness. What a constant filter or a slow change of level
-    did is made up for in part, small differences do not count, and in the second value what was
-    added to something soft counts up to twelve times. This is simpler than the standard: bands are
-    of equal width, scale and threshold of hearing are closed forms, and nothing is aligned in time.
-    Where the standard cuts a frame off at 45, this approaches 45, so that gradients remain.
+    Spectra on the Bark scale become loudness. What a constant filter or the gain of a frame did is
+    made up for in part, small differences do not count, and in the second value what was added to
+    something soft counts up to twelve times. This is simpler than the standard: bands are of equal
+    width, scale and threshold of hearing are closed forms, gains are not smoothed from frame to
+    frame, and nothing is aligned in time. The standard limits a frame's disturbance to 45; here it
+    saturates smoothly (30 becomes 28.7, and 45 becomes 37.8), so that a gradient remains.
 
     Args:
         estimate, clean: (batch, time) at 16 kHz, time >= 512.
@@ -75,7 +77,7 @@ def disturbances(estimate: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
     spectrum = torch.stft(both, N_FFT, HOP, window=window, center=False, return_complex=True)
     power = (spectrum.real.square() + spectrum.imag.square()).transpose(1, 2)
     gain = LEVEL / (power @ bands.speech).mean(-1).clamp_min(1e-12)
-    x, y = ((power @ bands.share) * gain[:, None, None]).chunk(2)
+    x, y = ((power @ bands.weights) * gain[:, None, None]).chunk(2)
     softness = ((x.sum(-1) + 1e5) / 1e7) ** -0.04  # errors in soft frames count a little more
     x, y = _compensated(x, y, bands.threshold)
     wrong = _audible(_loudness(x, bands), _loudness(y, bands))
@@ -87,14 +89,14 @@ def disturbances(estimate: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _at_most(frames: Tensor) -> Tensor:
-    """Values that approach ``MOST`` where they would pass it."""
+    """Disturbances of frames, which saturate smoothly at ``MOST``."""
     return frames * (1 + (frames / MOST) ** 4) ** -0.25
 
 
 def _over_time(frames: Tensor) -> Tensor:
     """Disturbances (batch, frames) as one of a clip, (batch,)."""
-    syllables = frames.unfold(-1, min(SYLLABLE, frames.shape[-1]), SYLLABLE // 2)
-    loudest = (syllables**6).mean(-1) + 1e-9  # the root's slope at 0 stays finite
+    stretches = frames.unfold(-1, min(STRETCH, frames.shape[-1]), STRETCH // 2)
+    loudest = (stretches**6).mean(-1) + 1e-9  # the root's slope at 0 stays finite
     return loudest.pow(1 / 3).mean(-1).sqrt()
 
 
@@ -114,7 +116,7 @@ def _compensated(x: Tensor, y: Tensor, threshold: Tensor) -> tuple[Tensor, Tenso
 
 
 def _loudness(power: Tensor, bands: _Bands) -> Tensor:
-    """Zwicker's law: a power of 0.23 above the threshold, 0 below; sone per Bark."""
+    """Zwicker's law: the band's exponent above the threshold, 0 below; sone per Bark."""
     above = (0.5 + 0.5 * power / bands.threshold) ** bands.exponent - 1
     return 0.1866 * (bands.threshold / 0.5) ** bands.exponent * above.clamp_min(0)
 
@@ -126,10 +128,11 @@ def _audible(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _bands(device: torch.device) -> _Bands:
-    """Bark scale of Schroeder, 6 * asinh(f / 600 Hz), and Terhardt's threshold of hearing.
+    """Bark scale, 6 * asinh(f / 600 Hz), and Terhardt's threshold of hearing.
 
     References:
-        Schroeder, Atal, Hall, JASA 66 (6), 1979. Terhardt, "Calculating virtual pitch", Hearing
+        Hermansky, "Perceptual linear predictive analysis of speech", JASA 87 (4), 1990, eq. 3,
+        after Schroeder. Terhardt, "Calculating virtual pitch", Hearing
         Research 1, 1979, eq. 1.
     """
     step = RATE / N_FFT
@@ -139,22 +142,25 @@ def _bands(device: torch.device) -> _Bands:
     )
     edges = torch.linspace(0, float(above[-1]), BANDS + 1, dtype=torch.float64)
     inside = torch.minimum(above[:, None], edges[1:]) - torch.maximum(below[:, None], edges[:-1])
-    share = inside.clamp_min(0) / (above - below)[:, None]
-    share *= _wideband(frequency)[:, None]
+    weights = inside.clamp_min(0) / (above - below)[:, None]
+    weights *= _wideband(frequency)[:, None]
     bark = (edges[1:] + edges[:-1]) / 2
     exponent = 0.23 * (6 / (bark + 2)).clamp(1, 2) ** 0.15
     khz = 0.6 * torch.sinh(bark / 6)
     threshold_db = 3.64 * khz**-0.8 - 6.5 * torch.exp(-0.6 * (khz - 3.3) ** 2) + 1e-3 * khz**4
     speech = (frequency >= 325) & (frequency <= 3250)
-    parts = (share, edges.diff(), 10 ** (threshold_db.clamp_max(70) / 10), exponent, speech)
+    parts = (weights, edges.diff(), 10 ** (threshold_db.clamp_max(70) / 10), exponent, speech)
     return _Bands(*(each.to(device, torch.float32) for each in parts))
 
 
 def _wideband(frequency: Tensor) -> Tensor:
-    """Power of the filter that recordings pass first: 9 dB, and from 100 Hz down less; 0 at 0 Hz.
+    """Power response of P.862.2's input filter: a high-pass of second order at 16 kHz.
+
+    It is 9 dB in the pass band, 3 dB less at 100 Hz and 0 at 0 Hz, and follows the alignment of
+    level, so that sound is louder than in P.862.
 
     References:
-        ITU-T P.862.2, sec. 5.2: a recursive filter of second order at 16 kHz.
+        ITU-T P.862.2 (11/2007) and its reference code, ``WB_InIIR_Hsos_16k``.
     """
     z = torch.exp(-2j * torch.pi * frequency / RATE)
     response = 2.740826 * (1 - z) ** 2 / (1 - 1.9444777 * z + 0.94597794 * z**2)

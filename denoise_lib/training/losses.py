@@ -63,14 +63,14 @@ def touched_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
 
 
 def outside_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
-    """Level of the error re the speech, and beside it compressed spectral errors.
+    """Level of the error re the speech, compressed spectral errors, and an approximation of PESQ.
 
     Per clip ``log10(|y - e|^2 / |y|^2 + 10^-3.5)``, which stops rewarding at 35 dB, so that clean
     clips do not rule a batch; and in two frames, Hann's, 30 times the mean square error of
     magnitudes to the power of 0.3, twice as much where they are too small, and 10 times that of the
     complex values with such magnitudes. Too small is worse: it takes soft speech away. All are
-    taken at the speech's own level, -60 dBFS at least; ``noisy`` has no part in it. What PESQ's raw
-    score would lose is added.
+    taken at the speech's own level, -60 dBFS at least; ``noisy`` has no part in it. At last
+    4.5 - :func:`raw_pesq` is added: about what the error takes from PESQ's raw score.
 
     References:
         The bounded ratio: Wisdom et al., "Unsupervised Sound Separation Using Mixture Invariant
