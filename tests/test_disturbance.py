@@ -9,9 +9,9 @@ from pesq import pesq
 from denoise_lib import RATE, Corruption
 from denoise_lib.data.crops import clip_generator
 from denoise_lib.training.disturbance import (
-    _at_most,
     _bands,
     _over_time,
+    _saturated,
     _wideband,
     disturbances,
     raw_pesq,
@@ -77,8 +77,8 @@ def test_gradients_are_finite_in_silence_too(clips):
 
 def test_a_saturated_disturbance_keeps_a_gradient():
     frames = torch.tensor([1.0, 45.0, 90.0, 500.0], requires_grad=True)
-    _at_most(frames).sum().backward()
-    assert float(_at_most(frames).max()) <= 45 and bool((frames.grad > 0).all())
+    _saturated(frames).sum().backward()
+    assert float(_saturated(frames).max()) <= 45 and bool((frames.grad > 0).all())
 
 
 def test_the_worst_frames_of_a_stretch_count_most():

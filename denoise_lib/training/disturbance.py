@@ -85,10 +85,10 @@ def disturbances(estimate: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
     added = torch.where(added < 3, 0.0, added.clamp_max(12.0))
     first = ((wrong * bands.width).square().sum(-1) + 1e-9).sqrt() * bands.width.sum().sqrt()
     second = (wrong.abs() * added * bands.width).sum(-1)
-    return _at_most(first * softness), _at_most(second * softness)
+    return _saturated(first * softness), _saturated(second * softness)
 
 
-def _at_most(frames: Tensor) -> Tensor:
+def _saturated(frames: Tensor) -> Tensor:
     """Disturbances of frames, which saturate smoothly at ``MOST``."""
     return frames * (1 + (frames / MOST) ** 4) ** -0.25
 
@@ -132,8 +132,7 @@ def _bands(device: torch.device) -> _Bands:
 
     References:
         Hermansky, "Perceptual linear predictive analysis of speech", JASA 87 (4), 1990, eq. 3,
-        after Schroeder. Terhardt, "Calculating virtual pitch", Hearing
-        Research 1, 1979, eq. 1.
+        after Schroeder. Terhardt, "Calculating virtual pitch", Hearing Research 1, 1979, eq. 1.
     """
     step = RATE / N_FFT
     frequency = torch.arange(N_FFT // 2 + 1, dtype=torch.float64) * step
