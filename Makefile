@@ -16,6 +16,7 @@ AXE := tests/node_modules/.ready
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUSERBASE
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_NO_DEPS PIP_PRE PIP_UPGRADE
 unexport PIP_REQUIRE_VIRTUALENV PIP_REQUIRE_HASHES PIP_NO_BINARY PIP_ONLY_BINARY PIP_NO_INDEX
+unexport PIP_CONSTRAINT PIP_BUILD_CONSTRAINT
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -78,5 +79,5 @@ $(AXE): tests/package.json tests/package-lock.json
 MOVED := $(shell [ ! -s $(READY) ] || [ "$$(cat $(READY))" = "$(CURDIR)" ] || echo moved)
 .PHONY: moved
 moved: ;
-$(READY): requirements.lock requirements-cpu.lock requirements-cuda.lock build-constraints.txt pyproject.toml $(MOVED)
+$(READY): requirements.lock requirements-cpu.lock requirements-cuda.lock requirements-build.lock pyproject.toml $(MOVED)
 	@tools/setup.sh $(PYTHON) $(VENV) "$(CURDIR)"

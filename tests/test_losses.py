@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from denoise_lib import wsdr
 from denoise_lib.training.disturbance import raw_pesq
+from denoise_lib.training.intelligibility import stoi
 from denoise_lib.training.losses import (
     absolute_and_wsdr_loss,
     energy_conserving_loss,
@@ -186,15 +187,16 @@ def numpy_outside(e, y):
 @given(seed=st.integers(0, 10**6), error=st.floats(0.02, 2))
 @settings(max_examples=10, deadline=None)
 def test_outside_loss_matches_its_description(seed, error):
-    y, n = 0.05 * noise(2, 5120, seed=seed)
+    y, n = 0.05 * noise(2, 10240, seed=seed)
     e = y + error * n
     found = float(outside_loss(e[None], y[None], y[None]))
-    expected = numpy_outside(e, y) + 4.5 - float(raw_pesq(e[None], y[None]))
+    expected = numpy_outside(e, y) + 2 * (4.5 - float(raw_pesq(e[None], y[None])))
+    expected += 10 * (1 - float(stoi(e[None], y[None])))
     assert found == pytest.approx(expected, abs=5e-3)
 
 
 def test_outside_loss_stops_rewarding_at_35_db_and_does_not_hear_the_level():
-    y, n = 0.05 * noise(2, 5120, seed=1)
+    y, n = 0.05 * noise(2, 10240, seed=1)
     perfect = float(outside_loss(y[None], y[None], y[None]))
     assert perfect == pytest.approx(-3.5, abs=1e-2)
     noisy = [(y + 10 ** (-snr / 20) * n)[None] for snr in (60, 30, 10, 0)]

@@ -43,10 +43,10 @@ def entries(lock, hashes=r"( --hash=sha256:[0-9a-f]{64})+"):
     return [Requirement(each[1]) for each in found]
 
 
-def pins(**other):
-    """{canonical name: version} of requirements.lock, on this platform; another Python is told."""
+def pins(lock="requirements.lock", **other):
+    """{canonical name: version} of a lock, on this platform; another Python is told."""
     locked = {}
-    for pin in entries("requirements.lock"):
+    for pin in entries(lock):
         (version,) = pin.specifier
         assert version.operator == "==", f"{pin}: every line of the lock file is name==version"
         if pin.marker is None or pin.marker.evaluate(other):
@@ -246,8 +246,8 @@ def test_time_decides_no_property_and_examples_stay_the_same():
 @pytest.fixture
 def checkout(tmp_path):
     """A bare checkout with a stand-in for Python, whose installations go as the file `pip` says."""
-    pins = [f"requirements{each}.lock" for each in ("", "-cpu", "-cuda")]
-    for name in ("Makefile", *pins, "build-constraints.txt", "pyproject.toml", "tools"):
+    pins = [f"requirements{each}.lock" for each in ("", "-cpu", "-cuda", "-build")]
+    for name in ("Makefile", *pins, "pyproject.toml", "tools"):
         (tmp_path / name).symlink_to(ROOT / name)
     log, pip = tmp_path / "log", tmp_path / "pip"
     pip.write_text("exit 0\n")
@@ -392,14 +392,13 @@ def test_the_users_settings_do_not_reach_the_set_up(checkout):
     """Nor the report: make hands none of them on."""
     theirs = {"PYTHONPATH": "/theirs", "PYTHONSTARTUP": "/theirs.py", "PIP_USER": "1"}
     theirs |= {"PIP_TARGET": "/theirs", "PIP_NO_DEPS": "1", "PIP_INDEX_URL": "https://mirror.test"}
+    theirs |= {"PIP_CONSTRAINT": "/theirs.txt", "PIP_BUILD_CONSTRAINT": "/theirs.txt"}
     variables = {"PYTHON": str(checkout / "python"), "CC": str(checkout / "cc")}
     made = make(".venv/.ready", cwd=checkout, **variables, **theirs)
     assert made.returncode == 0, made.stderr
     told = (checkout / "log.env").read_text()
     assert "/theirs" not in told and "PIP_USER" not in told and "PIP_NO_DEPS" not in told
     assert "PIP_INDEX_URL=https://mirror.test" in told  # where packages come from is theirs to say
-    for name in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"):
-        assert f"{name}=build-constraints.txt" in told
     assert "PIP_CONFIG_FILE=.venv/pip.settings" in told
 
 
@@ -425,19 +424,26 @@ def test_of_the_users_pip_settings_only_the_sources_are_kept(tmp_path):
     assert not {"user", "target", "no-deps"} & set(found["global"])
 
 
-def test_what_builds_pesq_is_pinned_as_in_the_lock():
+def test_what_builds_pesq_is_in_a_lock_with_hashes():
     """pesq names cython, numpy and pytest-runner without versions, and setuptools with a lowest."""
-    lines = (ROOT / "build-constraints.txt").read_text().splitlines()
-    pinned = {}
-    for line in lines:
-        if not line.startswith("#"):
-            pin = Requirement(line)
-            (version,) = pin.specifier
-            assert version.operator == "=="
-            pinned[canonicalize_name(pin.name)] = version.version
-    assert {"cython", "numpy", "pytest-runner", "setuptools", "wheel"} <= set(pinned)
-    locked = pins()
-    assert all(locked.get(name, version) == version for name, version in pinned.items())
+    brought = entries("requirements-build.lock")
+    assert {each.name for each in brought} >= {"cython", "numpy", "pytest-runner", "setuptools"}
+    locked, built = pins(), pins("requirements-build.lock")
+    assert all(locked.get(name, version) == version for name, version in built.items())
+
+
+def test_pesq_is_built_with_these_alone(checkout):
+    """In isolation pip would take them without a look at their hashes."""
+    assert ready(checkout).returncode == 0
+    log = (checkout / "log").read_text().splitlines()
+    (tools,) = (place for place, line in enumerate(log) if "requirements-build.lock" in line)
+    (pesq,) = (place for place, line in enumerate(log) if line.endswith("pesq.lock"))
+    assert "--require-hashes -t .venv/build" in log[tools]
+    assert "--require-hashes --no-build-isolation" in log[pesq]
+    (lock,) = (place for place, line in enumerate(log) if line.endswith("-r requirements.lock"))
+    assert tools < pesq < lock
+    assert "PYTHONPATH=.venv/build" in (checkout / "log.env").read_text()
+    assert not (checkout / ".venv" / "build").exists()
 
 
 @pytest.mark.parametrize("version", ["3.10.4", "3.14.0", "2.7.18"])

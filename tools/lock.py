@@ -1,8 +1,9 @@
-"""Write requirements.lock and requirements-cuda.lock with the hashes of the versions they pin.
+"""Write the locks with the hashes of the versions they pin.
 
     python tools/lock.py
 
-A version is changed by hand in requirements.lock, and then this is run. It needs `uv` on the path.
+A version is changed by hand in requirements.lock or requirements-build.lock, and then this is run. It
+needs `uv` on the path.
 Hashes are those of all files that PyPI has of a version: one lock serves every platform and Python.
 What a torch built for CUDA needs on Linux, which torch pins itself, goes into the second file. The
 version and hashes of requirements-cpu.lock are changed by hand: they are those of torch's index.
@@ -28,6 +29,13 @@ def compiled(pins: str, *options: str) -> list[str]:
     return re.findall(r"^[^#\s](?:.*\\\n)*.*\n", told, re.MULTILINE)
 
 
+def pins(name: str) -> str:
+    """The versions that a lock pins, one a line, without their hashes."""
+    lines = (ROOT / name).read_text().splitlines()
+    kept = [line.rstrip(" \\") for line in lines if "==" in line and not line.startswith("#")]
+    return "\n".join(kept)
+
+
 def write(name: str, entries: list[str]) -> None:
     """Write a lock under the comment that it has."""
     path = ROOT / name
@@ -36,8 +44,7 @@ def write(name: str, entries: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    pins = [line.rstrip(" \\") for line in lines if "==" in line and not line.startswith("#")]
-    write("requirements.lock", compiled("\n".join(pins), "--no-deps"))
-    brought = compiled("\n".join(pins))
+    for name in ("requirements.lock", "requirements-build.lock"):
+        write(name, compiled(pins(name), "--no-deps"))
+    brought = compiled(pins("requirements.lock"))
     write("requirements-cuda.lock", [each for each in brought if CUDA.match(each)])

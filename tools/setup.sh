@@ -9,7 +9,7 @@
 set -eu
 python=$1 venv=$2 clone=$3
 ready=$venv/.ready own=$venv/bin/python
-pins="requirements.lock requirements-cpu.lock requirements-cuda.lock build-constraints.txt pyproject.toml"
+pins="requirements.lock requirements-cpu.lock requirements-cuda.lock requirements-build.lock pyproject.toml"
 
 tools/need.sh python "$python"
 if command -v flock >/dev/null; then
@@ -31,12 +31,9 @@ pip="-m pip --disable-pip-version-check --no-input"
 # shellcheck disable=SC2086
 "$own" $pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
 
-# Of the user's settings only where packages come from; and what builds pesq is pinned. Older pip
-# takes the one variable for builds, newer pip the other; paths are relative, for they may not hold
-# spaces.
+# Of the user's settings only where packages come from. The path is relative, for it may not hold spaces.
 "$own" tools/pip_settings.py >"$venv/pip.settings"
 export PIP_CONFIG_FILE="$venv/pip.settings"
-export PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt
 echo "installing requirements.lock into $venv (a few minutes, once)"
 # Files must have the hashes of the locks, which name all dependencies. A CPU build of torch goes
 # before one for CUDA where pip can reach it; one for CUDA has dependencies of its own.
@@ -47,6 +44,17 @@ if ! said=$("$own" $pip install -qq --no-deps --require-hashes -r requirements-c
     *) echo "$said" >&2 && exit 1 ;;
     esac
 fi
+# pesq has no wheel. For a build in isolation pip would check no hash, so it is built with tools that
+# were checked and lie in a folder of their own.
+rm -rf "$venv/build"
+mkdir "$venv/build"
+awk '/^pesq==/ { own = 1 } own { print; if (!/\\$/) exit }' requirements.lock >"$venv/build/pesq.lock"
+# shellcheck disable=SC2086
+"$own" $pip install -qq --no-deps --require-hashes -t "$venv/build" -r requirements-build.lock
+# shellcheck disable=SC2086
+PYTHONPATH=$venv/build "$own" $pip install -qq --no-deps --require-hashes --no-build-isolation \
+    -r "$venv/build/pesq.lock"
+rm -rf "$venv/build"
 # shellcheck disable=SC2086
 "$own" $pip install -qq --no-deps --require-hashes -r requirements.lock
 # shellcheck disable=SC2086

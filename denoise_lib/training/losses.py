@@ -11,6 +11,7 @@ from torchmetrics.functional.audio import scale_invariant_signal_distortion_rati
 from denoise_lib.damage.corruption import Corruption
 from denoise_lib.metrics.wsdr import SILENCE, wsdr
 from denoise_lib.training.disturbance import raw_pesq
+from denoise_lib.training.intelligibility import stoi
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # (estimate, clean, noisy) -> scalar
 LOSS_FRAMES = (512, 1280)  # samples; hops are half of them
@@ -63,14 +64,15 @@ def touched_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
 
 
 def outside_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
-    """Level of the error re the speech, compressed spectral errors, and an approximation of PESQ.
+    """Level of the error re the speech, compressed spectral errors, and what PESQ and STOI measure.
 
     Per clip ``log10(|y - e|^2 / |y|^2 + 10^-3.5)``, which stops rewarding at 35 dB, so that clean
     clips do not rule a batch; and in two frames, Hann's, 30 times the mean square error of
     magnitudes to the power of 0.3, twice as much where they are too small, and 10 times that of the
     complex values with such magnitudes. Too small is worse: it takes soft speech away. All are
-    taken at the speech's own level, -60 dBFS at least; ``noisy`` has no part in it. At last
-    4.5 - :func:`raw_pesq` is added: about what the error takes from PESQ's raw score.
+    taken at the speech's own level, -60 dBFS at least; ``noisy`` has no part in it. Two perceptual
+    terms follow: twice what the error takes from PESQ's raw score, ``4.5 - raw_pesq``, and ten
+    times what it takes from STOI, ``1 - stoi``.
 
     References:
         The bounded ratio: Wisdom et al., "Unsupervised Sound Separation Using Mixture Invariant
@@ -94,7 +96,8 @@ def outside_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
         costs = wrong.square() * (1 + (wrong < 0).to(wrong))
         loss = loss + 30 / len(LOSS_FRAMES) * costs.mean()
         loss = loss + 10 / len(LOSS_FRAMES) * (parts[0] - parts[1]).square().sum(-1).mean()
-    return loss + 4.5 - raw_pesq(estimate, clean).mean()
+    loss = loss + 2 * (4.5 - raw_pesq(estimate, clean).mean())
+    return loss + 10 * (1 - stoi(estimate, clean).mean())
 
 
 # By the names that networks and commands use.
