@@ -301,6 +301,8 @@ def test_a_cpu_build_of_the_same_torch_is_taken_where_there_is_one(checkout):
     tried = [each for each in (checkout / "log").read_text().splitlines() if "-r " in each]
     assert [each.rpartition(" ")[2] for each in tried] == [
         "requirements-cpu.lock",
+        "requirements-build.lock",
+        ".venv/build/pesq.lock",
         "requirements.lock",
     ]
 
