@@ -3,9 +3,10 @@
     python tools/lock.py
 
 A version is changed by hand in requirements.lock or requirements-build.lock, and then this is run.
-It needs `uv` on the path. Hashes are those of all files that PyPI has of a version: one lock serves every platform and Python.
-What a torch built for CUDA needs on Linux, which torch pins itself, goes into the second file. The
-version and hashes of requirements-cpu.lock are changed by hand: they are those of torch's index.
+It needs `uv` on the path. Hashes are those of all files that PyPI has of a version: one lock serves
+every platform and Python. What a torch built for CUDA needs on Linux, which torch pins itself, goes
+into requirements-cuda.lock. The version and hashes of requirements-cpu.lock are changed by hand:
+they are those of torch's index.
 """
 
 import re
