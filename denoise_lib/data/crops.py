@@ -25,7 +25,7 @@ from denoise_lib.errors import UserError
 EXAMPLE_SECONDS = (2.5, 4.5)  # lengths of clips that are drawn to be played on the page
 # Speeds of joined crops; with 1.5 s at 16 kHz all lengths are products of 2, 3 and 5, which are
 # fast to transform.
-SPEEDS = (0.853333, 0.9, 0.9375, 1.0, 1.0, 1.066667, 1.125, 1.2)
+SPEEDS = (0.75, 0.8, 0.853333, 0.9, 0.96, 1.0, 1.0, 1.066667, 1.125, 1.2, 1.25, 1.333333)
 Damage = Callable[..., Tensor]  # (waveform, generator) -> waveform: Corruption or StreetMix
 
 
@@ -94,7 +94,7 @@ class JoinedCrops(CleanCrops):
     Most clips of volunteers last one or two seconds. A crop begins anywhere in its first clip;
     pauses last 0.05 to 0.65 s, short ones more often; each clip is brought to the nominal level,
     give or take 2 dB. A voice with more to say is drawn more often, by its length to the power of
-    0.75. The crop is played at 0.85 to 1.2 times its speed, so that voices are also higher and
+    0.75. The crop is played at 0.75 to 1.33 times its speed, so that voices are also higher and
     lower than they are.
 
     Args:
