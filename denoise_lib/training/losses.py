@@ -66,7 +66,7 @@ def touched_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
 def outside_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
     """Level of the error re the speech, compressed spectral errors, and what PESQ and STOI measure.
 
-    Per clip ``log10(|y - e|^2 / |y|^2 + 10^-3.5)``, which stops rewarding at 35 dB, so that clean
+    Per clip ``2 log10(|y - e|^2 / |y|^2 + 10^-3.5)``, which stops rewarding at 35 dB, so that clean
     clips do not rule a batch; and in two frames, Hann's, 30 times the mean square error of
     magnitudes to the power of 0.3, twice as much where they are too small, and 10 times that of the
     complex values with such magnitudes. Too small is worse: it takes soft speech away. All are
@@ -83,7 +83,7 @@ def outside_loss(estimate: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
     estimate, clean = estimate / level, clean / level
     error = (estimate - clean).square().mean(-1)
     ratio = error / (clean.square().mean(-1) + 1e-6).clamp_max(1.0)
-    loss = (ratio + 10**-3.5).log10().mean()
+    loss = 2 * (ratio + 10**-3.5).log10().mean()
     for n_fft in LOSS_FRAMES:
         window = torch.hann_window(n_fft, device=clean.device)
         frame = {"n_fft": n_fft, "hop_length": n_fft // 2, "window": window}
