@@ -93,8 +93,7 @@ class JoinedCrops(CleanCrops):
 
     Most clips of volunteers last one or two seconds. A crop begins anywhere in its first clip;
     pauses last 0.05 to 0.65 s, short ones more often; each clip is brought to the nominal level,
-    give or take 2 dB. A voice with more to say is drawn more often, by its length to the power of
-    0.75. The crop is played at 0.75 to 1.33 times its speed, so that voices are also higher and
+    give or take 2 dB. A voice with more to say is drawn more often, by the root of its length. The crop is played at 0.75 to 1.33 times its speed, so that voices are also higher and
     lower than they are.
 
     Args:
@@ -111,7 +110,7 @@ class JoinedCrops(CleanCrops):
         for clip in self.clips:
             self.voices.setdefault(clip.voice, []).append(clip)
         lengths = [sum(clip.samples for clip in own) for own in self.voices.values()]
-        self.weights = torch.tensor(lengths, dtype=torch.float32) ** 0.75
+        self.weights = torch.tensor(lengths, dtype=torch.float32) ** 0.5
 
     def __getitem__(self, step: int) -> Tensor:
         """(batch, time)."""
