@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from denoise_lib.data.seeds import clip_generator
+
 CLIPS = 80  # of each voice
 SECONDS = (2.5, 6.0)  # length of a clip is drawn between these
 LOUDER = 0.7  # exponent of the level by which diphones are drawn; vowels are loud
@@ -95,6 +97,8 @@ def _residual(data: bytes, place: int) -> tuple[Array, int]:
     if (magic, encoding, channels) != (b".snd", 1, 1):
         raise ValueError("a diphone whose residual is not in mu-law")
     samples = data[place + start : place + start + size]
+    if len(samples) < size:
+        raise ValueError("a diphone that is cut off")
     head = struct.pack(">4s5I", magic, 24, len(samples), encoding, rate, channels)
     return soundfile.read(io.BytesIO(head + samples))[0], rate
 
@@ -106,8 +110,6 @@ def talks(data: bytes, clips: int = CLIPS) -> Iterator[tuple[str, bytes]]:
     """
     import soundfile
 
-    from denoise_lib.data.crops import clip_generator
-
     diphones, rate = read_group(data)
     following = _following(diphones)
     for number in range(clips):
@@ -116,8 +118,9 @@ def talks(data: bytes, clips: int = CLIPS) -> Iterator[tuple[str, bytes]]:
         seconds = low + (high - low) * float(torch.rand((), generator=draw))
         joined = _walk(diphones, following, round(seconds * rate), draw)
         samples = _spoken(joined, rate, _pitch(joined.marks / rate, draw))
-        peak, level = np.abs(samples).max(), np.sqrt(np.mean(np.square(samples)))
-        if np.isfinite(peak) and 0 < peak < RINGING * level:
+        peak = np.abs(samples).max()
+        level = np.sqrt(np.mean(np.square(samples / peak))) if 0 < peak < np.inf else 0.0
+        if RINGING * level > 1:
             file = io.BytesIO()
             soundfile.write(file, 0.7 / peak * samples, rate, format="WAV", subtype="PCM_16")
             yield f"{number:02}.wav", file.getvalue()

@@ -1,10 +1,10 @@
 """The wide corpora: other people's speech and noise, from packages of Debian 12 and 13.
 
 The default corpora are four studio voices and one game's city. These are some 70 voices in two
-dozen languages, in many rooms and through many microphones, and noise and music by many
-recordists. Which voices are clean enough to be a target, which are kept out, and what is noise at
-all was found by measuring every recording (levels in pauses, clipping, band, pitch) and by its
-name.
+dozen languages, in many rooms and through many microphones, nine voices that are made of diphones,
+and noise and music by many recordists. Which voices are clean enough to be a target, which are kept
+out, and what is noise at all was found by measuring every recording (levels in pauses, clipping,
+band, pitch) and by its name.
 """
 
 from __future__ import annotations
