@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from denoise_lib import RATE
 from denoise_lib.damage.corruption import Corruption
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import clip_generator
 from denoise_lib.display import figures, spectra
 from denoise_lib.display import show as showing
 from denoise_lib.display.player import compare

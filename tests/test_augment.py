@@ -20,7 +20,7 @@ from denoise_lib.damage.augment import (
     vary_speech,
 )
 from denoise_lib.damage.corruption import FIXED
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import clip_generator
 
 
 def noise(*shape, seed=0):

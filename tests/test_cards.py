@@ -55,12 +55,6 @@ def test_whose_recordings_trained_it():
         for each in WITHOUT["festvox-ru"]
     ]
     assert not any("Shmyrev" in each for record in older for each in licences(record))
-    # The sixth training of `speech` heard the Russian reader, but no voice made of diphones.
-    (sixth,) = set(WITHOUT["festvox-kallpc16k"]) - set(WITHOUT["festvox-ru"])
-    heard = licences({"plan": {"corpus": ["wide", sixth]}})
-    assert any("Shmyrev" in each for each in heard)
-    assert not any("kallpc16k" in each for each in heard)
-    assert any("kallpc16k" in each for each in wide)
     later = [each for each in wide if "Shmyrev" in each]
     assert later and not any(
         each in licences(read_record(PRETRAINED / "repair.safetensors")) for each in later

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from denoise_lib import Corruption, wsdr
 from denoise_lib.damage.corruption import FIXED, Positions, frame_at
 from denoise_lib.damage.extremes import at_rank
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import clip_generator
 
 
 def speech_like(batch: int, time: int, seed: int = 0) -> torch.Tensor:

@@ -195,12 +195,12 @@ def test_a_joined_crop_talks_on():
         assert (level == 0).any()
 
 
-def test_a_voice_is_drawn_by_the_root_of_its_length():
+def test_a_voice_is_drawn_by_its_length_to_the_power_of_three_quarters():
     corpus = small_corpus()
     lengths = {}
     for clip in corpus.split("train"):
         lengths[clip.voice] = lengths.get(clip.voice, 0) + clip.samples
-    wanted = torch.tensor([float(length) for length in lengths.values()]) ** 0.5
+    wanted = torch.tensor([float(length) for length in lengths.values()]) ** 0.75
     torch.testing.assert_close(joined(corpus).weights, wanted)
 
 

@@ -7,7 +7,7 @@ import torch
 from pesq import pesq
 
 from denoise_lib import RATE, Corruption
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import clip_generator
 from denoise_lib.training.disturbance import (
     _bands,
     _over_time,

@@ -24,8 +24,7 @@ from denoise_lib.damage.augment import VariedCorruption, VariedStreet
 from denoise_lib.damage.shifted import ChangedCorpus, room
 from denoise_lib.data import corpora
 from denoise_lib.data.corpora import Clip, Corpus
-from denoise_lib.data.crops import fixed_batch, fixed_clip, spread
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import clip_generator, fixed_batch, fixed_clip, spread
 from denoise_lib.errors import UserError
 from denoise_lib.models import ConvAutoencoder, UNet
 from denoise_lib.models.base import find

@@ -6,7 +6,7 @@ import torch
 from pystoi import stoi as program
 
 from denoise_lib import RATE
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import clip_generator
 from denoise_lib.training.intelligibility import stoi
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from denoise_lib import Corruption, audio, wsdr
 from denoise_lib.damage.corruption import FIXED
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import clip_generator
 from denoise_lib.study.inversion import find, invert, misjudged
 
 SMALL = {"n_fft": 16, "hop": 4}

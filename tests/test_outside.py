@@ -30,7 +30,7 @@ from denoise_lib.damage.outside import (
     room_tails,
 )
 from denoise_lib.data.corpora import Clip, Corpus
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import clip_generator
 
 
 def noise(*shape, seed=0):

@@ -12,8 +12,7 @@ from small_corpus import small_corpus
 from denoise_lib import RATE, Corruption, StreetMix, wsdr
 from denoise_lib.audio import to_level
 from denoise_lib.damage.corruption import FIXED
-from denoise_lib.data.crops import fixed_clip
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import clip_generator, fixed_clip
 from denoise_lib.errors import UserError
 from denoise_lib.listening_room import scene
 from denoise_lib.listening_room.scene import DRAWN, Scene, Setting

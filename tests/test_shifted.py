@@ -13,8 +13,7 @@ from denoise_lib import RATE, Corruption, wsdr
 from denoise_lib.audio import resample, to_level
 from denoise_lib.damage.conditions import OUT_OF_DOMAIN, Noise
 from denoise_lib.damage.shifted import ChangedCorpus, MadeAtRate, room, telephone
-from denoise_lib.data.crops import fixed_clip, spread
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import clip_generator, fixed_clip, spread
 
 UNTOUCHED = Corruption(zero=0, raised=0)
 

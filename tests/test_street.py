@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from denoise_lib import StreetMix, wsdr
 from denoise_lib.damage import street
 from denoise_lib.damage.street import Stretches, _uniform
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import clip_generator
 
 
 def noise(*shape, seed=0):

@@ -17,8 +17,7 @@ from small_corpus import small_corpus
 
 from denoise_lib import Corruption, StreetMix
 from denoise_lib.data.corpora import Corpus
-from denoise_lib.data.crops import CleanCrops, fixed_batch
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import CleanCrops, clip_generator, fixed_batch
 from denoise_lib.environment import fastest_precision
 from denoise_lib.errors import UserError
 from denoise_lib.files import locked

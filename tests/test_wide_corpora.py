@@ -71,7 +71,6 @@ def wav(samples, rate=RATE):
         ("hedgewars/Pirate/Hello", ("hedgewars/Pirate", "train")),
         ("horizons/en/0/new_world/0", ("horizons/en", "valid")),
         ("festvox-ru/ru_0001", ("festvox-ru/ru", "train")),
-        ("festvox-kal/kallpc16k/07", ("festvox-kal/kallpc16k", "train")),
     ],
 )
 def test_who_speaks(name, placed):

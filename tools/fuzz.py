@@ -14,7 +14,6 @@ import hashlib
 import io
 import json
 import random
-import struct
 import subprocess
 import sys
 import tarfile
@@ -103,20 +102,7 @@ def archives() -> list[bytes]:
     pages = [b"OggS\0" + bytes([flags]) + bytes(20) + b"\x01\x02ab" for flags in (2, 0, 4)]
     bundle = b"GVariant" + bytes(9) + b"".join(pages) + b"OggS"
     tars = [tar(mode) for mode in ("w:", "w:gz", "w:bz2", "w:xz")]
-    return [*tars, *(deb(each) for each in tars), packed.getvalue(), catalogue, bundle, voice()]
-
-
-def voice() -> bytes:
-    """The file of a voice that is made of diphones, with two of them."""
-    marks, order = range(1, 5), 2
-    head = f"EST_File Track\nNumFrames {len(marks)}\nNumChannels {order + 1}\nEST_Header_End\n"
-    values = [struct.pack("<5f", 0.008 * mark, 1, 1, 1.8, -0.9) for mark in marks]
-    track = head.encode() + b"".join(values)
-    residual = struct.pack(">4s5I", b".snd", 24, 640, 1, 16_000, 1) + bytes(range(64)) * 10
-    size = len(track) + len(residual)
-    lines = [f"{name} {at} {at + len(track)} 2\n" for name, at in (("a-b", 0), ("b-a", size))]
-    index = "EST_File index\nNumEntries 2\nEST_Header_End\n" + "".join(lines)
-    return index.encode() + 2 * (track + residual)
+    return [*tars, *(deb(each) for each in tars), packed.getvalue(), catalogue, bundle]
 
 
 def checkpoints() -> list[bytes]:

@@ -13,7 +13,7 @@ from denoise_lib import RATE
 from denoise_lib.damage.made_noise import OCTAVES, at_unit_level, babble, coloured, made_noises
 from denoise_lib.damage.street import digest_of
 from denoise_lib.data.corpora import Clip, Corpus
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import clip_generator
 from denoise_lib.data.wide_corpora import MUSIC
 
 TAIL = RATE // 2  # samples of a room's response

@@ -17,7 +17,6 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from denoise_lib.data.default_corpora import Package
-from denoise_lib.data.diphones import talks
 from denoise_lib.errors import UserError
 
 # What reading a damaged archive raises, encrypted and unknown kinds of zip archives (RuntimeError)
@@ -127,10 +126,7 @@ def _members(path: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
     if zipfile.is_zipfile(path):
         return _zipped(path, suffix)
     with path.open("rb") as file:
-        kind = file.read(8)
-    if kind == b"EST_File":
-        return talks(path.read_bytes())
-    return _bundled(path) if kind == b"GVariant" else _catalogued(path)
+        return _bundled(path) if file.read(8) == b"GVariant" else _catalogued(path)
 
 
 def _zipped(path: Path, suffix: str) -> Iterator[tuple[str, bytes]]:

@@ -1,10 +1,10 @@
 """The wide corpora: other people's speech and noise, from packages of Debian 12 and 13.
 
 The default corpora are four studio voices and one game's city. These are some 70 voices in two
-dozen languages, in many rooms and through many microphones, nine voices that are made of diphones,
-and noise and music by many recordists. Which voices are clean enough to be a target, which are kept
-out, and what is noise at all was found by measuring every recording (levels in pauses, clipping,
-band, pitch) and by its name.
+dozen languages, in many rooms and through many microphones, and noise and music by many
+recordists. Which voices are clean enough to be a target, which are kept out, and what is noise at
+all was found by measuring every recording (levels in pauses, clipping, band, pitch) and by its
+name.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ SOURCES = {
     "asterisk-moh-opsound-g722": "asterisk-moh-opsound",
     "btanks-data": "btanks",
     "colobot-common-sounds": "colobot",
-    "festvox-italp16k": "festival-it",
-    "festvox-itapc16k": "festival-it",
     "fillets-ng-data-cs": "fillets-ng-data",
     "fillets-ng-data-nl": "fillets-ng-data",
     "hedgewars-data": "hedgewars",
@@ -191,105 +189,6 @@ SPEECH = (
         "f5cf51bcb7d3fa95130327cc19e2c13cd3dd44c753c39785eab47c45760d6650",
         "Nickolay V. Shmyrev, BSD-like",
         suffix=".wav",
-    ),
-    _package(
-        "festvox-dita",
-        "festvox-czech-dita",
-        "1.0.0-5",
-        "f4dc1c03c8815beeeeed8c8cc18c9c26f381ad0eadb10727ff5f850826e51cf0",
-        "usr/share/festival/voices/czech/czech_dita/group",
-        "83221b8dd09ec954ee6688f4d50068ebde75d99410f0097f3bf43dc94d52acb7",
-        "Brailcom, GPL-3+",
-        suffix=".group",
-        inside=".wav",
-    ),
-    _package(
-        "festvox-krb",
-        "festvox-czech-krb",
-        "1.0.0-5",
-        "802a6e647417437643de1ede07b54aeebdc4b180f01844a1b29480f7239fe784",
-        "usr/share/festival/voices/czech/czech_krb/group",
-        "cca1e8d4b70cb62b9bc69d2130de9fba6727acdd52ecb8fa9f9f4dde66596f01",
-        "Brailcom, GPL-3+",
-        suffix=".group",
-        inside=".wav",
-    ),
-    _package(
-        "festvox-machac",
-        "festvox-czech-machac",
-        "1.0.0-5",
-        "76270a4526ed8222a840d272d32124854b242ccdcc4422d446f6a1f06576bb0f",
-        "usr/share/festival/voices/czech/czech_machac/group",
-        "2a2f66f303e8d154cd749aeda66a9da9dd0a9d27d6135e025707eb0a9072d4fc",
-        "Brailcom, GPL-3+",
-        suffix=".group",
-        inside=".wav",
-    ),
-    _package(
-        "festvox-ph",
-        "festvox-czech-ph",
-        "0.1-6",
-        "0e7833a7f670fdac3c3ee5664ab6ce4af9161c43904b745289eae33fba7a4edf",
-        "usr/share/festival/voices/czech/czech_ph/group",
-        "ce2aa7f645db7a869cd05db8af35320b3e987cfc5a3fb23e511345aa2d64a6fe",
-        "Brailcom, GPL-2+",
-        suffix=".group",
-        inside=".wav",
-    ),
-    _package(
-        "festvox-kal",
-        "festvox-kallpc16k",
-        "2.4-1",
-        "bb21a90974a2754044c6dc11e4cf958aa8ba91ddb312e20ea7a114f3b73dadae",
-        "usr/share/festival/voices/english/kal_diphone/group",
-        "14ab7923f56737033c85ca0d9d31a2fa865071534a2b060a3221e9438199f07b",
-        "Alan W Black and Kevin Lenzo, BSD-like",
-        suffix=".group",
-        inside=".wav",
-    ),
-    _package(
-        "festvox-ked",
-        "festvox-kdlpc16k",
-        "1.4.0-6.1",
-        "3c359e51b6c85d5f5e00368804c52a68f551b1961ee03a79dde5245bc1accb6c",
-        "usr/share/festival/voices/english/ked_diphone/group",
-        "c0e6c72417b85115ace88afa812114d82379011585f887e0bd26db10137a922b",
-        "CSTR of the University of Edinburgh, BSD-like",
-        suffix=".group",
-        inside=".wav",
-    ),
-    _package(
-        "festvox-lj",
-        "festvox-suopuhe-lj",
-        "1.0g-20051204-5",
-        "4ea3d165b7ac737c114e02397a442c58a86cb5c78c5ab4e68c49785ca3b1c52d",
-        "usr/share/festival/voices/finnish/suo_fi_lj_diphone/group",
-        "91a1cfc775b70d1281007c4ad8ef71c3f324ecf8b57f1422a0cc6ac20c1ac3e5",
-        "the universities of Helsinki and Joensuu, LGPL-2+",
-        suffix=".group",
-        inside=".wav",
-    ),
-    _package(
-        "festvox-lp",
-        "festvox-italp16k",
-        "2.0+debian0-6",
-        "4acbcabf7e81cf284e1f7db9135d7761e44c6bb3f9dda85727291fe95942f525",
-        "usr/share/festival/voices/italian/lp_diphone/group",
-        "6c4ebd5dff5503f28f7dc28a6894f3a8692069edf95c3e1bdabea653433775cd",
-        "ISTC-SPFD CNR and ITC-irst, GPL-2+",
-        suffix=".group",
-        inside=".wav",
-    ),
-    _package(
-        "festvox-pc",
-        "festvox-itapc16k",
-        "2.0+debian0-6",
-        "832c8c4cede93ef292132f8a7b5d6cddaad0046e348517d8445b4a4a906f09e6",
-        "usr/share/festival/voices/italian/pc_diphone/group",
-        "07db68c822541d1509fa3de5c27ccd10fd080ff5ec0aac7b1703137158dda1a7",
-        "ISTC-SPFD CNR and ITC-irst, GPL-2+",
-        suffix=".group",
-        inside=".wav",
     ),
 )
 
@@ -570,19 +469,6 @@ _VOICE = {
     "horizons": re.compile(r"^([^/]+)/"),
     "festvox-ru": re.compile(r"^(ru)_\d+$"),
 }
-# Voices that festival makes of diphones, and the file of each.
-DIPHONES = {
-    "dita": "dita",
-    "krb": "krb",
-    "machac": "machac",
-    "ph": "ph",
-    "kal": "kallpc16k",
-    "ked": "kedlpc16k",
-    "lj": "ljlpc",
-    "lp": "lp_diphone",
-    "pc": "pc_diphone",
-}
-_VOICE |= {f"festvox-{name}": re.compile(r"^([^/]+)/") for name in DIPHONES}
 
 
 def _voices(**names: str) -> frozenset[str]:
@@ -609,7 +495,7 @@ TRAIN_VOICES = _voices(
     gcin="5",
     festvox_ru="ru",
     warzone="tutorial countdown extra proxmessages memressp nexus",
-) | {f"festvox-{name}/{file}" for name, file in DIPHONES.items()}
+)
 # Chooses the best weights:
 VALID_VOICES = _voices(klettres="de pt_BR", horizons="en de")
 # Kept out for the test: by their pitch men (Greek, British, French, Lithuanian) and women (Greek,

@@ -20,7 +20,7 @@ from denoise_lib import RATE, audio
 from denoise_lib.damage.corruption import FIXED, Corruption
 from denoise_lib.damage.street import STREET_SNR_DB, StreetMix
 from denoise_lib.data.corpora import Clip, Corpus, open_noise, open_speech
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import clip_generator
 from denoise_lib.errors import UserError
 from denoise_lib.metrics.measures import score
 from denoise_lib.models.base import Denoiser

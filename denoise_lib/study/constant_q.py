@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from denoise_lib import RATE
 from denoise_lib.damage.corruption import Corruption
 from denoise_lib.data.corpora import Clip
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import clip_generator
 from denoise_lib.display.mean import Mean
 from denoise_lib.metrics.wsdr import wsdr
 from denoise_lib.study.experiment import Experiment

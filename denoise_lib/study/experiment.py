@@ -20,12 +20,12 @@ from denoise_lib.data.crops import (
     EXAMPLE_SECONDS,
     CleanCrops,
     Damage,
+    clip_generator,
     drawn,
     fixed_batch,
     fixed_clip,
     spread,
 )
-from denoise_lib.data.seeds import clip_generator
 from denoise_lib.display.player import LONGEST_HEARD, Player, compare
 from denoise_lib.display.show import note
 from denoise_lib.environment import chosen_precision

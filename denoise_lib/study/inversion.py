@@ -15,7 +15,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_average_precision
 
 from denoise_lib.damage.corruption import Corruption, Positions
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import clip_generator
 from denoise_lib.models.base import Denoiser
 from denoise_lib.study.experiment import Experiment
 from denoise_lib.study.run import Row

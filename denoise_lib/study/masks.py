@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from denoise_lib import RATE
 from denoise_lib.damage.corruption import Corruption, Positions
 from denoise_lib.data.corpora import Clip
-from denoise_lib.data.seeds import clip_generator
+from denoise_lib.data.crops import clip_generator
 from denoise_lib.models.base import Denoiser
 from denoise_lib.models.inference import process
 from denoise_lib.study.experiment import Experiment
