@@ -56,6 +56,17 @@ def test_a_copy_at_any_level_is_understood(clips, gain):
     torch.testing.assert_close(stoi(gain * clips, clips), torch.ones(4), atol=1e-3, rtol=0)
 
 
+def test_silence_is_not_understood(clips):
+    assert (stoi(torch.zeros_like(clips), clips) < 1e-3).all()
+
+
+def test_the_level_of_both_does_not_matter(clips):
+    degraded = clips + noise_like(clips)
+    expected = stoi(degraded, clips)
+    for gain in (0.01, 0.1, 10.0):
+        torch.testing.assert_close(stoi(gain * degraded, gain * clips), expected, atol=1e-3, rtol=0)
+
+
 def test_following_the_gradient_makes_it_clearer(clips):
     degraded = (clips + noise_like(clips)).requires_grad_()
     before = stoi(degraded, clips)

@@ -299,10 +299,10 @@ def test_a_cpu_build_of_the_same_torch_is_taken_where_there_is_one(checkout):
     (checkout / "pip").write_text(fails.format("No matching distribution found for torch"))
     assert ready(checkout).returncode == 0
     tried = [each for each in (checkout / "log").read_text().splitlines() if "-r " in each]
-    assert [each.rpartition(" ")[2] for each in tried] == [
+    assert [Path(each.rpartition(" ")[2]).name for each in tried] == [
         "requirements-cpu.lock",
         "requirements-build.lock",
-        ".venv/build/pesq.lock",
+        "pesq.lock",
         "requirements.lock",
     ]
 
@@ -440,12 +440,14 @@ def test_pesq_is_built_with_these_alone(checkout):
     log = (checkout / "log").read_text().splitlines()
     (tools,) = (place for place, line in enumerate(log) if "requirements-build.lock" in line)
     (pesq,) = (place for place, line in enumerate(log) if line.endswith("pesq.lock"))
-    assert "--require-hashes -t .venv/build" in log[tools]
+    assert "--require-hashes -t" in log[tools]
     assert "--require-hashes --no-build-isolation" in log[pesq]
     (lock,) = (place for place, line in enumerate(log) if line.endswith("-r requirements.lock"))
     assert tools < pesq < lock
-    assert "PYTHONPATH=.venv/build" in (checkout / "log.env").read_text()
-    assert not (checkout / ".venv" / "build").exists()
+    (folder,) = re.findall(r"^PYTHONPATH=(.*)", (checkout / "log.env").read_text(), re.MULTILINE)
+    # pip runs the build in another folder, where a relative path would mean nothing.
+    assert Path(folder).is_absolute() and f" -t {folder} " in log[tools]
+    assert not Path(folder).parent.exists()
 
 
 @pytest.mark.parametrize("version", ["3.10.4", "3.14.0", "2.7.18"])

@@ -31,7 +31,7 @@ pip="-m pip --disable-pip-version-check --no-input"
 # shellcheck disable=SC2086
 "$own" $pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
 
-# Of the user's settings only where packages come from. The path is relative, for it may not hold spaces.
+# Of the user's settings only where packages come from.
 "$own" tools/pip_settings.py >"$venv/pip.settings"
 export PIP_CONFIG_FILE="$venv/pip.settings"
 echo "installing requirements.lock into $venv (a few minutes, once)"
@@ -45,16 +45,15 @@ if ! said=$("$own" $pip install -qq --no-deps --require-hashes -r requirements-c
     esac
 fi
 # pesq has no wheel. For a build in isolation pip would check no hash, so it is built with tools that
-# were checked and lie in a folder of their own.
-rm -rf "$venv/build"
-mkdir "$venv/build"
-awk '/^pesq==/ { own = 1 } own { print; if (!/\\$/) exit }' requirements.lock >"$venv/build/pesq.lock"
+# were checked. Their folder is a temporary one, whose path holds no colon, which PYTHONPATH splits at.
+build=$(mktemp -d)
+trap 'rm -rf "$build"' EXIT
+awk '/^pesq==/ { own = 1 } own { print; if (!/\\$/) exit }' requirements.lock >"$build/pesq.lock"
 # shellcheck disable=SC2086
-"$own" $pip install -qq --no-deps --require-hashes -t "$venv/build" -r requirements-build.lock
+"$own" $pip install -qq --no-deps --require-hashes -t "$build/tools" -r requirements-build.lock
 # shellcheck disable=SC2086
-PYTHONPATH=$venv/build "$own" $pip install -qq --no-deps --require-hashes --no-build-isolation \
-    -r "$venv/build/pesq.lock"
-rm -rf "$venv/build"
+PYTHONPATH=$build/tools "$own" $pip install -qq --no-deps --require-hashes --no-build-isolation \
+    --no-cache-dir -r "$build/pesq.lock"
 # shellcheck disable=SC2086
 "$own" $pip install -qq --no-deps --require-hashes -r requirements.lock
 # shellcheck disable=SC2086

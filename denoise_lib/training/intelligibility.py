@@ -12,6 +12,7 @@ BANDS, LOWEST = 15, 150.0  # thirds of an octave; centre of the first, Hz
 SEGMENT = 30  # frames that are correlated, 0.38 s
 SILENT = 40.0  # dB below the loudest frame of the clean speech; softer frames do not count
 MOST = 1 + 10 ** (15 / 20)  # times the clean envelope that a degraded one is clipped to
+FLOOR = 1e-9  # keeps slopes finite at 0; of powers at a level of 1
 
 
 def stoi(estimate: Tensor, clean: Tensor) -> Tensor:
@@ -21,20 +22,21 @@ def stoi(estimate: Tensor, clean: Tensor) -> Tensor:
         estimate, clean: (batch, time) at 16 kHz, time >= 512.
 
     Returns:
-        (batch,), 1 for a copy; within about .03 of the program's, and closer where little is wrong.
-        It is 0 for a clip that has fewer than 30 frames of speech. Gradients reach ``estimate``.
+        (batch,), 1 for a copy and 0 for silence; within about .03 of what pystoi says, and closer
+        where little is wrong. It is 0 for a clip that has fewer than 30 frames of speech.
 
     References:
         Taal et al., "An Algorithm for Intelligibility Prediction of Time-Frequency Weighted Noisy
         Speech", IEEE TASLP 19 (7), 2011, sec. II.
     """
     window = torch.hann_window(FRAME, device=clean.device)
-    both = torch.cat([clean, estimate])
+    level = clean.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-4)
+    both = torch.cat([clean / level, estimate / level])
     spectrum = torch.stft(both, N_FFT, HOP, FRAME, window, center=False, return_complex=True)
     power = spectrum.real.square() + spectrum.imag.square()
     loudness = power.chunk(2)[0].sum(1)  # (batch, frames)
     heard = loudness > 10 ** (-SILENT / 10) * loudness.amax(-1, keepdim=True)
-    envelope = (_bands(power) @ power + 1e-9).sqrt()
+    envelope = (_bands(power) @ power + FLOOR).sqrt() - FLOOR**0.5
     # Silent frames are taken out: those that are heard move together, to the front.
     order = heard.logical_not().to(torch.uint8).argsort(dim=-1, stable=True)
     order = order[:, None].expand(-1, BANDS, -1)
@@ -51,7 +53,7 @@ def stoi(estimate: Tensor, clean: Tensor) -> Tensor:
 
 def _norm(x: Tensor) -> Tensor:
     """Length over the last dimension, (..., 1), with a finite slope at 0."""
-    return (x.square().sum(-1, keepdim=True) + 1e-9).sqrt()
+    return (x.square().sum(-1, keepdim=True) + FLOOR).sqrt()
 
 
 def _bands(like: Tensor) -> Tensor:
