@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -448,6 +449,28 @@ def test_pesq_is_built_with_these_alone(checkout):
     # pip runs the build in another folder, where a relative path would mean nothing.
     assert Path(folder).is_absolute() and f" -t {folder} " in log[tools]
     assert not Path(folder).parent.exists()
+
+
+@pytest.mark.parametrize("ended", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_set_up_leaves_no_temporary_files(checkout, ended):
+    temporary, reached = checkout / "temporary", checkout / "reached"
+    temporary.mkdir()
+    slow = f'case "$*" in *requirements-build.lock*) touch {reached}; exec sleep 60 ;; esac\n'
+    (checkout / "pip").write_text(slow)
+    settings = {"CC": str(checkout / "cc"), "TMPDIR": str(temporary)}
+    begun = subprocess.Popen(
+        [checkout / "tools" / "setup.sh", checkout / "python", ".venv", str(checkout)],
+        cwd=checkout,
+        env=os.environ | settings,
+        start_new_session=True,
+    )
+    while not reached.exists():
+        assert begun.poll() is None
+        time.sleep(0.05)
+    assert list(temporary.iterdir())
+    os.killpg(begun.pid, ended)
+    assert begun.wait(30) == 128 + ended
+    assert not list(temporary.iterdir())
 
 
 @pytest.mark.parametrize("version", ["3.10.4", "3.14.0", "2.7.18"])

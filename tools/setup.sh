@@ -48,6 +48,8 @@ fi
 # were checked. Their folder is a temporary one, whose path holds no colon, which PYTHONPATH splits at.
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 awk '/^pesq==/ { own = 1 } own { print; if (!/\\$/) exit }' requirements.lock >"$build/pesq.lock"
 # shellcheck disable=SC2086
 "$own" $pip install -qq --no-deps --require-hashes -t "$build/tools" -r requirements-build.lock
