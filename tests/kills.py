@@ -24,6 +24,8 @@ from collections.abc import Callable
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
+from denoise_lib.report.verify import LEFT_OUT
+
 WRITES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod")
 LIMIT = 900  # s for one run
 
@@ -102,11 +104,8 @@ def result(folder: Path, told: tuple[str, ...] = ()) -> dict[str, str]:
 
 def _timeless(value):
     if isinstance(value, dict):
-        return {k: _timeless(v) for k, v in value.items() if k not in TIMES}
+        return {k: _timeless(v) for k, v in value.items() if k not in LEFT_OUT}
     return [_timeless(each) for each in value] if isinstance(value, list) else value
-
-
-TIMES = ("seconds", "finished", "peak_memory_mib")
 
 
 # --- what is killed ----------------------------------------------------------------------------
