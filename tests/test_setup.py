@@ -463,6 +463,8 @@ def test_an_interrupted_set_up_leaves_no_temporary_files(checkout, ended):
         cwd=checkout,
         env=os.environ | settings,
         start_new_session=True,
+        # A shell ignores SIGINT for what it runs in the background, the tests, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not reached.exists():
         assert begun.poll() is None
