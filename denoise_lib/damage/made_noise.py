@@ -22,7 +22,7 @@ def coloured(spectrum: Tensor, points_db: Tensor) -> Tensor:
         points_db: Gains at ``POINTS``, dB, (batch, 8); in between they are interpolated over the
             logarithm of the frequency, below and above they stay as they are.
     """
-    freq = torch.linspace(0, RATE / 2, spectrum.shape[-1]).clamp(
+    freq = torch.linspace(0, RATE / 2, spectrum.shape[-1], device=spectrum.device).clamp(
         float(POINTS[0]), float(POINTS[-1])
     )
     low, high = math.log2(float(POINTS[0])), math.log2(float(POINTS[-1]))

@@ -44,6 +44,20 @@ class Scene(NamedTuple):
     snr_db: Tensor
 
 
+class _Sounds(NamedTuple):
+    """Recordings and rooms on one device.
+
+    noise: all recordings, one after the other, int16 (samples,).
+    lengths, offsets: of each recording, samples, and where it begins, (recordings,).
+    rooms: responses, (rooms, TAIL).
+    """
+
+    noise: Tensor
+    lengths: Tensor
+    offsets: Tensor
+    rooms: Tensor
+
+
 class OutsideNoise:
     """Adds noise of many kinds to speech, at many levels.
 
@@ -92,6 +106,7 @@ class OutsideNoise:
             weights.append(share * root / root.sum().clamp_min(1))
         self.weights, self.left_out = torch.cat(weights), ""
         self.rooms = room_tails(48, clip_generator("rooms", seed))
+        self.copies: dict[torch.device, _Sounds] = {}
 
     @property
     def parameters(self) -> dict:
@@ -158,21 +173,26 @@ class OutsideNoise:
             snr_db,
         )
 
-    def alone(self, scene: Scene, samples: int) -> Tensor:
-        """The noise of a scene at any level, (batch, samples)."""
-        first = self._layer(scene, 0, samples)
+    def alone(self, scene: Scene, samples: int, device: torch.device | str = "cpu") -> Tensor:
+        """The noise of a scene at any level, (batch, samples) on ``device``.
+
+        The recordings are copied to the device once, and stay there.
+        """
+        scene = Scene(*(each.to(device) for each in scene))
+        sounds = self._on(torch.device(device))
+        first = _layer(sounds, scene, 0, samples)
         if bool((scene.second_db > -torch.inf).any()):
-            first = first + 10 ** (scene.second_db / 20) * self._layer(scene, 1, samples)
+            first = first + 10 ** (scene.second_db / 20) * _layer(sounds, scene, 1, samples)
         size = samples + TAIL  # room for the tail, so that it does not wrap around
         spectrum = coloured(torch.fft.rfft(first, size), scene.colour_db)
         inside = scene.room >= 0
         if inside.any():
-            spectrum[inside] *= torch.fft.rfft(self.rooms[scene.room[inside]], size)
+            spectrum[inside] *= torch.fft.rfft(sounds.rooms[scene.room[inside]], size)
         return torch.fft.irfft(spectrum, size)[:, :samples]
 
     def apply(self, waveform: Tensor, scene: Scene) -> Tensor:
         """Add a scene to speech, (batch, time) -> the same shape; silence stays silent."""
-        noise = self.alone(scene, waveform.shape[-1]).to(waveform)
+        noise = self.alone(scene, waveform.shape[-1], waveform.device).to(waveform)
         ratio = waveform.square().mean(-1, keepdim=True) / noise.square().mean(
             -1, keepdim=True
         ).clamp_min(1e-12)
@@ -183,18 +203,27 @@ class OutsideNoise:
         batch = torch.atleast_2d(waveform)
         return self.apply(batch, self.draw(len(batch), generator)).reshape(waveform.shape)
 
-    def _layer(self, scene: Scene, layer: int, samples: int) -> Tensor:
-        """One stretch for each clip at unit level; a recording that ends starts over."""
-        length = self.lengths[scene.recording[layer], None]
-        offset = self.offsets[scene.recording[layer], None]
-        place = torch.arange(samples, dtype=torch.float64) * scene.speed[layer, :, None]
-        whole = place.floor()
-        before = (scene.start[layer, :, None] + whole.long()) % length
-        now, next_ = (
-            self.noise[offset + before].float(),
-            self.noise[offset + (before + 1) % length].float(),
-        )
-        return at_unit_level(torch.lerp(now, next_, (place - whole).float()) / 32768)
+    def _on(self, device: torch.device) -> _Sounds:
+        """The recordings on a device."""
+        if device not in self.copies:
+            sounds = _Sounds(self.noise, self.lengths, self.offsets, self.rooms)
+            self.copies[device] = _Sounds(*(each.to(device) for each in sounds))
+        return self.copies[device]
+
+
+def _layer(sounds: _Sounds, scene: Scene, layer: int, samples: int) -> Tensor:
+    """One stretch for each clip at unit level; a recording that ends starts over."""
+    length = sounds.lengths[scene.recording[layer], None]
+    offset = sounds.offsets[scene.recording[layer], None]
+    place = torch.arange(samples, dtype=torch.float64, device=length.device)
+    place = place * scene.speed[layer, :, None]
+    whole = place.floor()
+    before = (scene.start[layer, :, None] + whole.long()) % length
+    now, next_ = (
+        sounds.noise[offset + before].float(),
+        sounds.noise[offset + (before + 1) % length].float(),
+    )
+    return at_unit_level(torch.lerp(now, next_, (place - whole).float()) / 32768)
 
 
 class VariedRecording:

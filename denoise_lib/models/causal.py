@@ -54,7 +54,10 @@ class CausalNet(Denoiser):
     loss = "outside"
     PRESETS = {
         "default": {},
-        "large": {"dilations": (1, 2, 4, 8, 16, 32, 1, 2, 4, 8, 16, 32), "fine": (1, 2, 4, 8)},
+        "large": {
+            "dilations": (1, 2, 4, 8, 16, 32, 1, 2, 4, 8, 16, 32),
+            "fine": (1, 2, 4, 8, 1, 2, 4, 8),
+        },
         "small": {"widths": (16, 24, 32, 48), "dilations": (1, 2, 4, 8, 16, 32)},
         "tiny": {
             "n_fft": 64,
