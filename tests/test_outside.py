@@ -115,21 +115,21 @@ def test_a_scene_is_replayed_and_a_call_is_a_drawing_and_a_replay():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_noise_on_a_gpu_is_that_of_the_cpu():
-    noise = OutsideNoise({"made": [torch.randn(3 * RATE), torch.randn(RATE)]})
-    scene = noise.draw(8, clip_generator("gpu"))
-    here, there = (noise.alone(scene, RATE, each) for each in ("cpu", "cuda"))
+    mix = outside()
+    scene = mix.draw(8, clip_generator("gpu"))
+    here, there = (mix.alone(scene, RATE, each) for each in ("cpu", "cuda"))
     assert there.device.type == "cuda"
     torch.testing.assert_close(there.cpu(), here, rtol=1e-3, atol=1e-3)
 
 
-def test_a_copy_on_a_device_is_made_once_and_gives_the_same():
-    noise = OutsideNoise({"made": [torch.randn(3 * RATE)]})
-    scene = noise.draw(4, clip_generator("copy"))
-    first = noise.alone(scene, RATE)
-    (kept,) = noise.copies.values()
-    assert torch.equal(noise.alone(scene, RATE, "cpu"), first)
-    (still,) = noise.copies.values()
-    assert still is kept and kept.noise.data_ptr() == noise.noise.data_ptr(), "no copy on a CPU"
+def test_recordings_go_to_a_device_once_and_are_not_copied_on_a_cpu():
+    mix = outside()
+    scene = mix.draw(4, clip_generator("copy"))
+    first = mix.alone(scene, RATE)
+    (kept,) = mix.copies.values()
+    assert torch.equal(mix.alone(scene, RATE), first)
+    (still,) = mix.copies.values()
+    assert still is kept and kept.noise.data_ptr() == mix.noise.data_ptr()
 
 
 def test_clips_of_a_batch_do_not_mix():
