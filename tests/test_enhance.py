@@ -413,13 +413,13 @@ def test_the_sound_of_an_avi_stays_with_its_pictures(tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells what a process took")
 def test_a_long_recording_takes_no_more_memory(tmp_path):
-    """Of 8 minutes of 44.1 kHz in stereo, the samples alone would take 169 MB."""
+    """Of 5 minutes of 44.1 kHz in stereo, the samples alone would take 106 MB."""
     code = (
         "import sys\nfrom denoise_lib import cli\nfrom denoise_lib.study.run import peak_memory\n"
         "try:\n    cli.main(sys.argv[1:])\nfinally:\n    print(peak_memory())"
     )
     peaks = []
-    for minutes in (1, 8):
+    for minutes in (1, 5):
         minute = np.stack([voice(60.0, 44100), voice(60.0, 44100, seed=1)], 1)
         samples = np.tile(minute, (minutes, 1))
         soundfile.write(tmp_path / "in.wav", samples, 44100, subtype="PCM_16")

@@ -118,7 +118,8 @@ def test_a_new_damage(extended):
 
 
 @pytest.mark.parametrize("extended", ["A measure"], indirect=True)
-def test_a_new_measure(extended):
+def test_a_new_measure(extended, monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")  # in processes of their own, too
     folder, (evaluate, notebook) = extended
     assert "level" in denoise(folder, "evaluate", "--help")
     # The nominal level of speech, and of the clean clips to a tenth.

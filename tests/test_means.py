@@ -96,6 +96,7 @@ def test_each_usable_core_has_a_process_to_score_in(monkeypatch):
 
 def test_slow_measures_are_taken_of_the_first_clips_alone(lab, monkeypatch):
     monkeypatch.setattr(evaluation, "_workers", lambda: ThreadPoolExecutor(1))
+    monkeypatch.setattr(loky, "cpu_count", lambda: 2)
     lab.metrics, lab.slow_clips = ["wsdr", "stoi"], 2
     lab.score(Identity(), "both", Corruption(), splits=("test",))
     assert {row["metric"]: (row["n"], row["total"]) for row in lab.run.rows} == {
@@ -176,8 +177,17 @@ def test_one_process_scores_what_others_could_not(monkeypatch, capsys):
     noisy = 0.1 * torch.randn(16000, generator=torch.Generator().manual_seed(0))
     job = ({"denoised": 0.5 * noisy}, noisy, noisy, ("stoi",), 16000)
     monkeypatch.setattr(evaluation, "_workers", Dead)
+    monkeypatch.setattr(loky, "cpu_count", lambda: 2)
     assert evaluation._score_all([job], ("stoi",)) == [evaluation._score_versions(job)]
     assert "has ended; scoring them in this one" in capsys.readouterr().err
+
+
+def test_one_core_scores_without_a_second_process(monkeypatch):
+    noisy = 0.1 * torch.randn(16000, generator=torch.Generator().manual_seed(0))
+    job = ({"denoised": 0.5 * noisy}, noisy, noisy, ("stoi",), 16000)
+    monkeypatch.setattr(evaluation, "_workers", lambda: pytest.fail("a process was started"))
+    monkeypatch.setattr(loky, "cpu_count", lambda: 1)
+    assert evaluation._score_all([job], ("stoi",)) == [evaluation._score_versions(job)]
 
 
 def test_a_process_that_scores_ends_with_the_one_that_started_it(monkeypatch):

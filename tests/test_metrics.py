@@ -2,6 +2,7 @@
 
 import numpy as np
 import pesq as pesq_package
+import psutil
 import pystoi
 import pytest
 import scipy.signal
@@ -15,6 +16,7 @@ from denoise_lib import RATE, Corruption, names
 from denoise_lib.audio import to_level
 from denoise_lib.data.corpora import open_speech
 from denoise_lib.data.crops import fixed_clip
+from denoise_lib.metrics import dnsmos as dnsmos_module
 from denoise_lib.metrics.dnsmos import dnsmos
 from denoise_lib.metrics.evaluate import evaluate
 from denoise_lib.metrics.measures import (
@@ -257,7 +259,17 @@ def test_clean_against_clean_comes_with_its_own_reasons():
 
 
 @pytest.mark.slow
-def test_dnsmos_in_processes_of_their_own():
+def test_dnsmos_keeps_no_memory_of_what_it_rated():
+    process, waveform = psutil.Process(), 0.05 * white(10 * RATE)
+    dnsmos_module._network()
+    before = process.memory_info().rss
+    dnsmos(waveform)
+    assert process.memory_info().rss - before < 90e6  # 180 MB otherwise
+
+
+@pytest.mark.slow
+def test_dnsmos_in_processes_of_their_own(monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     corpus = small_corpus()
     clip = corpus.split("test")[0]
     noisy, _ = fixed_clip(corpus, clip, Corruption(), 0)

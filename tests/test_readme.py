@@ -276,8 +276,9 @@ def test_the_commands_in_the_note_are_those_that_made_the_networks(monkeypatch):
         raise UserError("enough is known")
 
     monkeypatch.setattr(loop, "train", training)
-    wide = (cache_folder() / "corpora").glob("wide_speech*")
-    for line in lines if any(wide) else [each for each in lines if "--speech wide" not in each]:
+    fetched = cache_folder() / "corpora"
+    wide = all(any(fetched.glob(f"wide_{each}*")) for each in ("speech", "noise"))
+    for line in lines if wide else [each for each in lines if "--speech wide" not in each]:
         # What a network started from need not be shipped; one of its shape has its plan.
         made = read_record(ROOT / shlex.split(line)[2])
         monkeypatch.setattr(

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from joblib.externals import loky
 from small_corpus import small_corpus
 
 from denoise_lib import Corruption
@@ -136,6 +137,7 @@ def test_a_network_s_output_is_always_scored(monkeypatch):
 
     monkeypatch.setattr(evaluate, "score", score)
     monkeypatch.setattr(evaluate, "_workers", Here)
+    monkeypatch.setattr(loky, "cpu_count", lambda: 2)
     rows = [
         evaluate.evaluate(Louder(), corpus, clips, Corruption(), seed=0, metrics=("stoi",))
         for _ in range(2)

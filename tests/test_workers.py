@@ -46,7 +46,9 @@ def started(tmp_path, then):
     script.write_text(SCRIPT.format(tests=str(ROOT / "tests"), then=then), encoding="utf-8")
     return subprocess.Popen(
         [sys.executable, script],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "DENOISE_DATA": str(tmp_path / "cache")},
+        env=os.environ
+        | {"PYTHONPATH": str(ROOT), "DENOISE_DATA": str(tmp_path / "cache")}
+        | {"LOKY_MAX_CPU_COUNT": "2"},
         stdout=subprocess.PIPE,
         text=True,
     )

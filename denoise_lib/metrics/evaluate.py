@@ -117,7 +117,9 @@ def failed(clip: dict, metric: str) -> bool:
 
 def _score_all(jobs: list[tuple], metrics: tuple[str, ...]) -> list[dict]:
     """(values, reasons) of each clip's versions, by name; slow measures in one process per core."""
-    if not any_slow(metrics):
+    from joblib.externals import loky
+
+    if not any_slow(metrics) or loky.cpu_count() == 1:
         return [_score_versions(job) for job in jobs]
     jobs = [
         ({key: each.numpy() for key, each in versions.items()}, clean.numpy(), noisy.numpy(), *how)
