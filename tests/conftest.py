@@ -1,4 +1,7 @@
-"""Fixtures that several test files share."""
+"""Fixtures that several test files share.
+
+Each imports what it needs: pytest-xdist's first process reads this file, but runs no test.
+"""
 
 import ctypes
 import gc
@@ -8,11 +11,6 @@ import types
 import pytest
 from hypothesis import settings
 from page_checks import chromium, opened
-from page_fixture import shared_clone
-from small_clone import Clone
-
-import denoise_lib
-from denoise_lib.data import corpora
 
 # Time decides no test, and a failing example is the same the next time.
 settings.register_profile("ours", deadline=None, derandomize=True)
@@ -48,6 +46,8 @@ def browser():
 @pytest.fixture(scope="module")
 def path():
     """The page of the small clone."""
+    from page_fixture import shared_clone
+
     return shared_clone() / "report" / "index.html"
 
 
@@ -67,27 +67,35 @@ def player(page):
 @pytest.fixture(scope="session")
 def speech():
     """The default speech corpus; fetched, as by `make fetch`, where it is not in the cache."""
+    from denoise_lib.data import corpora
+
     return corpora.open_speech()
 
 
 @pytest.fixture(scope="session")
 def street():
     """The default city recordings."""
+    from denoise_lib.data import corpora
+
     return corpora.open_noise()
 
 
 @pytest.fixture
 def pages(monkeypatch):
     """The pages that were built, by profile; the page itself has tests of its own."""
+    from denoise_lib import report
+
     built = []
     page = types.ModuleType("denoise_lib.report.page")
     page.build = lambda profile, root: built.append(profile) or root / "report" / "index.html"
     monkeypatch.setitem(sys.modules, "denoise_lib.report.page", page)
-    monkeypatch.setattr(denoise_lib.report, "page", page, raising=False)
+    monkeypatch.setattr(report, "page", page, raising=False)
     return built
 
 
 @pytest.fixture
 def clone(tmp_path, pages, capsys):
     """A clone without notebooks, whose page is not built."""
+    from small_clone import Clone
+
     return Clone(tmp_path)
