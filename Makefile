@@ -38,7 +38,8 @@ pdf: $(READY) ## print the built page to report/report.pdf (needs Chromium)
 
 test: $(READY) $(AXE) ## run the tests, the smoke report and the browser tests among them (T=fast, T=tests/test_cli.py)
 	@tools/need.sh chromium
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} LOKY_MAX_CPU_COUNT=$${LOKY_MAX_CPU_COUNT:-1} $(BIN)/python -m pytest \
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} LOKY_MAX_CPU_COUNT=$${LOKY_MAX_CPU_COUNT:-1} \
+		$(BIN)/python -m pytest \
 		$(if $(filter-out fast,$(T)),$(T),-n 2 --dist loadfile --no-loadscope-reorder $(if $(T),-m "not slow"))
 
 verify: $(READY) ## two reports from two bare clones: are their numbers equal? (PROFILE=smoke, SHARED=1, NB=02_autoencoder)

@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="module", autouse=True)
 def memory_given_back():
-    """The C library keeps what a file's tests have freed, up to 2 GB; the next ones need less."""
+    """The C library keeps what a file's tests have freed, up to 1.5 GB. Others need it."""
     yield
     gc.collect()
     if sys.platform == "linux":

@@ -78,7 +78,7 @@ def test_the_full_profile_is_the_original_s_protocol_on_vctk(corpora, tmp_path, 
         assert full.items() >= {**original, "fractions": [0.1, 0.01, 0.01]}.items()
         values = full | SMOKE[name] | SHORT | places | small.get(name, {})
         values |= {"fractions": [0.6, 0.2, 0.2], "workers": 0, "seeds": [0, 1], "wide": False}
-        values["noise_steps"] = 0
+        values["noise_steps"] = 0  # the smoke report trains that ablation
         if name == "01_noise_design":
             values["metrics"] = ["wsdr", "stoi"]
         shown, rows = run(name, tmp_path, monkeypatch, **values)
